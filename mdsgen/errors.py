@@ -1,0 +1,44 @@
+"""Errors that a person can act on.
+
+Everything this project raises on purpose derives from :class:`MdsgenError`, so that a command line can turn it into one
+clear line, and an embedding application can tell it from a bug. A message names what was expected, what came and what
+to do.
+"""
+
+from __future__ import annotations
+
+
+class MdsgenError(Exception):
+    """Base of every error that this project raises on purpose."""
+
+
+class GeometryError(MdsgenError, ValueError):
+    """A geometry whose lengths do not fit together."""
+
+
+class CheckpointError(MdsgenError):
+    """A weights file that is not what it should be."""
+
+
+class TensorError(MdsgenError, ValueError):
+    """An array whose name, dtype or shape is not the one that was declared."""
+
+
+class BundleError(MdsgenError):
+    """A bundle that is missing, damaged, or of another schema."""
+
+
+class EngineError(MdsgenError):
+    """An engine that is unknown, not installed, or failed."""
+
+
+class MediaError(MdsgenError):
+    """A video or audio file that cannot be read or written."""
+
+
+class ExportError(MdsgenError):
+    """An export that failed or did not reach its parity thresholds."""
+
+
+class Cancelled(MdsgenError):
+    """The caller's progress callback asked to stop."""
