@@ -1,0 +1,1 @@
+"""Published and self-trained weights, from file to model. PyTorch side."""

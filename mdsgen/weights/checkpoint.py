@@ -1,0 +1,104 @@
+"""Reading weights from files that nobody vouches for, and putting them into a module all or nothing.
+
+A checkpoint is data: ``safetensors`` files hold nothing else, and PyTorch files are read with ``weights_only=True``, so
+that pickled code in them is refused before it can run.
+"""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from mdsgen.errors import CheckpointError
+
+_SHOWN = 5  # names of each kind in an error: enough to see which model a file belongs to
+
+
+def read_state_dict(path: str | Path) -> dict[str, Tensor]:
+    """All tensors of a ``.safetensors`` file or of a PyTorch checkpoint, by name, on the CPU.
+
+    A PyTorch file may hold the tensors under ``state_dict``, and their names may carry the ``module.`` that data
+    parallel training leaves; both are undone. Raises :class:`CheckpointError` for a file that is missing, damaged, holds
+    code, or holds anything but tensors.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise CheckpointError(f"{path}: no such file")
+    content = _read_safetensors(path) if path.suffix == ".safetensors" else _read_torch(path)
+    if isinstance(content, Mapping) and isinstance(content.get("state_dict"), Mapping):
+        content = content["state_dict"]
+    if not isinstance(content, Mapping) or not content:
+        raise CheckpointError(f"{path}: expected a state dict (names and tensors), found {type(content).__name__}")
+    strangers = [name for name, value in content.items() if not isinstance(name, str) or not isinstance(value, Tensor)]
+    if strangers:
+        raise CheckpointError(
+            f"{path}: expected a state dict (names and tensors), found other things: {_first(map(str, strangers))}"
+        )
+    prefix = "module."
+    if all(name.startswith(prefix) for name in content):
+        return {name[len(prefix) :]: value for name, value in content.items()}
+    return dict(content)
+
+
+def load_strictly(module: nn.Module, state: Mapping[str, Tensor], what: str, ignore: Sequence[str] = ()) -> None:
+    """Copy ``state`` into ``module``, or raise :class:`CheckpointError` and leave the module as it was.
+
+    ``what`` names the expected model in the error. Names that start with one of ``ignore`` may stand in ``state`` without
+    being used. Integer buffers (fixed indices, counters) must be equal in shape like everything else.
+    """
+    expected = module.state_dict()
+    found = {name: value for name, value in state.items() if name in expected or not name.startswith(tuple(ignore))}
+    complaints = []
+    if missing := [name for name in expected if name not in found]:
+        complaints.append(f"{len(missing)} missing: {_first(missing)}")
+    if unexpected := [name for name in found if name not in expected]:
+        complaints.append(f"{len(unexpected)} unexpected: {_first(unexpected)}")
+    misshaped = [
+        f"{name} (expected {list(value.shape)}, found {list(found[name].shape)})"
+        for name, value in expected.items()
+        if name in found and found[name].shape != value.shape
+    ]
+    if misshaped:
+        complaints.append(f"{len(misshaped)} of another shape: {_first(misshaped)}")
+    if complaints:
+        raise CheckpointError(f"these are not the weights of {what}: " + "; ".join(complaints))
+    mistyped = [name for name, value in expected.items() if value.is_floating_point() != found[name].is_floating_point()]
+    if mistyped:
+        raise CheckpointError(f"these are not the weights of {what}: other number types in {_first(mistyped)}")
+    module.load_state_dict(found)
+
+
+def _read_safetensors(path: Path) -> object:
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        return load_file(path)
+    except (SafetensorError, OSError, ValueError) as error:
+        raise CheckpointError(f"{path}: not a readable safetensors file ({_line(error)})") from error
+
+
+def _read_torch(path: Path) -> object:
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise CheckpointError(
+            f"{path}: refused, because it is not a PyTorch file of plain tensors ({_line(error)})"
+        ) from error
+    except Exception as error:  # whatever a damaged archive makes torch raise
+        raise CheckpointError(f"{path}: not a readable PyTorch checkpoint ({_line(error)})") from error
+
+
+def _first(names: Iterable[str]) -> str:
+    shown = list(names)
+    tail = f" and {len(shown) - _SHOWN} more" if len(shown) > _SHOWN else ""
+    return ", ".join(shown[:_SHOWN]) + tail
+
+
+def _line(error: BaseException) -> str:
+    text = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {text[0][:160]}" if text else type(error).__name__
