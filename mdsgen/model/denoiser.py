@@ -1,0 +1,254 @@
+"""The denoiser: a masked diffusion transformer whose every block is modulated by timestep and video.
+
+Architecture: DiT with adaLN-Zero (Peebles & Xie, 2023), masking and side interpolater from MDT (Gao et al., 2023), as
+used by MDSGen (ICLR 2025). Parameter names are those of MDSGen's public release, so that its files load as they are.
+
+The work falls apart in two, and so does the code: :meth:`Denoiser.condition` and :meth:`Denoiser.modulations` depend on
+timestep and video only and can be computed for all steps ahead; :meth:`Denoiser.denoise` is what remains in the loop.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from mdsgen.geometry import FEATURE_CHANNELS, Geometry
+from mdsgen.model.attention import Attention
+from mdsgen.model.embedding import PatchEmbedding, TimestepEmbedding, sincos_position_embedding
+from mdsgen.model.masking import Mask
+from mdsgen.model.reducer import FramePooling, FrameProjection
+
+MLP_RATIO = 4
+BLOCK_MODULATIONS = 6  # shift, scale, gate of the attention, then of the MLP
+FINAL_MODULATIONS = 2  # shift, scale
+
+
+@dataclass(frozen=True)
+class DenoiserConfig:
+    """The size of a denoiser. ``decode_layers`` blocks at the end see all tokens even in masked training."""
+
+    width: int
+    depth: int
+    heads: int
+    decode_layers: int
+    timestep_channels: int = 256
+
+    def __post_init__(self) -> None:
+        if self.width % self.heads:
+            raise ValueError(f"width {self.width} does not divide into {self.heads} heads")
+        if self.width % 4:
+            raise ValueError(f"width {self.width} must be a multiple of 4 for the position embedding")
+        if not 1 <= self.decode_layers <= self.depth:
+            raise ValueError(f"decode layers must be 1 to depth {self.depth}, not {self.decode_layers}")
+        if self.timestep_channels % 2:
+            raise ValueError(f"timestep channels must be even, not {self.timestep_channels}")
+
+    @property
+    def modulations(self) -> int:
+        """Modulation vectors of one pass, all blocks and the final layer."""
+        return BLOCK_MODULATIONS * self.depth + FINAL_MODULATIONS
+
+
+SIZES = {
+    #                       width  depth  heads  decode layers
+    "tiny": DenoiserConfig(192, 7, 3, 2),
+    "small": DenoiserConfig(384, 12, 6, 4),
+    "base": DenoiserConfig(768, 12, 12, 4),
+}
+"""The paper's sizes: 5 M, 33 M and 131 M parameters in its geometry."""
+
+TIMESTEP_CHANNELS = {"release": 204}
+"""Where a geometry's public weights have another timestep embedding than DiT's 256 channels."""
+
+
+def config(size: str, geometry: Geometry) -> DenoiserConfig:
+    """The named size for a geometry. Raises ``KeyError`` for an unknown name."""
+    base = SIZES[size]
+    channels = TIMESTEP_CHANNELS.get(geometry.name, base.timestep_channels)
+    return DenoiserConfig(base.width, base.depth, base.heads, base.decode_layers, channels)
+
+
+class Mlp(nn.Module):
+    """Two linear layers with a tanh-approximated GELU between them."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.fc1 = nn.Linear(width, MLP_RATIO * width)
+        self.act = nn.GELU(approximate="tanh")
+        self.fc2 = nn.Linear(MLP_RATIO * width, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.fc2(self.act(self.fc1(x)))  # [B, N, D] -> [B, N, 4D] -> [B, N, D]
+        return x
+
+
+class Block(nn.Module):
+    """Attention and MLP, each normalised and shifted, scaled and gated by the condition (adaLN-Zero)."""
+
+    def __init__(self, grid: tuple[int, int], width: int, heads: int) -> None:
+        super().__init__()
+        self.norm1 = nn.LayerNorm(width, eps=1e-6, elementwise_affine=False)
+        self.attn = Attention(grid, width, heads)
+        self.norm2 = nn.LayerNorm(width, eps=1e-6, elementwise_affine=False)
+        self.mlp = Mlp(width)
+        self.adaLN_modulation = nn.Sequential(nn.SiLU(), nn.Linear(width, BLOCK_MODULATIONS * width))
+
+    def modulation(self, condition: Tensor) -> Tensor:
+        """``[B, D] -> [B, 6, D]``."""
+        vectors: Tensor = self.adaLN_modulation(condition)
+        return vectors.unflatten(1, (BLOCK_MODULATIONS, -1))
+
+    def forward(self, x: Tensor, modulation: Tensor, keep: Tensor | None = None) -> Tensor:
+        """``x [B, N, D]``, ``modulation [B, 6, D]``; ``keep`` as in :class:`Attention`."""
+        shift1, scale1, gate1, shift2, scale2, gate2 = modulation.split(1, dim=1)  # [B, 1, D] each
+        x = x + gate1 * self.attn(self.norm1(x) * (1 + scale1) + shift1, keep)  # [B, N, D]
+        x = x + gate2 * self.mlp(self.norm2(x) * (1 + scale2) + shift2)  # [B, N, D]
+        return x
+
+
+class FinalLayer(nn.Module):
+    """Normalises, modulates and projects every token to the values of its patch."""
+
+    def __init__(self, width: int, values: int) -> None:
+        super().__init__()
+        self.norm_final = nn.LayerNorm(width, eps=1e-6, elementwise_affine=False)
+        self.linear = nn.Linear(width, values)
+        self.adaLN_modulation = nn.Sequential(nn.SiLU(), nn.Linear(width, FINAL_MODULATIONS * width))
+
+    def modulation(self, condition: Tensor) -> Tensor:
+        """``[B, D] -> [B, 2, D]``."""
+        vectors: Tensor = self.adaLN_modulation(condition)
+        return vectors.unflatten(1, (FINAL_MODULATIONS, -1))
+
+    def forward(self, x: Tensor, modulation: Tensor) -> Tensor:
+        shift, scale = modulation.split(1, dim=1)  # [B, 1, D] each
+        x = self.linear(self.norm_final(x) * (1 + scale) + shift)  # [B, N, D] -> [B, N, patch²·2C]
+        return x
+
+
+class Denoiser(nn.Module):
+    """Estimates the noise in a latent, given how noisy it is and what the video shows.
+
+    ``denoiser(latent [B, C, H, W], timestep [B], features [B, 32, 512])`` returns ``[B, 2C, H, W]``: the noise, then the
+    learned variance that only training uses. ``features=None`` is the unconditional branch of guidance.
+    """
+
+    def __init__(self, geometry: Geometry, config: DenoiserConfig) -> None:
+        super().__init__()
+        self.geometry, self.config = geometry, config
+        grid, width = geometry.grid, config.width
+        self.pos_embed = nn.Parameter(sincos_position_embedding(*grid, width))
+        self.decoder_pos_embed = nn.Parameter(sincos_position_embedding(*grid, width))
+        self.mask_token = nn.Parameter(torch.zeros(1, 1, width))
+        self.x_embedder = PatchEmbedding(geometry.channels, geometry.patch, width)
+        self.t_embedder = TimestepEmbedding(config.timestep_channels, width)
+        self.blocks = nn.ModuleList(Block(grid, width, config.heads) for _ in range(config.depth))
+        self.sideblocks = nn.ModuleList([Block(grid, width, config.heads)])
+        self.final_layer = FinalLayer(width, geometry.patch**2 * 2 * geometry.channels)
+        self.mlp_feat = FrameProjection(FEATURE_CHANNELS, width)
+        self.conv1d_feat = FramePooling(geometry.video_frames, width)
+        self._initialise()
+
+    def _initialise(self) -> None:
+        """DiT's: Xavier for the linear layers, every block the identity, the output zero."""
+        for module in [self.x_embedder.proj, *self.blocks.modules(), *self.sideblocks.modules()]:
+            if isinstance(module, (nn.Linear, nn.Conv2d)):
+                nn.init.xavier_uniform_(module.weight.data.flatten(1))
+                nn.init.zeros_(module.bias)  # type: ignore[arg-type]
+        for layer in (self.t_embedder.mlp[0], self.t_embedder.mlp[2]):
+            nn.init.normal_(layer.weight, std=0.02)
+            nn.init.zeros_(layer.bias)
+        nn.init.normal_(self.mask_token, std=0.02)
+        to_zero = [block.adaLN_modulation[1] for block in (*self.blocks, *self.sideblocks, self.final_layer)]
+        for layer in (*to_zero, self.final_layer.linear):
+            nn.init.zeros_(layer.weight)
+            nn.init.zeros_(layer.bias)
+
+    def reduce(self, features: Tensor) -> Tensor:
+        """The Reducer: all frames' features to one vector, ``[B, 32, 512] -> [B, D]``."""
+        frames = self.mlp_feat(features)  # [B, 32, D]
+        reduced: Tensor = self.conv1d_feat(frames)  # [B, D]
+        return reduced
+
+    def condition(self, timestep: Tensor, features: Tensor | None, drop: Tensor | None = None) -> Tensor:
+        """What modulates the blocks, ``[B, D]``. ``drop [B]`` (bool) makes those clips unconditional (training)."""
+        embedded: Tensor = self.t_embedder(timestep)  # [B, D]
+        if features is None:
+            return embedded
+        reduced = self.reduce(features)  # [B, D]
+        if drop is not None:
+            reduced = reduced.masked_fill(drop[:, None], 0.0)
+        return embedded + reduced
+
+    def modulations(self, condition: Tensor) -> Tensor:
+        """The modulation vectors of all blocks and the final layer, ``[B, D] -> [B, 6·depth + 2, D]``."""
+        return torch.cat([layer.modulation(condition) for layer in (*self.blocks, self.final_layer)], dim=1)
+
+    def embed(self, latent: Tensor) -> Tensor:
+        """Tokens with their position, ``[B, C, H, W] -> [B, N, D]``."""
+        tokens: Tensor = self.x_embedder(latent)
+        return tokens + self.pos_embed
+
+    def denoise(self, x: Tensor, modulations: Tensor) -> Tensor:
+        """All blocks over all tokens, ``x [B, N, D]``, ``modulations [B, 6·depth + 2, D]`` -> ``[B, 2C, H, W]``."""
+        encoder_layers = self.config.depth - self.config.decode_layers
+        for i, block in enumerate(self.blocks):
+            if i == encoder_layers:
+                x = x + self.decoder_pos_embed
+            x = block(x, _of_block(modulations, i))  # [B, N, D]
+        return self._output(x, modulations)
+
+    def denoise_masked(self, x: Tensor, modulations: Tensor, condition: Tensor, mask: Mask) -> Tensor:
+        """As :meth:`denoise`, but the encoder blocks see only the kept tokens (training)."""
+        encoder_layers = self.config.depth - self.config.decode_layers
+        x = mask.select(x)  # [B, K, D]
+        for i, block in enumerate(self.blocks):
+            if i == encoder_layers:
+                x = self.interpolate(x, condition, mask)  # [B, N, D]
+            x = block(x, _of_block(modulations, i), mask.keep if i < encoder_layers else None)
+        return self._output(x, modulations)
+
+    def interpolate(self, x: Tensor, condition: Tensor, mask: Mask) -> Tensor:
+        """The side interpolater: a block guesses the dropped tokens, the kept ones pass, ``[B, K, D] -> [B, N, D]``."""
+        x = mask.restore(x, self.mask_token) + self.decoder_pos_embed  # [B, N, D]
+        guess = x
+        for block in self.sideblocks:
+            guess = block(guess, block.modulation(condition))  # [B, N, D]
+        return torch.where(mask.dropped[:, :, None], guess, x)
+
+    def forward(
+        self,
+        latent: Tensor,
+        timestep: Tensor,
+        features: Tensor | None = None,
+        mask: Mask | None = None,
+        drop_condition: Tensor | None = None,
+    ) -> Tensor:
+        condition = self.condition(timestep, features, drop_condition)  # [B, D]
+        modulations = self.modulations(condition)  # [B, 6·depth + 2, D]
+        x = self.embed(latent)  # [B, N, D]
+        if mask is None:
+            return self.denoise(x, modulations)
+        return self.denoise_masked(x, modulations, condition, mask)
+
+    def _output(self, x: Tensor, modulations: Tensor) -> Tensor:
+        return self.unpatchify(self.final_layer(x, modulations[:, -FINAL_MODULATIONS:]))
+
+    def unpatchify(self, x: Tensor) -> Tensor:
+        """Patches back to a latent, ``[B, N, patch²·channels] -> [B, channels, H, W]``."""
+        (rows, columns), patch = self.geometry.grid, self.geometry.patch
+        x = x.unflatten(2, (patch, patch, -1)).unflatten(1, (rows, columns))  # [B, rows, columns, p, q, c]
+        x = x.permute(0, 5, 1, 3, 2, 4)  # [B, c, rows, p, columns, q]
+        return x.reshape(x.shape[0], x.shape[1], self.geometry.height, self.geometry.width)
+
+
+def inference_parameters(denoiser: Denoiser) -> int:
+    """How many parameters a deployed denoiser has: without the side block and mask token, which only train."""
+    training_only = ("sideblocks.", "mask_token")
+    return sum(p.numel() for name, p in denoiser.named_parameters() if not name.startswith(training_only))
+
+
+def _of_block(modulations: Tensor, block: int) -> Tensor:
+    return modulations[:, BLOCK_MODULATIONS * block : BLOCK_MODULATIONS * (block + 1)]  # [B, 6, D]

@@ -1,0 +1,51 @@
+"""From noise to latent: the diffusion loop in NumPy, around any network."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from mdsgen.errors import TensorError
+from mdsgen.geometry import Geometry
+from mdsgen.kernels import guided_step
+from mdsgen.runtime.solver import solver_steps
+
+Network = Callable[[np.ndarray, float], tuple[np.ndarray, np.ndarray]]
+"""``network(latent, timestep) -> (conditional, unconditional)`` noise estimates, each of the latent's shape."""
+
+
+def sample(
+    network: Network,
+    noise: np.ndarray,
+    steps: int = 25,
+    guidance: float = 5.0,
+    guidance_power: float = 0.01,
+    order: int = 2,
+) -> np.ndarray:
+    """The latent that the denoiser makes of ``noise``; same shape, float32.
+
+    The network is called ``steps`` times with the current latent, which it must not change or keep, and the timestep
+    (999 … 0, fractional). Raises ``ValueError`` for impossible steps or order, :class:`TensorError` where a noise
+    estimate does not have the latent's shape.
+    """
+    latent = np.array(noise, dtype=np.float32)
+    clean = np.zeros_like(latent)
+    for step in solver_steps(steps, guidance, guidance_power, order):
+        conditional, unconditional = network(latent, step.timestep)
+        for name, estimate in (("conditional", conditional), ("unconditional", unconditional)):
+            if np.shape(estimate) != latent.shape:
+                raise TensorError(
+                    f"the network's {name} estimate has shape {list(np.shape(estimate))}, the latent {list(latent.shape)}"
+                )
+        guided_step(latent, conditional, unconditional, clean, step.coefficients)
+    return latent
+
+
+def seeded_noise(geometry: Geometry, seed: int, window: int = 0) -> np.ndarray:
+    """The start of one window's diffusion: standard normal ``[1, C, H, W]`` in float32.
+
+    Depends on seed and window alone (PCG64 seeded by both), so that any window of a long video can be made on its own.
+    """
+    generator = np.random.default_rng([seed, window])
+    return generator.standard_normal((1, *geometry.latent_shape), dtype=np.float32)
