@@ -1,3 +1,21 @@
 """mdsgen: sound for silent video, generated on the device."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mdsgen.runtime.pipeline import Pipeline, Sound
+
 __version__ = "0.1.0"
+
+__all__ = ["Pipeline", "Sound", "__version__"]
+
+
+def __getattr__(name: str) -> Any:
+    """Import the runtime when it is asked for: ``import mdsgen`` alone stays instant."""
+    if name in ("Pipeline", "Sound"):
+        from mdsgen.runtime import pipeline
+
+        return getattr(pipeline, name)
+    raise AttributeError(f"module 'mdsgen' has no attribute {name!r}")

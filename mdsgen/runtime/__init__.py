@@ -1,5 +1,15 @@
 """The lean runtime: from video to sound through a bundle's engines. NumPy and the engine; never PyTorch."""
 
+from mdsgen.runtime.clip import ClipGenerator, SamplerSettings, Timings
+from mdsgen.runtime.networks import Networks
 from mdsgen.runtime.sampler import Network, sample, seeded_noise
 
-__all__ = ["Network", "sample", "seeded_noise"]
+__all__ = [
+    "ClipGenerator",
+    "Network",
+    "Networks",
+    "SamplerSettings",
+    "Timings",
+    "sample",
+    "seeded_noise",
+]

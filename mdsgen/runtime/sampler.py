@@ -26,8 +26,8 @@ def sample(
     """The latent that the denoiser makes of ``noise``; same shape, float32.
 
     The network is called ``steps`` times with the current latent, which it must not change or keep, and the timestep
-    (999 … 0, fractional). Raises ``ValueError`` for impossible steps or order, :class:`TensorError` where a noise
-    estimate does not have the latent's shape.
+    (999 … 0, fractional). Raises ``ValueError`` for impossible steps, order or guidance, :class:`TensorError` where a
+    noise estimate does not have the latent's shape.
     """
     latent = np.array(noise, dtype=np.float32)
     clean = np.zeros_like(latent)
@@ -36,7 +36,8 @@ def sample(
         for name, estimate in (("conditional", conditional), ("unconditional", unconditional)):
             if np.shape(estimate) != latent.shape:
                 raise TensorError(
-                    f"the network's {name} estimate has shape {list(np.shape(estimate))}, the latent {list(latent.shape)}"
+                    f"expected the network's {name} estimate in the latent's shape {list(latent.shape)},"
+                    f" got {list(np.shape(estimate))}"
                 )
         guided_step(latent, conditional, unconditional, clean, step.coefficients)
     return latent

@@ -35,11 +35,13 @@ class NoiseSchedule:
     def log_alpha(self, time: np.ndarray) -> np.ndarray:
         """Interpolated linearly between the discrete steps."""
         knots = np.arange(1, len(self._log_alpha) + 1) / len(self._log_alpha)
-        return np.interp(time, knots, self._log_alpha)
+        interpolated: np.ndarray = np.interp(time, knots, self._log_alpha)
+        return interpolated
 
     def alpha(self, time: np.ndarray) -> np.ndarray:
         """How much of the clean latent is left."""
-        return np.exp(self.log_alpha(time))
+        alpha: np.ndarray = np.exp(self.log_alpha(time))
+        return alpha
 
     def sigma(self, time: np.ndarray) -> np.ndarray:
         """Standard deviation of the noise."""

@@ -1,12 +1,13 @@
 """DPM-Solver++, multistep, with every coefficient computed before the first step.
 
-Lu et al., "DPM-Solver++: Fast Solver for Guided Sampling of Diffusion Probabilistic Models" (2022), algorithm 2, in data
-prediction form. As in the authors' release the times are uniform, the first step is of first order, and so is the last
-one where there are fewer than ten steps.
+Lu et al., "DPM-Solver++: Fast Solver for Guided Sampling of Diffusion Probabilistic Models" (2022), algorithm 2, in
+data prediction form. As in the authors' release the times are uniform, the first step is of first order, and so is the
+last one where there are fewer than ten steps.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -33,12 +34,14 @@ def solver_steps(
     order: int = 2,
     schedule: NoiseSchedule | None = None,
 ) -> tuple[SolverStep, ...]:
-    """The whole way from noise to latent. Raises ``ValueError`` for fewer than one step or an order other than 1 or 2."""
-    if isinstance(steps, bool) or steps != int(steps) or not 1 <= steps <= (schedule or NoiseSchedule()).steps:
-        raise ValueError(f"steps must be a whole number from 1 to 1000, not {steps!r}")
+    """The whole way from noise to latent. Raises ``ValueError`` for impossible steps, order or guidance."""
+    schedule = schedule or NoiseSchedule()
+    if isinstance(steps, bool) or steps not in range(1, schedule.steps + 1):
+        raise ValueError(f"steps must be a whole number from 1 to {schedule.steps}, not {steps!r}")
     if order not in (1, 2):
         raise ValueError(f"solver order must be 1 or 2, not {order!r}")
-    schedule = schedule or NoiseSchedule()
+    if not (math.isfinite(guidance) and 0 <= guidance_power < math.inf):
+        raise ValueError(f"guidance must be finite and its power not negative, not {guidance!r} and {guidance_power!r}")
     times = schedule.times(int(steps))  # [steps + 1]
     timesteps = schedule.timestep(times[:-1])  # [steps]
     scales = guidance_scale(timesteps, guidance, guidance_power)  # [steps]

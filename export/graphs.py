@@ -1,0 +1,82 @@
+"""The five networks of a bundle as modules with exactly the inputs and outputs that their graphs will have.
+
+The denoiser is cut where the diffusion loop begins: :class:`Conditioning` computes everything that depends on video and
+timestep only, for all steps and both guidance branches at once; :class:`DenoiserStep` is what runs in every step.
+"""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+from torch import Tensor, nn
+
+from mdsgen.model.denoiser import Denoiser
+
+BRANCHES = 2
+"""Guidance branches in one batch: conditional first, then unconditional."""
+
+
+class Conditioning(nn.Module):
+    """Reducer, timestep embedding and all modulations.
+
+    ``features [1, frames, 512]``, ``timesteps [steps]`` -> ``modulations [steps, 2, 6·depth + 2, D]``: step after step,
+    so that the loop addresses its own by an offset.
+    """
+
+    def __init__(self, denoiser: Denoiser) -> None:
+        super().__init__()
+        self.denoiser = denoiser
+
+    def forward(self, features: Tensor, timesteps: Tensor) -> Tensor:
+        embedded = self.denoiser.t_embedder(timesteps)  # [S, D]
+        conditional = embedded + self.denoiser.reduce(features)  # [S, D] + [1, D]
+        branches = torch.stack([conditional, embedded], dim=1)  # [S, 2, D]
+        modulations = self.denoiser.modulations(branches.flatten(0, 1))  # [S·2, M, D]
+        return modulations.unflatten(0, (-1, BRANCHES))
+
+
+class DenoiserStep(nn.Module):
+    """One guided pass: both branches see the same latent, each under its own modulations.
+
+    ``latent [1, C, H, W]``, ``modulations [2, 6·depth + 2, D]`` -> ``noise [2, C, H, W]``.
+    """
+
+    def __init__(self, denoiser: Denoiser) -> None:
+        super().__init__()
+        self.denoiser = deployable(denoiser)
+
+    def forward(self, latent: Tensor, modulations: Tensor) -> Tensor:
+        tokens = self.denoiser.embed(latent)  # [1, N, D], shared by both branches
+        return self.denoiser.denoise(tokens, modulations)
+
+
+class TanhGelu(nn.Module):
+    """GELU in its tanh approximation, with the operations in the order that inference engines know how to fuse.
+
+    ONNX has no GELU before opset 20. ONNX Runtime's FastGeluFusion looks for exactly this sequence; written any other
+    way, eight passes over the largest activation of the network remain.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        inner = (x * 0.044715 * x + 1.0) * (x * 0.7978845834732056)
+        return (x * 0.5) * (torch.tanh(inner) + 1.0)
+
+
+def deployable(denoiser: Denoiser) -> Denoiser:
+    """A copy without what only training needs: its final layer computes the noise alone, ``[B, C, H, W]``."""
+    copied = copy.deepcopy(denoiser)
+    copied.sideblocks = nn.ModuleList()
+    for block in copied.blocks:
+        block.mlp.act = TanhGelu()
+    copied.final_layer.linear = _noise_rows(denoiser.final_layer.linear, denoiser.geometry.channels)
+    return copied
+
+
+def _noise_rows(full: nn.Linear, channels: int) -> nn.Linear:
+    """The rows of the final projection that make the noise: the first C of the 2C of every patch position."""
+    half = nn.Linear(full.in_features, full.out_features // 2)
+    with torch.no_grad():
+        half.weight.copy_(full.weight.unflatten(0, (-1, 2 * channels))[:, :channels].flatten(0, 1))
+        half.bias.copy_(full.bias.unflatten(0, (-1, 2 * channels))[:, :channels].flatten())
+    return half

@@ -1,0 +1,111 @@
+"""The PyTorch networks that become one bundle, and where their weights come from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from mdsgen.bundle import describe_file
+from mdsgen.errors import ExportError
+from mdsgen.geometry import PAPER, Geometry
+from mdsgen.model.audio import AudioCodec, audioldm_autoencoder, hifigan, stable_diffusion_autoencoder
+from mdsgen.model.denoiser import SIZES, Denoiser, config, inference_parameters
+from mdsgen.model.video_encoder import VideoEncoder
+from mdsgen.weights.audioldm import load_audioldm
+from mdsgen.weights.cavp import load_cavp
+from mdsgen.weights.release import load_release
+
+UNTRAINED = "seeded, untrained: for parity and speed, not for sound"
+PUBLISHED_LICENCE = "the weights keep the licences of their publishers; see provenance"
+
+
+@dataclass(frozen=True)
+class Models:
+    """One complete MDSGen in float32 on the CPU. ``provenance`` and ``licence`` go into the manifest as they are."""
+
+    denoiser: Denoiser
+    video_encoder: nn.Module
+    codec: AudioCodec
+    provenance: dict[str, Any] = field(default_factory=lambda: {"weights": UNTRAINED})
+    licence: str = "Apache-2.0"
+
+    def __post_init__(self) -> None:
+        if self.denoiser.geometry != self.codec.geometry:
+            raise ExportError(
+                f"the denoiser is of the {self.denoiser.geometry.name} geometry, "
+                f"the audio networks are of the {self.codec.geometry.name} geometry"
+            )
+        for module in (self.denoiser, self.video_encoder, self.codec):
+            module.eval().requires_grad_(False)
+
+    @property
+    def geometry(self) -> Geometry:
+        return self.denoiser.geometry
+
+    def describe(self) -> dict[str, Any]:
+        """The denoiser's size, for the manifest."""
+        c = self.denoiser.config
+        fitting = [name for name, size in SIZES.items() if (size.width, size.depth) == (c.width, c.depth)]
+        return {
+            "size": fitting[0] if fitting else "custom",
+            "width": c.width,
+            "depth": c.depth,
+            "heads": c.heads,
+            "parameters": inference_parameters(self.denoiser),
+        }
+
+
+def seeded_models(geometry: Geometry = PAPER, size: str = "tiny", seed: int = 0) -> Models:
+    """The published architectures with seeded weights: what parity and speed can be measured on without a download."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        denoiser = Denoiser(geometry, config(size, geometry))
+        autoencoder = stable_diffusion_autoencoder() if geometry == PAPER else audioldm_autoencoder()
+        codec = AudioCodec(geometry, autoencoder, hifigan(geometry))
+        models = Models(denoiser, VideoEncoder(), codec)
+        for module in (models.denoiser, models.video_encoder, models.codec.autoencoder, models.codec.vocoder):
+            _randomise(module)
+    return models
+
+
+def published_models(
+    checkpoint: Path, cavp: Path, audioldm: str, geometry: Geometry, decode_layer: int, size: str | None = None
+) -> Models:
+    """Published or self-trained weights from files. ``size``, where given, must be that of the checkpoint.
+
+    Raises :class:`~mdsgen.errors.CheckpointError` for a file that is not what it should be.
+    """
+    denoiser = load_release(checkpoint, decode_layer)
+    if denoiser.geometry != geometry:
+        raise ExportError(f"{checkpoint} is of the {denoiser.geometry.name} geometry, not {geometry.name}")
+    video_encoder, codec = load_cavp(cavp), load_audioldm(audioldm, geometry)
+    provenance = {
+        "denoiser": _origin(checkpoint),
+        "decode_layer": decode_layer,
+        "video_encoder": _origin(cavp),
+        "audio": Path(audioldm).name if Path(audioldm).is_dir() else audioldm,
+    }
+    models = Models(denoiser, video_encoder, codec, provenance, PUBLISHED_LICENCE)
+    found = models.describe()
+    if size is not None and found["size"] != size:
+        raise ExportError(
+            f"{checkpoint} holds {found['depth']} blocks of {found['width']} ({found['size']}), not the {size} model"
+        )
+    return models
+
+
+def _origin(path: Path) -> dict[str, Any]:
+    part = describe_file(path)
+    return {"file": part.file, "sha256": part.sha256, "bytes": part.bytes}
+
+
+def _randomise(module: nn.Module) -> None:
+    """Weights that keep activations near unit size, so that every layer matters to a parity figure."""
+    for name, parameter in module.named_parameters():
+        if parameter.dim() > 1:
+            scale = 0.1 if name.endswith(("pos_embed", "mask_token")) else parameter[0].numel() ** -0.5
+            nn.init.normal_(parameter, std=scale)

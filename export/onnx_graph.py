@@ -1,0 +1,100 @@
+"""From a PyTorch module to a slim ONNX file with its weights beside it."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import warnings
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import onnx
+import onnxslim
+import torch
+from torch import Tensor, nn
+
+from mdsgen import __version__
+from mdsgen.bundle import Graph, describe_graph
+from mdsgen.errors import ExportError
+from mdsgen.tensor import TensorSpec
+
+OPSET = 17
+"""The newest that TensorRT 8.6 parses; TensorRT 10 and 11 and ONNX Runtime take it as well."""
+
+_FOLD_LIMIT = 1 << 16  # bytes; larger constants stay computed, so that a bias table is not stored as its N² expansion
+
+
+@dataclass(frozen=True)
+class Network:
+    """A module to export, with example inputs by name; ``dynamic`` names the first axis of inputs where it may vary."""
+
+    name: str
+    module: nn.Module
+    inputs: Mapping[str, Tensor]
+    output: str
+    dynamic: Mapping[str, str]
+
+
+def trace(network: Network) -> onnx.ModelProto:
+    """The network as an ONNX model in float32: traced, simplified, checked, with the project's name inside.
+
+    Uses PyTorch's TorchScript exporter: the newer one writes opset 18 at least, and its conversion down to 17 leaves
+    attributes behind that ONNX Runtime refuses (seen with torch 2.13).
+    """
+    dynamic_axes = {name: {0: axis} for name, axis in network.dynamic.items()}
+    with _temporary_file(network.name) as path, _quiet(), torch.no_grad():
+        torch.onnx.export(
+            network.module.eval(),
+            tuple(network.inputs.values()),
+            str(path),
+            input_names=list(network.inputs),
+            output_names=[network.output],
+            dynamic_axes=dynamic_axes,
+            opset_version=OPSET,
+            dynamo=False,
+        )
+        model = onnx.load(path)
+    model = onnxslim.slim(model, size_threshold=_FOLD_LIMIT)
+    model.producer_name, model.producer_version = "mdsgen", __version__
+    return model
+
+
+def save(model: onnx.ModelProto, name: str, folder: Path) -> Graph:
+    """Write ``name.onnx`` and ``name.weights`` into ``folder`` and describe them for the manifest."""
+    path, weights = folder / f"{name}.onnx", folder / f"{name}.weights"
+    onnx.save_model(model, str(path), save_as_external_data=True, all_tensors_to_one_file=True, location=weights.name)
+    try:
+        onnx.checker.check_model(str(path))
+    except onnx.checker.ValidationError as error:
+        raise ExportError(f"the exported {name} is not a valid ONNX model: {error}") from error
+    inputs, outputs = tuple(map(_spec, model.graph.input)), tuple(map(_spec, model.graph.output))
+    return describe_graph(path, inputs, outputs, data=(weights,) if weights.exists() else ())
+
+
+def _spec(value: onnx.ValueInfoProto) -> TensorSpec:
+    kind = value.type.tensor_type
+    shape = tuple(d.dim_param if d.HasField("dim_param") else d.dim_value for d in kind.shape.dim)
+    return TensorSpec(value.name, onnx.helper.tensor_dtype_to_np_dtype(kind.elem_type).name, shape)
+
+
+@contextlib.contextmanager
+def _temporary_file(name: str) -> Iterator[Path]:
+    import tempfile
+
+    with tempfile.TemporaryDirectory(prefix="mdsgen-") as folder:
+        yield Path(folder) / f"{name}.onnx"
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Without the exporter's own notices: its deprecation, and tracer warnings about shapes that are static here."""
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)

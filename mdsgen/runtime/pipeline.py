@@ -1,0 +1,223 @@
+"""From a video to its sound: the whole runtime behind one object."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from types import TracebackType
+
+import numpy as np
+
+from mdsgen.bundle import Bundle
+from mdsgen.engines import EngineOptions
+from mdsgen.errors import Cancelled, MediaError
+from mdsgen.geometry import FRAME_RATE, SAMPLE_RATE
+from mdsgen.media import prepare_frames, probe, read_frames
+from mdsgen.runtime.clip import ClipGenerator, SamplerSettings, Timings
+from mdsgen.runtime.networks import Networks
+from mdsgen.runtime.sampler import seeded_noise
+from mdsgen.runtime.windows import Assembler, Window, WindowPlan
+
+VideoSource = str | os.PathLike[str] | np.ndarray
+"""A file, or its frames: uint8 ``[T, H, W, 3]`` RGB of any size, four per second."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a run is. ``window`` counts from 0; ``step`` counts the solver steps done in it."""
+
+    window: int
+    windows: int
+    step: int
+    steps: int
+
+    @property
+    def fraction(self) -> float:
+        return (self.window * self.steps + self.step) / (self.windows * self.steps)
+
+
+OnProgress = Callable[[Progress], bool | None]
+"""Called after every solver step. Returning False cancels the run: :class:`~mdsgen.errors.Cancelled` is raised."""
+
+
+@dataclass(frozen=True)
+class Sound:
+    """What a video sounds like: ``audio [samples]`` float32 in -1..1, and the seconds that each stage took."""
+
+    audio: np.ndarray
+    sample_rate: int
+    timings: dict[str, float]
+
+    @property
+    def duration(self) -> float:
+        """Seconds of sound."""
+        return len(self.audio) / self.sample_rate
+
+
+class Pipeline:
+    """A bundle with its engines open. A context manager::
+
+        with Pipeline.open("bundle") as pipeline:
+            sound = pipeline("video.mp4", seed=0)
+    """
+
+    def __init__(self, bundle: Bundle, networks: Networks) -> None:
+        self.bundle, self._networks = bundle, networks
+
+    @classmethod
+    def open(
+        cls,
+        bundle: str | os.PathLike[str],
+        engine: str = "auto",
+        *,
+        threads: int | None = None,
+        providers: Iterable[str] = ("CPUExecutionProvider",),
+        verify: bool = True,
+    ) -> Pipeline:
+        """Check a bundle (``verify=False`` skips the checksums) and open its five networks on an engine.
+
+        Raises :class:`~mdsgen.errors.BundleError` or :class:`~mdsgen.errors.EngineError`.
+        """
+        opened = Bundle.open(bundle, verify=verify)
+        return cls(opened, Networks(opened, engine, EngineOptions(threads=threads, providers=tuple(providers))))
+
+    @property
+    def engine(self) -> str:
+        """The engine that runs the networks."""
+        return self._networks.engine
+
+    def __call__(
+        self,
+        video: VideoSource,
+        *,
+        seed: int = 0,
+        steps: int | None = None,
+        guidance: float | None = None,
+        start: float = 0.0,
+        duration: float | None = None,
+        progress: OnProgress | None = None,
+    ) -> Sound:
+        """The sound of a video, or of ``duration`` seconds of it from ``start``; sampling defaults are the bundle's.
+
+        The same seed gives the same sound. Raises :class:`~mdsgen.errors.MediaError` for a file that is not a usable
+        video, ``ValueError`` for impossible settings.
+        """
+        timings = Timings()
+        stream = self.stream(
+            video,
+            seed=seed,
+            steps=steps,
+            guidance=guidance,
+            start=start,
+            duration=duration,
+            progress=progress,
+            timings=timings,
+        )
+        return Sound(np.concatenate(list(stream)), SAMPLE_RATE, dict(timings.seconds))
+
+    def stream(
+        self,
+        video: VideoSource,
+        *,
+        seed: int = 0,
+        steps: int | None = None,
+        guidance: float | None = None,
+        start: float = 0.0,
+        duration: float | None = None,
+        progress: OnProgress | None = None,
+        timings: Timings | None = None,
+    ) -> Iterator[np.ndarray]:
+        """As a call, but block after block ``[samples]`` as windows are done: memory does not grow with the length."""
+        defaults = self.bundle.manifest.sampler
+        settings = SamplerSettings(
+            steps=defaults.steps if steps is None else steps,
+            guidance=defaults.guidance if guidance is None else guidance,
+            guidance_power=defaults.guidance_power,
+        )
+        generator = ClipGenerator(self._networks, settings)
+        timings = Timings() if timings is None else timings
+        frames, samples = _open_source(video, start, duration)
+        plan = WindowPlan(self.bundle.manifest.geometry, samples)
+        return self._windows(generator, plan, frames, seed, settings.steps, progress, timings)
+
+    def _windows(
+        self,
+        generator: ClipGenerator,
+        plan: WindowPlan,
+        frames: Iterator[np.ndarray],
+        seed: int,
+        steps: int,
+        progress: OnProgress | None,
+        timings: Timings,
+    ) -> Iterator[np.ndarray]:
+        assembler, frame_window = Assembler(plan), FrameWindow(plan.geometry.video_frames, frames)
+        for window in plan:
+            with timings.stage("video decoding"):
+                view = frame_window.advance(window.first_frame)  # [F, 3, 224, 224]
+            noise = seeded_noise(plan.geometry, seed, window.index)  # [1, C, H, W]
+            report = _reporter(progress, window, len(plan), steps)
+            yield assembler.add(window, generator(view, noise, timings, report))
+
+    def close(self) -> None:
+        """Close the engines."""
+        self._networks.close()
+
+    def __enter__(self) -> Pipeline:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class FrameWindow:
+    """The frames that the current window sees, out of a stream of which nothing else is kept."""
+
+    def __init__(self, length: int, frames: Iterator[np.ndarray]) -> None:
+        self._length, self._source = length, frames
+        self._held: deque[np.ndarray] = deque(maxlen=length)  # drops the oldest
+        self._read = 0
+
+    def advance(self, first: int) -> np.ndarray:
+        """Frames ``first`` to ``first + length``, ``[length, 3, 224, 224]``; ``first`` never goes back.
+
+        Past the end of the stream the last frame is repeated. Raises :class:`MediaError` where there is none at all.
+        """
+        for frame in islice(self._source, first + self._length - self._read):
+            self._held.append(frame)
+            self._read += 1
+        if not self._held:
+            raise MediaError("the video has no picture in the chosen part")
+        oldest = self._read - len(self._held)
+        seen = list(self._held)[max(0, first - oldest) :] or [self._held[-1]]
+        return np.stack(seen + [seen[-1]] * (self._length - len(seen)))
+
+
+def _open_source(video: VideoSource, start: float, duration: float | None) -> tuple[Iterator[np.ndarray], int]:
+    """The frames to come and how many samples of sound they ask for."""
+    if start < 0 or (duration is not None and duration <= 0):
+        raise ValueError(f"start must be 0 or more and duration above 0, not {start} and {duration}")
+    if isinstance(video, np.ndarray):
+        length = len(video) / FRAME_RATE
+    else:
+        length = probe(video).duration
+    if start >= length:
+        raise MediaError(f"the video is {length:.3f} s long: nothing is left after a start at {start} s")
+    wanted = length - start if duration is None else min(duration, length - start)
+    samples = max(1, round(wanted * SAMPLE_RATE))
+    if isinstance(video, np.ndarray):
+        first = round(start * FRAME_RATE)
+        return (prepare_frames(video[i : i + 1])[0] for i in range(first, len(video))), samples
+    return read_frames(video, start=start, duration=wanted), samples
+
+
+def _reporter(progress: OnProgress | None, window: Window, windows: int, steps: int) -> Callable[[int], None]:
+    def report(step: int) -> None:
+        if progress is not None and progress(Progress(window.index, windows, step, steps)) is False:
+            raise Cancelled("cancelled by the caller")
+
+    return report
