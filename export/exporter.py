@@ -66,7 +66,9 @@ def export_bundle(
         for network in networks_of(models):
             report(f"exporting {network.name} in {precision}")
             model = trace(network)
-            graphs[network.name] = save(to_half(model, network.name) if precision == "fp16" else model, network.name, folder)
+            graphs[network.name] = save(
+                to_half(model, network.name) if precision == "fp16" else model, network.name, folder
+            )
             del model
         manifest = Manifest(
             geometry=models.geometry,
@@ -107,9 +109,7 @@ def networks_of(models: Models) -> Iterator[Network]:
     )
     latent = torch.zeros(1, *geometry.latent_shape)
     modulations = torch.zeros(BRANCHES, c.modulations, c.width)
-    yield Network(
-        DENOISER, DenoiserStep(models.denoiser), {"latent": latent, "modulations": modulations}, "noise", {}
-    )
+    yield Network(DENOISER, DenoiserStep(models.denoiser), {"latent": latent, "modulations": modulations}, "noise", {})
     yield Network(LATENT_DECODER, LatentDecoder(models.codec), {"latent": latent}, "log_mel", {})
     log_mel = torch.zeros(1, geometry.mel_frames, geometry.mel.bins)
     yield Network(VOCODER, Vocoder(models.codec), {"log_mel": log_mel}, "waveform", {})

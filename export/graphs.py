@@ -64,8 +64,11 @@ class TanhGelu(nn.Module):
 
 
 def deployable(denoiser: Denoiser) -> Denoiser:
-    """A copy without what only training needs: its final layer computes the noise alone, ``[B, C, H, W]``."""
-    copied = copy.deepcopy(denoiser)
+    """A copy without what only training needs: its final layer computes the noise alone, ``[B, C, H, W]``.
+
+    It shares its parameters with the original.
+    """
+    copied = copy.deepcopy(denoiser, memo={id(parameter): parameter for parameter in denoiser.parameters()})
     copied.sideblocks = nn.ModuleList()
     for block in copied.blocks:
         block.mlp.act = TanhGelu()

@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 import logging
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import onnx
 import onnxslim
@@ -55,9 +56,31 @@ def trace(network: Network) -> onnx.ModelProto:
             dynamo=False,
         )
         model = onnx.load(path)
-    model = onnxslim.slim(model, size_threshold=_FOLD_LIMIT)
+    model = _simplify(model)
     model.producer_name, model.producer_version = "mdsgen", __version__
     return model
+
+
+def _simplify(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Fold and tidy the graph with its large weights taken out: the simplifier copies all that it sees several times."""
+    graph = model.graph
+    weights = [tensor for tensor in graph.initializer if len(tensor.raw_data) > _FOLD_LIMIT]
+    small = [tensor for tensor in graph.initializer if len(tensor.raw_data) <= _FOLD_LIMIT]
+    inputs = list(graph.input)
+    stand_ins = [onnx.helper.make_tensor_value_info(w.name, w.data_type, list(w.dims)) for w in weights]
+    _replace(graph.initializer, small)
+    _replace(graph.input, [*inputs, *stand_ins])
+    slim: onnx.ModelProto = onnxslim.slim(model, size_threshold=_FOLD_LIMIT)
+    used = {name for node in slim.graph.node for name in node.input}
+    _replace(slim.graph.input, inputs)
+    slim.graph.initializer.extend(weight for weight in weights if weight.name in used)
+    return slim
+
+
+def _replace(field: Any, values: Sequence[Any]) -> None:
+    kept = [type(value).FromString(value.SerializeToString()) for value in values]  # not views into the field
+    del field[:]
+    field.extend(kept)
 
 
 def save(model: onnx.ModelProto, name: str, folder: Path) -> Graph:

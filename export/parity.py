@@ -53,4 +53,6 @@ def table(figures: Sequence[Quality]) -> str:
         verdict = "ok" if figure.passed else "FAILED"
         rows.append((figure.graph, figure.what, f"{figure.decibels:.1f}", f"{figure.threshold:.0f}", verdict))
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows)
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
+    )

@@ -6,6 +6,7 @@ space, for :data:`RELEASE`; Diff-Foley (NeurIPS 2023) for the frame rate and the
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -41,6 +42,8 @@ class MelFormat:
             _positive(f"mel {name}", getattr(self, name))
         if self.hop > self.fft:
             raise GeometryError(f"mel hop {self.hop} is longer than its window of {self.fft} samples")
+        for name in ("f_min", "f_max"):
+            _number(f"mel {name}", getattr(self, name))
         if not 0 <= self.f_min < self.f_max <= SAMPLE_RATE / 2:
             raise GeometryError(
                 f"mel band {self.f_min}..{self.f_max} Hz must be increasing and end at or below {SAMPLE_RATE // 2} Hz"
@@ -71,7 +74,7 @@ class Geometry:
     def __post_init__(self) -> None:
         for name in ("channels", "height", "width", "compression", "patch"):
             _positive(name, getattr(self, name))
-        if not self.name or not self.name.isidentifier():
+        if not isinstance(self.name, str) or not self.name.isidentifier():
             raise GeometryError(f"geometry name {self.name!r} must be a plain word")
         if self.time_axis not in (0, 1):
             raise GeometryError(f"time axis {self.time_axis!r} must be 0 (height) or 1 (width)")
@@ -79,7 +82,8 @@ class Geometry:
             raise GeometryError(
                 f"a latent of {self.height}×{self.width} does not divide into patches of {self.patch}×{self.patch}"
             )
-        if not self.latent_scale > 0:
+        _number("latent scale", self.latent_scale)
+        if self.latent_scale <= 0:
             raise GeometryError(f"latent scale {self.latent_scale!r} must be positive")
         if self.latent_bins * self.compression != self.mel.bins:
             raise GeometryError(
@@ -191,6 +195,11 @@ class Geometry:
 def _positive(name: str, value: object) -> None:
     if not isinstance(value, int) or isinstance(value, bool) or value < 1:
         raise GeometryError(f"{name} must be a positive whole number, not {value!r}")
+
+
+def _number(name: str, value: object) -> None:
+    if not isinstance(value, (int, float)) or isinstance(value, bool) or not math.isfinite(value):
+        raise GeometryError(f"{name} must be a finite number, not {value!r}")
 
 
 PAPER = Geometry(

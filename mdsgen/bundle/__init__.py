@@ -1,0 +1,39 @@
+"""The bundle: the one thing that crosses from the PyTorch world to the device."""
+
+from mdsgen.bundle.bundle import Bundle, create_bundle, describe_file, describe_graph, write_manifest
+from mdsgen.bundle.graph import MANIFEST_FILE, DataFile, Graph
+from mdsgen.bundle.manifest import (
+    CONDITIONING,
+    DENOISER,
+    GRAPHS,
+    LATENT_DECODER,
+    PRECISIONS,
+    SCHEMA,
+    VIDEO_ENCODER,
+    VOCODER,
+    Manifest,
+    Quality,
+    SamplerDefaults,
+)
+
+__all__ = [
+    "CONDITIONING",
+    "DENOISER",
+    "GRAPHS",
+    "LATENT_DECODER",
+    "MANIFEST_FILE",
+    "PRECISIONS",
+    "SCHEMA",
+    "VIDEO_ENCODER",
+    "VOCODER",
+    "Bundle",
+    "DataFile",
+    "Graph",
+    "Manifest",
+    "Quality",
+    "SamplerDefaults",
+    "create_bundle",
+    "describe_file",
+    "describe_graph",
+    "write_manifest",
+]

@@ -1,0 +1,23 @@
+"""Video in, sound out, with PyAV alone: frames by their time stamps, a video's own sound, and files that are whole.
+
+Every time is in seconds and counts from the first picture; every sound is float32 mono at 16 kHz; what cannot be read
+or written is a :class:`~mdsgen.errors.MediaError`. Nothing here grows with the length of a video.
+"""
+
+from mdsgen.media.frames import prepare_frames, read_frames
+from mdsgen.media.sound import read_sound
+from mdsgen.media.video import VideoInfo, frame_count, probe, sample_count
+from mdsgen.media.writer import FORMATS, Writer, open_writer
+
+__all__ = [
+    "FORMATS",
+    "VideoInfo",
+    "Writer",
+    "frame_count",
+    "open_writer",
+    "prepare_frames",
+    "probe",
+    "read_frames",
+    "read_sound",
+    "sample_count",
+]

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from mdsgen.errors import TensorError
 from mdsgen.geometry import FEATURE_CHANNELS, Geometry
 from mdsgen.model.attention import Attention
 from mdsgen.model.embedding import PatchEmbedding, TimestepEmbedding, sincos_position_embedding
@@ -36,6 +37,9 @@ class DenoiserConfig:
     timestep_channels: int = 256
 
     def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            if value < 1:
+                raise ValueError(f"{name} must be at least 1, not {value}")
         if self.width % self.heads:
             raise ValueError(f"width {self.width} does not divide into {self.heads} heads")
         if self.width % 4:
@@ -98,11 +102,11 @@ class Block(nn.Module):
     def modulation(self, condition: Tensor) -> Tensor:
         """``[B, D] -> [B, 6, D]``."""
         vectors: Tensor = self.adaLN_modulation(condition)
-        return vectors.unflatten(1, (BLOCK_MODULATIONS, -1))
+        return vectors.reshape(-1, BLOCK_MODULATIONS, condition.shape[1])
 
     def forward(self, x: Tensor, modulation: Tensor, keep: Tensor | None = None) -> Tensor:
         """``x [B, N, D]``, ``modulation [B, 6, D]``; ``keep`` as in :class:`Attention`."""
-        shift1, scale1, gate1, shift2, scale2, gate2 = modulation.split(1, dim=1)  # [B, 1, D] each
+        shift1, scale1, gate1, shift2, scale2, gate2 = modulation.chunk(BLOCK_MODULATIONS, dim=1)  # [B, 1, D] each
         x = x + gate1 * self.attn(self.norm1(x) * (1 + scale1) + shift1, keep)  # [B, N, D]
         x = x + gate2 * self.mlp(self.norm2(x) * (1 + scale2) + shift2)  # [B, N, D]
         return x
@@ -120,19 +124,19 @@ class FinalLayer(nn.Module):
     def modulation(self, condition: Tensor) -> Tensor:
         """``[B, D] -> [B, 2, D]``."""
         vectors: Tensor = self.adaLN_modulation(condition)
-        return vectors.unflatten(1, (FINAL_MODULATIONS, -1))
+        return vectors.reshape(-1, FINAL_MODULATIONS, condition.shape[1])
 
     def forward(self, x: Tensor, modulation: Tensor) -> Tensor:
-        shift, scale = modulation.split(1, dim=1)  # [B, 1, D] each
-        x = self.linear(self.norm_final(x) * (1 + scale) + shift)  # [B, N, D] -> [B, N, patch²·2C]
-        return x
+        shift, scale = modulation.chunk(FINAL_MODULATIONS, dim=1)  # [B, 1, D] each
+        values: Tensor = self.linear(self.norm_final(x) * (1 + scale) + shift)  # [B, N, D] -> [B, N, patch²·2C]
+        return values
 
 
 class Denoiser(nn.Module):
     """Estimates the noise in a latent, given how noisy it is and what the video shows.
 
-    ``denoiser(latent [B, C, H, W], timestep [B], features [B, 32, 512])`` returns ``[B, 2C, H, W]``: the noise, then the
-    learned variance that only training uses. ``features=None`` is the unconditional branch of guidance.
+    ``denoiser(latent [B, C, H, W], timestep [B], features [B, 32, 512])`` returns ``[B, 2C, H, W]``: the noise, then
+    the learned variance that only training uses. ``features=None`` is the unconditional branch of guidance.
     """
 
     def __init__(self, geometry: Geometry, config: DenoiserConfig) -> None:
@@ -157,9 +161,10 @@ class Denoiser(nn.Module):
             if isinstance(module, (nn.Linear, nn.Conv2d)):
                 nn.init.xavier_uniform_(module.weight.data.flatten(1))
                 nn.init.zeros_(module.bias)  # type: ignore[arg-type]
-        for layer in (self.t_embedder.mlp[0], self.t_embedder.mlp[2]):
-            nn.init.normal_(layer.weight, std=0.02)
-            nn.init.zeros_(layer.bias)
+        for layer in self.t_embedder.mlp:
+            if isinstance(layer, nn.Linear):
+                nn.init.normal_(layer.weight, std=0.02)
+                nn.init.zeros_(layer.bias)
         nn.init.normal_(self.mask_token, std=0.02)
         to_zero = [block.adaLN_modulation[1] for block in (*self.blocks, *self.sideblocks, self.final_layer)]
         for layer in (*to_zero, self.final_layer.linear):
@@ -187,7 +192,10 @@ class Denoiser(nn.Module):
         return torch.cat([layer.modulation(condition) for layer in (*self.blocks, self.final_layer)], dim=1)
 
     def embed(self, latent: Tensor) -> Tensor:
-        """Tokens with their position, ``[B, C, H, W] -> [B, N, D]``."""
+        """Tokens with their position, ``[B, C, H, W] -> [B, N, D]``. Raises :class:`TensorError` for another shape."""
+        if tuple(latent.shape[1:]) != self.geometry.latent_shape:  # swapped axes would pass: they have as many tokens
+            expected = ", ".join(map(str, self.geometry.latent_shape))
+            raise TensorError(f"expected a latent [batch, {expected}], got {list(latent.shape)}")
         tokens: Tensor = self.x_embedder(latent)
         return tokens + self.pos_embed
 
@@ -215,7 +223,7 @@ class Denoiser(nn.Module):
         x = mask.restore(x, self.mask_token) + self.decoder_pos_embed  # [B, N, D]
         guess = x
         for block in self.sideblocks:
-            guess = block(guess, block.modulation(condition))  # [B, N, D]
+            guess = block(guess, block.modulation(condition))  # type: ignore[operator]  # [B, N, D]
         return torch.where(mask.dropped[:, :, None], guess, x)
 
     def forward(
@@ -239,7 +247,7 @@ class Denoiser(nn.Module):
     def unpatchify(self, x: Tensor) -> Tensor:
         """Patches back to a latent, ``[B, N, patch²·channels] -> [B, channels, H, W]``."""
         (rows, columns), patch = self.geometry.grid, self.geometry.patch
-        x = x.unflatten(2, (patch, patch, -1)).unflatten(1, (rows, columns))  # [B, rows, columns, p, q, c]
+        x = x.reshape(x.shape[0], rows, columns, patch, patch, -1)  # [B, rows, columns, p, q, c]
         x = x.permute(0, 5, 1, 3, 2, 4)  # [B, c, rows, p, columns, q]
         return x.reshape(x.shape[0], x.shape[1], self.geometry.height, self.geometry.width)
 

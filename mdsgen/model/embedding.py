@@ -38,7 +38,7 @@ class TimestepEmbedding(nn.Module):
 
 
 def sinusoids(timestep: Tensor, channels: int) -> Tensor:
-    """Cosines, then sines of geometrically spaced frequencies, ``[B] -> [B, channels]``. Timesteps may be fractional."""
+    """Cosines, then sines of geometrically spaced frequencies, ``[B] -> [B, channels]``. Timesteps may be fractions."""
     half = channels // 2
     frequency = torch.exp(-math.log(MAX_PERIOD) * torch.arange(half, device=timestep.device) / half)  # [channels / 2]
     angle = timestep[:, None].float() * frequency  # [B, channels / 2]

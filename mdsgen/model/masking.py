@@ -34,8 +34,8 @@ class Mask:
 def sample_mask(geometry: Geometry, batch: int, ratio: float, generator: torch.Generator | None = None) -> Mask:
     """Drop ``ratio`` of the time columns of each clip at random, all frequency rows of a column together.
 
-    At least one column is kept. The draw is on the generator's device (the CPU without one). Raises ``ValueError`` for a
-    ratio outside 0 ≤ ratio < 1.
+    At least one column is kept. The draw is on the generator's device (the CPU without one). Raises ``ValueError`` for
+    a ratio outside 0 ≤ ratio < 1.
     """
     if not 0.0 <= ratio < 1.0:
         raise ValueError(f"mask ratio must be at least 0 and below 1, not {ratio}")

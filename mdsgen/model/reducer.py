@@ -14,18 +14,20 @@ class FrameProjection(nn.Sequential):
     """Projects every frame's feature to the denoiser's width: ``[B, frames, 512] -> [B, frames, D]``."""
 
     def __init__(self, channels: int, width: int) -> None:
-        super().__init__(nn.Linear(channels, width), nn.GELU(), nn.LayerNorm(width, eps=_EPSILON))
-        nn.init.normal_(self[0].weight, std=0.02)
-        nn.init.zeros_(self[0].bias)
+        project = nn.Linear(channels, width)
+        nn.init.normal_(project.weight, std=0.02)
+        nn.init.zeros_(project.bias)
+        super().__init__(project, nn.GELU(), nn.LayerNorm(width, eps=_EPSILON))
 
 
 class FramePooling(nn.Sequential):
     """A learned weighted sum over the frames, one scalar weight each: ``[B, frames, D] -> [B, D]``."""
 
     def __init__(self, frames: int, width: int) -> None:
-        super().__init__(nn.Conv1d(frames, 1, kernel_size=1), nn.GELU(), nn.LayerNorm(width, eps=_EPSILON))
-        nn.init.normal_(self[0].weight, std=0.02)
+        pool = nn.Conv1d(frames, 1, kernel_size=1)
+        nn.init.normal_(pool.weight, std=0.02)
+        super().__init__(pool, nn.GELU(), nn.LayerNorm(width, eps=_EPSILON))
 
     def forward(self, features: Tensor) -> Tensor:
-        pooled: Tensor = super().forward(features)  # [B, 1, D]
+        pooled: Tensor = super().forward(features)  # type: ignore[no-untyped-call]  # [B, 1, D]
         return pooled.squeeze(1)

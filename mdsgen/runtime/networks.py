@@ -49,6 +49,11 @@ class Networks:
         """The engine that runs them."""
         return self._engines[DENOISER].name
 
+    @property
+    def providers(self) -> tuple[str, ...]:
+        """What the engine says it runs on; empty where it does not say."""
+        return self._engines[DENOISER].providers
+
     def encode(self, frames: np.ndarray) -> np.ndarray:
         """``frames [F, 3, 224, 224]`` in 0..1 -> features ``[1, F, 512]``."""
         return self._run(VIDEO_ENCODER, frames=frames[None])

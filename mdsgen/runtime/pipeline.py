@@ -15,14 +15,14 @@ from mdsgen.bundle import Bundle
 from mdsgen.engines import EngineOptions
 from mdsgen.errors import Cancelled, MediaError
 from mdsgen.geometry import FRAME_RATE, SAMPLE_RATE
-from mdsgen.media import prepare_frames, probe, read_frames
+from mdsgen.media import VideoInfo, prepare_frames, probe, read_frames, sample_count
 from mdsgen.runtime.clip import ClipGenerator, SamplerSettings, Timings
 from mdsgen.runtime.networks import Networks
 from mdsgen.runtime.sampler import seeded_noise
 from mdsgen.runtime.windows import Assembler, Window, WindowPlan
 
-VideoSource = str | os.PathLike[str] | np.ndarray
-"""A file, or its frames: uint8 ``[T, H, W, 3]`` RGB of any size, four per second."""
+VideoSource = str | os.PathLike[str] | VideoInfo | np.ndarray
+"""A file, one that has been probed, or frames: uint8 ``[T, H, W, 3]`` RGB of any size, four per second."""
 
 
 @dataclass(frozen=True)
@@ -60,8 +60,8 @@ class Sound:
 class Pipeline:
     """A bundle with its engines open. A context manager::
 
-        with Pipeline.open("bundle") as pipeline:
-            sound = pipeline("video.mp4", seed=0)
+    with Pipeline.open("bundle") as pipeline:
+        sound = pipeline("video.mp4", seed=0)
     """
 
     def __init__(self, bundle: Bundle, networks: Networks) -> None:
@@ -88,6 +88,11 @@ class Pipeline:
     def engine(self) -> str:
         """The engine that runs the networks."""
         return self._networks.engine
+
+    @property
+    def providers(self) -> tuple[str, ...]:
+        """ONNX Runtime's execution providers that really serve them; empty for other engines."""
+        return self._networks.providers
 
     def __call__(
         self,
@@ -199,20 +204,23 @@ class FrameWindow:
 
 def _open_source(video: VideoSource, start: float, duration: float | None) -> tuple[Iterator[np.ndarray], int]:
     """The frames to come and how many samples of sound they ask for."""
-    if start < 0 or (duration is not None and duration <= 0):
-        raise ValueError(f"start must be 0 or more and duration above 0, not {start} and {duration}")
     if isinstance(video, np.ndarray):
-        length = len(video) / FRAME_RATE
-    else:
-        length = probe(video).duration
-    if start >= length:
-        raise MediaError(f"the video is {length:.3f} s long: nothing is left after a start at {start} s")
-    wanted = length - start if duration is None else min(duration, length - start)
-    samples = max(1, round(wanted * SAMPLE_RATE))
-    if isinstance(video, np.ndarray):
-        first = round(start * FRAME_RATE)
-        return (prepare_frames(video[i : i + 1])[0] for i in range(first, len(video))), samples
-    return read_frames(video, start=start, duration=wanted), samples
+        return _open_array(video, start, duration)
+    info = video if isinstance(video, VideoInfo) else probe(video)
+    samples = sample_count(info.remaining(start, duration))
+    if not samples:
+        raise MediaError(f"a duration of {duration} s holds no sample of sound")
+    return read_frames(info, start=start, duration=duration), samples
+
+
+def _open_array(video: np.ndarray, start: float, duration: float | None) -> tuple[Iterator[np.ndarray], int]:
+    length = len(video) / FRAME_RATE
+    if not 0 <= start < length or (duration is not None and not duration > 0):
+        raise MediaError(f"start {start} s and duration {duration} s do not fit {len(video)} frames, {length} s")
+    first = int(start * FRAME_RATE)
+    rest = length - start if duration is None else min(duration, length - start)
+    frames = (prepare_frames(video[i : i + 1])[0] for i in range(first, len(video)))
+    return frames, max(1, sample_count(rest))
 
 
 def _reporter(progress: OnProgress | None, window: Window, windows: int, steps: int) -> Callable[[int], None]:

@@ -22,8 +22,8 @@ def read_state_dict(path: str | Path) -> dict[str, Tensor]:
     """All tensors of a ``.safetensors`` file or of a PyTorch checkpoint, by name, on the CPU.
 
     A PyTorch file may hold the tensors under ``state_dict``, and their names may carry the ``module.`` that data
-    parallel training leaves; both are undone. Raises :class:`CheckpointError` for a file that is missing, damaged, holds
-    code, or holds anything but tensors.
+    parallel training leaves; both are undone. Raises :class:`CheckpointError` for a file that is missing, damaged,
+    holds code, or holds anything but tensors.
     """
     path = Path(path)
     if not path.is_file():
@@ -47,8 +47,8 @@ def read_state_dict(path: str | Path) -> dict[str, Tensor]:
 def load_strictly(module: nn.Module, state: Mapping[str, Tensor], what: str, ignore: Sequence[str] = ()) -> None:
     """Copy ``state`` into ``module``, or raise :class:`CheckpointError` and leave the module as it was.
 
-    ``what`` names the expected model in the error. Names that start with one of ``ignore`` may stand in ``state`` without
-    being used. Integer buffers (fixed indices, counters) must be equal in shape like everything else.
+    ``what`` names the expected model in the error. Names that start with one of ``ignore`` may stand in ``state``
+    without being used. Integer buffers (fixed indices, counters) must be equal in shape like everything else.
     """
     expected = module.state_dict()
     found = {name: value for name, value in state.items() if name in expected or not name.startswith(tuple(ignore))}
@@ -66,9 +66,13 @@ def load_strictly(module: nn.Module, state: Mapping[str, Tensor], what: str, ign
         complaints.append(f"{len(misshaped)} of another shape: {_first(misshaped)}")
     if complaints:
         raise CheckpointError(f"these are not the weights of {what}: " + "; ".join(complaints))
-    mistyped = [name for name, value in expected.items() if value.is_floating_point() != found[name].is_floating_point()]
+    mistyped = [
+        f"{name} (expected {value.dtype}, found {found[name].dtype})"
+        for name, value in expected.items()
+        if value.is_floating_point() != found[name].is_floating_point()
+    ]
     if mistyped:
-        raise CheckpointError(f"these are not the weights of {what}: other number types in {_first(mistyped)}")
+        raise CheckpointError(f"these are not the weights of {what}: other number types: {_first(mistyped)}")
     module.load_state_dict(found)
 
 

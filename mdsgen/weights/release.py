@@ -47,9 +47,9 @@ def _read_shape(state: Mapping[str, Tensor], decode_layer: int) -> tuple[Geometr
     missing = [name for name in _TELLING if name not in state]
     ranks = {"pos_embed": 3, "x_embedder.proj.weight": 4, "t_embedder.mlp.0.weight": 2, _BIAS_TABLE: 2}
     if missing or any(state[name].dim() != rank for name, rank in ranks.items()):
-        found = ", ".join(list(state)[:5])
+        expected, found = ", ".join(missing or _TELLING), ", ".join(list(state)[:5])
         raise CheckpointError(
-            f"this is not an MDSGen denoiser: expected {', '.join(missing or _TELLING)}; found {len(state)} names: {found} …"
+            f"this is not an MDSGen denoiser: expected {expected}; found {len(state)} names: {found} …"
         )
     tokens, width = state["pos_embed"].shape[1:]
     channels = state["x_embedder.proj.weight"].shape[1]
@@ -66,7 +66,7 @@ def _read_shape(state: Mapping[str, Tensor], decode_layer: int) -> tuple[Geometr
             decode_layers=decode_layer,
             timestep_channels=state["t_embedder.mlp.0.weight"].shape[1],
         )
-    except (ValueError, ZeroDivisionError) as error:
+    except ValueError as error:
         raise CheckpointError(f"this is not an MDSGen denoiser: {error}") from error
     return fitting[0], config
 

@@ -1,0 +1,131 @@
+"""ONNX Runtime: the engine that runs everywhere.
+
+Measured on two x86 cores with ONNX Runtime 1.32, medians: binding arrays saves nothing on a CPU (10.5 against 9.9 ms
+for 12 blocks of width 192, 164 against 167 ms for width 768, 112 against 111 ms for a convolutional decoder), so
+``run`` returns fresh arrays and ``bind`` serves loops that must allocate nothing. Threads that spin while they wait
+save up to a tenth in the small network and cost nothing in the others, so they keep spinning.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from mdsgen.engines.base import DEFAULT_OPTIONS, Engine, EngineOptions
+from mdsgen.errors import EngineError
+from mdsgen.tensor import TensorSpec
+
+_DTYPES = {f"tensor({name})": name for name in ("float16", "bool")}
+_DTYPES |= {f"tensor({sign}int{bits})": f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)}
+_DTYPES |= {"tensor(float)": "float32", "tensor(double)": "float64"}
+
+_ERRORS_ONLY, _SILENT = 3, 4  # ONNX Runtime's log levels
+
+
+class OnnxRuntimeEngine(Engine):
+    """An ONNX file in ONNX Runtime. ``providers`` are the execution providers that really serve it.
+
+    A function that :meth:`bind` returned holds on to the session: its memory comes back when that is let go, too.
+    """
+
+    name = "onnxruntime"
+
+    def __init__(self, path: str | os.PathLike[str], options: EngineOptions = DEFAULT_OPTIONS) -> None:
+        path = Path(path)
+        if not path.is_file():
+            raise EngineError(f"{path.stem}: there is no ONNX file at {path}")
+        self._runtime = _import()
+        self._session = self._open_session(path, options)
+        self.providers: tuple[str, ...] = tuple(self._session.get_providers())
+        self._run_options = self._runtime.RunOptions()
+        self._run_options.log_severity_level = _SILENT  # the exception says it
+        if options.release_memory:
+            self._run_options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
+        super().__init__(
+            path.stem, _specs(path.stem, self._session.get_inputs()), _specs(path.stem, self._session.get_outputs())
+        )
+
+    def _open_session(self, path: Path, options: EngineOptions) -> Any:
+        """Open the file with exactly the providers asked for, CPU fallback refused."""
+        available = self._runtime.get_available_providers()
+        _require_providers(path.stem, options.providers, available, available)
+        settings = self._runtime.SessionOptions()
+        settings.graph_optimization_level = self._runtime.GraphOptimizationLevel.ORT_ENABLE_ALL
+        settings.log_severity_level = _ERRORS_ONLY
+        if options.threads is not None:
+            settings.intra_op_num_threads = options.threads
+        if not options.prepack_weights:
+            settings.add_session_config_entry("session.disable_prepacking", "1")
+        with _errors(path.stem, "open"):
+            session = self._runtime.InferenceSession(str(path), settings, providers=list(options.providers))
+        _require_providers(path.stem, options.providers, session.get_providers(), available)
+        return session
+
+    def _run(self, feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        names = [spec.name for spec in self.outputs]
+        with _errors(self.graph, "run"):
+            return dict(zip(names, self._session.run(names, dict(feeds), self._run_options), strict=True))
+
+    def _bind(self, inputs: dict[str, np.ndarray], outputs: dict[str, np.ndarray]) -> Callable[[], None]:
+        wrap = self._runtime.OrtValue.ortvalue_from_numpy  # shares the array's memory
+        values = {name: wrap(array) for name, array in {**inputs, **outputs}.items()}
+        with _errors(self.graph, "bind"):
+            binding = self._session.io_binding()
+            for name in inputs:
+                binding.bind_ortvalue_input(name, values[name])
+            for name in outputs:
+                binding.bind_ortvalue_output(name, values[name])
+        return partial(self._run_bound, binding, values)
+
+    def _run_bound(self, binding: Any, values: Mapping[str, Any]) -> None:
+        """Run once over the binding; ``values`` keep the arrays alive whose addresses it holds."""
+        with _errors(self.graph, "run"):
+            self._session.run_with_iobinding(binding, self._run_options)
+
+    def _close(self) -> None:
+        del self._session
+
+
+def _import() -> ModuleType:
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise EngineError(f"ONNX Runtime cannot be imported ({error}): pip install onnxruntime") from error
+    module: ModuleType = onnxruntime
+    return module
+
+
+def _require_providers(graph: str, wanted: Iterable[str], present: Iterable[str], available: Iterable[str]) -> None:
+    missing = [name for name in wanted if name not in present]
+    if missing:
+        raise EngineError(
+            f"{graph}: ONNX Runtime cannot use {', '.join(missing)} here: available are {', '.join(available)}"
+        )
+
+
+def _specs(graph: str, tensors: Iterable[Any]) -> list[TensorSpec]:
+    """What the session says of its inputs or outputs; a length without a name is ``"?"``."""
+    specs = []
+    for tensor in tensors:
+        if tensor.type not in _DTYPES:
+            raise EngineError(f"{graph}: {tensor.name} is a {tensor.type}, which NumPy has no dtype for")
+        shape = tuple("?" if length is None else length for length in tensor.shape)
+        specs.append(TensorSpec(tensor.name, _DTYPES[tensor.type], shape))
+    return specs
+
+
+@contextmanager
+def _errors(graph: str, verb: str) -> Iterator[None]:
+    """Turn whatever ONNX Runtime raises, which has no common base, into one line that names the graph."""
+    try:
+        yield
+    except Exception as error:
+        reason = " ".join(str(error).split())
+        raise EngineError(f"{graph}: ONNX Runtime could not {verb} it: {reason}") from error

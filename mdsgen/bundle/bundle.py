@@ -1,0 +1,199 @@
+"""A bundle on disk: a folder that holds ``manifest.json`` and the graphs, whole or not there at all."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import secrets
+import shutil
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, NoReturn
+
+from mdsgen.bundle.graph import MANIFEST_FILE, DataFile, Graph
+from mdsgen.bundle.manifest import Manifest
+from mdsgen.errors import BundleError
+from mdsgen.tensor import TensorSpec
+
+_CHUNK = 1 << 20  # bytes read at a time: large enough to keep the hash busy, small enough for any device
+
+
+class Bundle:
+    """An opened bundle: its manifest, and where its graphs lie."""
+
+    def __init__(self, folder: Path, manifest: Manifest) -> None:
+        self.folder = folder
+        self.manifest = manifest
+
+    @classmethod
+    def open(cls, folder: str | os.PathLike[str], verify: bool = True) -> Bundle:
+        """Read a bundle and check its files: that they are there and of the right length, and their SHA-256.
+
+        ``verify=False`` leaves the SHA-256 out, which costs about a second per gigabyte and processor core. Raises
+        :class:`BundleError` naming the file, what was expected and what was found.
+        """
+        folder = Path(folder)
+        manifest = _read_manifest(folder)
+        for part in manifest.files:
+            _check_length(folder, part)
+        if verify:
+            _check_hashes(folder, manifest.files)
+        return cls(folder, manifest)
+
+    def path(self, graph: str) -> Path:
+        """The file of the graph of that name."""
+        if graph not in self.manifest.graphs:
+            raise BundleError(f"graph {graph!r} is unknown: expected one of {', '.join(self.manifest.graphs)}")
+        return self.folder / self.manifest.graphs[graph].file
+
+
+def write_manifest(folder: str | os.PathLike[str], manifest: Manifest) -> None:
+    """Write ``manifest.json`` into a folder."""
+    try:
+        text = json.dumps(manifest.to_dict(), indent=2, ensure_ascii=False, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise BundleError(f"the manifest holds a value that JSON has no word for: {error}") from error
+    (Path(folder) / MANIFEST_FILE).write_text(text + "\n", encoding="utf-8")
+
+
+def describe_file(path: str | os.PathLike[str]) -> DataFile:
+    """Name, SHA-256 and length of a file, read in pieces."""
+    path = Path(path)
+    digest, length = hashlib.sha256(), 0
+    buffer = memoryview(bytearray(_CHUNK))
+    with path.open("rb", buffering=0) as file:
+        while count := file.readinto(buffer):
+            digest.update(buffer[:count])
+            length += count
+    return DataFile(path.name, digest.hexdigest(), length)
+
+
+def describe_graph(
+    path: str | os.PathLike[str],
+    inputs: tuple[TensorSpec, ...],
+    outputs: tuple[TensorSpec, ...],
+    data: tuple[str | os.PathLike[str], ...] = (),
+) -> Graph:
+    """The manifest's entry for a graph file and the weight files that it refers to."""
+    part = describe_file(path)
+    return Graph(part.file, part.sha256, part.bytes, inputs, outputs, tuple(describe_file(file) for file in data))
+
+
+@contextmanager
+def create_bundle(target: str | os.PathLike[str], *, replace: bool = False) -> Iterator[Path]:
+    """Make a bundle: a temporary folder beside ``target`` to write into, which becomes ``target`` at a clean exit.
+
+    The folder must hold the manifest and every file of it by then: they are checked before the rename, so that what
+    exists is whole. On any exception, an interruption too, nothing is left behind. An existing bundle is replaced only
+    with ``replace=True``, and a folder that is not a bundle never is: :class:`BundleError`.
+    """
+    target = Path(target).resolve()  # a link keeps pointing at the new bundle
+    _check_target(target, replace)
+    new_parents = [parent for parent in target.parents if not parent.exists()]
+    folder = target.with_name(f".{target.name}.{secrets.token_hex(4)}.partial")
+    try:
+        folder.mkdir(parents=True)
+        yield folder
+        Bundle.open(folder)
+        _sync(folder)
+        _check_target(target, replace)
+        _move(folder, target)
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        for parent in new_parents:
+            with suppress(OSError):  # someone else uses it by now
+                parent.rmdir()
+        raise
+
+
+def _move(folder: Path, target: Path) -> None:
+    """Rename ``folder`` to ``target``; an old bundle there steps aside first, and back should the rename fail."""
+    old = folder.with_suffix(".old")
+    replaced = target.exists() and any(target.iterdir())
+    if replaced:
+        target.rename(old)
+    try:
+        folder.rename(target)
+    except BaseException:
+        if replaced:
+            old.rename(target)
+        raise
+    _sync_entry(target.parent)
+    if replaced:
+        shutil.rmtree(old)
+
+
+def _check_target(target: Path, replace: bool) -> None:
+    """Raise unless a bundle may be put there: nothing, an empty folder, or with ``replace`` another bundle."""
+    if not target.exists() or (target.is_dir() and not any(target.iterdir())):
+        return
+    try:
+        values = _read_json(target)
+    except BundleError:
+        values = {}
+    if not {"schema", "graphs"} <= values.keys():
+        raise BundleError(f"{target} exists and is not a bundle: choose another place, or remove it yourself")
+    if not replace:
+        raise BundleError(f"{target} exists: choose another place, or ask to replace it")
+
+
+def _read_manifest(folder: Path) -> Manifest:
+    try:
+        return Manifest.from_dict(_read_json(folder))
+    except BundleError as error:
+        raise BundleError(f"{folder}: {error}") from error
+
+
+def _read_json(folder: Path) -> dict[str, Any]:
+    path = folder / MANIFEST_FILE
+    if not path.is_file():
+        found = "a folder without it" if folder.is_dir() else "a file" if folder.exists() else "nothing"
+        raise BundleError(f"expected a bundle, a folder with {MANIFEST_FILE}; found {found}")
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse_constant)
+    except (OSError, ValueError, RecursionError) as error:
+        raise BundleError(f"{MANIFEST_FILE} cannot be read ({type(error).__name__}: {error})") from error
+    if not isinstance(values, dict):
+        raise BundleError(f"{MANIFEST_FILE} must hold an object, not {type(values).__name__}")
+    return values
+
+
+def _refuse_constant(word: str) -> NoReturn:
+    raise ValueError(f"{word} is not JSON")
+
+
+def _check_length(folder: Path, part: DataFile) -> None:
+    path = folder / part.file
+    if not path.is_file():
+        raise BundleError(f"{path} is missing: the manifest names it; copy or export the bundle again")
+    found = path.stat().st_size
+    if found != part.bytes:
+        raise BundleError(f"{path} is damaged: expected {part.bytes} bytes, found {found}; export the bundle again")
+
+
+def _check_hashes(folder: Path, parts: tuple[DataFile, ...]) -> None:
+    with ThreadPoolExecutor(os.cpu_count()) as pool:  # hashing lets go of the interpreter's lock
+        for part, found in zip(parts, pool.map(describe_file, [folder / part.file for part in parts]), strict=True):
+            if found.sha256 != part.sha256:
+                raise BundleError(
+                    f"{folder / part.file} is damaged: expected SHA-256 {part.sha256}, found {found.sha256}; "
+                    "export the bundle again"
+                )
+
+
+def _sync(folder: Path) -> None:
+    """Wait until the folder and its files are on the disk, so that no power cut leaves a bundle of empty files."""
+    for path in folder.iterdir():
+        _sync_entry(path)
+    _sync_entry(folder)
+
+
+def _sync_entry(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

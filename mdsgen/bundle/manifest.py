@@ -1,0 +1,182 @@
+"""What a bundle says of itself: its geometry, its graphs, its precision, its quality and where its weights came from.
+
+A bundle is untrusted input: everything read here is checked before anything else uses it, and a :class:`BundleError`
+names the field. Fields that this version does not know are ignored, fields that are missing are errors.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+from mdsgen import __version__
+from mdsgen.bundle.fields import Fields
+from mdsgen.bundle.graph import DataFile, Graph
+from mdsgen.errors import BundleError, GeometryError
+from mdsgen.geometry import Geometry
+
+SCHEMA = 1
+"""The manifest schema that this version writes and reads."""
+
+VIDEO_ENCODER = "video_encoder"
+CONDITIONING = "conditioning"
+DENOISER = "denoiser"
+LATENT_DECODER = "latent_decoder"
+VOCODER = "vocoder"
+GRAPHS = (VIDEO_ENCODER, CONDITIONING, DENOISER, LATENT_DECODER, VOCODER)
+"""The graphs that every bundle holds, in the order in which a clip passes through them."""
+
+PRECISIONS = ("fp32", "fp16", "int8")
+
+
+@dataclass(frozen=True)
+class SamplerDefaults:
+    """How a clip is sampled where the caller does not say otherwise."""
+
+    steps: int = 25
+    guidance: float = 5.0
+    guidance_power: float = 0.01
+
+    def __post_init__(self) -> None:
+        if self.steps < 1:
+            raise BundleError(f"manifest field 'sampler.steps' must be at least 1, not {self.steps}")
+        for name in ("guidance", "guidance_power"):
+            if not math.isfinite(getattr(self, name)):
+                raise BundleError(f"manifest field 'sampler.{name}' must be finite, not {getattr(self, name)}")
+
+    def to_dict(self) -> dict[str, Any]:
+        return dict(vars(self))
+
+    @classmethod
+    def from_dict(cls, values: object) -> SamplerDefaults:
+        fields = Fields(values, "sampler")
+        return cls(fields.take("steps", int), fields.take("guidance", float), fields.take("guidance_power", float))
+
+
+@dataclass(frozen=True)
+class Quality:
+    """One figure that the export measured: the signal-to-noise ratio of an output against the FP32 reference.
+
+    ``decibels`` is infinite where the two are equal to the last bit, which JSON writes as null.
+    """
+
+    graph: str
+    what: str
+    decibels: float
+    threshold: float
+
+    def __post_init__(self) -> None:
+        if math.isnan(self.decibels) or self.decibels == -math.inf:
+            raise BundleError(f"manifest field 'quality.decibels' of {self.graph} ({self.what}) is {self.decibels}")
+        if not math.isfinite(self.threshold):
+            raise BundleError(f"manifest field 'quality.threshold' of {self.graph} ({self.what}) is {self.threshold}")
+
+    @property
+    def passed(self) -> bool:
+        """Whether the figure reaches its threshold."""
+        return self.decibels >= self.threshold
+
+    def to_dict(self) -> dict[str, Any]:
+        return {**vars(self), "decibels": None if self.decibels == math.inf else self.decibels}
+
+    @classmethod
+    def from_dict(cls, values: object, where: str = "quality") -> Quality:
+        fields = Fields(values, where)
+        exact = fields.values.get("decibels", 0) is None
+        return cls(
+            graph=fields.take("graph", str),
+            what=fields.take("what", str),
+            decibels=math.inf if exact else fields.take("decibels", float),
+            threshold=fields.take("threshold", float),
+        )
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """The whole description of a bundle.
+
+    ``model`` describes the denoiser (``size``, ``width``, ``depth``, ``heads``, ``parameters``); ``provenance`` says
+    where the weights came from: file names with their SHA-256, or that they are seeded and untrained. Both are plain
+    JSON objects for people; no computation depends on them.
+    """
+
+    geometry: Geometry
+    graphs: dict[str, Graph]
+    precision: str
+    model: dict[str, Any]
+    provenance: dict[str, Any]
+    licence: str
+    sampler: SamplerDefaults = field(default_factory=SamplerDefaults)
+    quality: tuple[Quality, ...] = ()
+    created_by: str = f"mdsgen {__version__}"
+    schema: int = SCHEMA
+
+    def __post_init__(self) -> None:
+        _check_schema(self.schema)
+        if self.precision not in PRECISIONS:
+            known = ", ".join(PRECISIONS)
+            raise BundleError(f"manifest field 'precision' must be one of {known}, not {self.precision!r:.80}")
+        missing = [name for name in GRAPHS if name not in self.graphs]
+        if missing:
+            raise BundleError(f"manifest field 'graphs' misses {', '.join(missing)}")
+        known_files: dict[str, DataFile] = {}
+        for name, graph in self.graphs.items():
+            for part in graph.files:
+                if known_files.setdefault(part.file, part) != part:
+                    raise BundleError(f"manifest field 'graphs.{name}' disagrees with another graph on {part.file}")
+
+    @property
+    def files(self) -> tuple[DataFile, ...]:
+        """Every file of every graph, each once."""
+        return tuple(dict.fromkeys(part for graph in self.graphs.values() for part in graph.files))
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain JSON values; :meth:`from_dict` reads it back."""
+        return {
+            "schema": self.schema,
+            "created_by": self.created_by,
+            "geometry": self.geometry.to_dict(),
+            "precision": self.precision,
+            "model": self.model,
+            "sampler": self.sampler.to_dict(),
+            "graphs": {name: graph.to_dict() for name, graph in self.graphs.items()},
+            "quality": [figure.to_dict() for figure in self.quality],
+            "provenance": self.provenance,
+            "licence": self.licence,
+        }
+
+    @classmethod
+    def from_dict(cls, values: object) -> Manifest:
+        """Read what :meth:`to_dict` wrote. Raises :class:`BundleError` naming the field that is missing or wrong."""
+        fields = Fields(values)
+        schema = fields.take("schema", int)
+        _check_schema(schema)  # before a field that only another schema has is found missing
+        graphs = fields.take("graphs", dict)
+        return cls(
+            schema=schema,
+            created_by=fields.take("created_by", str),
+            geometry=_geometry(fields.take("geometry", dict)),
+            precision=fields.take("precision", str),
+            model=fields.take("model", dict),
+            sampler=SamplerDefaults.from_dict(fields.take("sampler", dict)),
+            graphs={name: Graph.from_dict(graph, f"graphs.{name}") for name, graph in graphs.items()},
+            quality=tuple(Quality.from_dict(figure, place) for place, figure in fields.elements("quality")),
+            provenance=fields.take("provenance", dict),
+            licence=fields.take("licence", str),
+        )
+
+
+def _check_schema(schema: int) -> None:
+    if schema != SCHEMA:
+        raise BundleError(
+            f"bundle schema {schema} is unknown, this version reads schema {SCHEMA}: "
+            "export the bundle again, or update mdsgen"
+        )
+
+
+def _geometry(values: dict[str, Any]) -> Geometry:
+    try:
+        return Geometry.from_dict(values)
+    except GeometryError as error:
+        raise BundleError(f"manifest field 'geometry': {error}") from error

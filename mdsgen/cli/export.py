@@ -1,0 +1,93 @@
+"""``mdsgen-export``: from PyTorch weights to a verified bundle."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from mdsgen.cli.errors import command
+from mdsgen.cli.run import DEFAULT_BUNDLE
+from mdsgen.errors import ExportError
+from mdsgen.geometry import GEOMETRIES, geometry
+
+MODEL_SIZES = ("tiny", "small", "base")
+
+
+@command("mdsgen-export")
+@click.option("--checkpoint", type=click.Path(path_type=Path), help="The denoiser's weights (mdsgen_audioldm.pt).")
+@click.option("--cavp", type=click.Path(path_type=Path), help="The video encoder's weights (cavp_epoch66.ckpt).")
+@click.option("--audioldm", help="Folder or hub id of the audio networks (cvssp/audioldm-s-full-v2).")
+@click.option(
+    "--model", type=click.Choice(MODEL_SIZES), help="Size of the denoiser.  [default: the checkpoint's; tiny]"
+)
+@click.option(
+    "--geometry",
+    "geometry_name",
+    type=click.Choice(sorted(GEOMETRIES)),
+    help="Latent geometry.  [default: release with a checkpoint, paper without]",
+)
+@click.option("--decode-layer", type=click.IntRange(1), default=4, show_default=True, help="The checkpoint's.")
+@click.option("--precision", type=click.Choice(["fp32", "fp16"]), default="fp16", show_default=True)
+@click.option("--steps", type=click.IntRange(1, 1000), default=25, show_default=True, help="The bundle's default.")
+@click.option("--guidance", type=float, default=5.0, show_default=True, help="The bundle's default.")
+@click.option("--video", type=click.Path(path_type=Path), help="Verify on this video.  [default: a rendered one]")
+@click.option("--tolerance", type=click.FloatRange(0), default=0.0, help="Accept so many decibels less than required.")
+@click.option("--replace", is_flag=True, help="Replace a bundle that is there already.")
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path), default=DEFAULT_BUNDLE, show_default=True, help="The bundle."
+)
+def main(
+    checkpoint: Path | None,
+    cavp: Path | None,
+    audioldm: str | None,
+    model: str | None,
+    geometry_name: str | None,
+    decode_layer: int,
+    precision: str,
+    steps: int,
+    guidance: float,
+    video: Path | None,
+    tolerance: float,
+    replace: bool,
+    output: Path,
+) -> None:
+    """Export a model to ONNX, verify every graph against PyTorch, and keep it as a bundle.
+
+    Published or self-trained weights: name --checkpoint, --cavp and --audioldm. With none of the three the published
+    architectures get seeded, untrained weights: good for parity and speed, not for sound.
+    """
+    given = {"--checkpoint": checkpoint, "--cavp": cavp, "--audioldm": audioldm}
+    missing = [option for option, value in given.items() if value is None]
+    if missing and len(missing) < len(given):
+        raise click.UsageError(f"a whole model needs {', '.join(missing)} as well")
+    try:
+        from mdsgen.export.clip import verification_frames
+        from mdsgen.export.exporter import export_bundle
+        from mdsgen.export.models import published_models, seeded_models
+    except ImportError as error:
+        raise ExportError(f"exporting needs PyTorch and ONNX ({error}): pip install 'mdsgen[export]'") from error
+    from mdsgen.bundle import SamplerDefaults
+
+    if checkpoint and cavp and audioldm:
+        space = geometry(geometry_name or "release")
+        models = published_models(checkpoint, cavp, audioldm, space, decode_layer, model)
+    else:
+        space = geometry(geometry_name or "paper")
+        click.echo("no weights named: exporting seeded, untrained ones, for parity and speed, not for sound", err=True)
+        models = seeded_models(space, model or "tiny")
+    bundle = export_bundle(
+        models,
+        output,
+        precision=precision,
+        frames=verification_frames(space, video),
+        sampler=SamplerDefaults(steps=steps, guidance=guidance),
+        tolerance=tolerance,
+        replace=replace,
+        report=lambda line: click.echo(line, err=True),
+    )
+    click.echo(bundle.folder)
+
+
+if __name__ == "__main__":
+    main()

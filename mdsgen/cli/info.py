@@ -1,0 +1,132 @@
+"""``mdsgen-info``: what a bundle holds, for people and for programs."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+
+from mdsgen.bundle import Bundle, Graph, Manifest
+from mdsgen.cli.errors import command
+from mdsgen.geometry import SAMPLE_RATE, Geometry
+
+_MEGABYTE = 1_000_000
+
+
+@command("mdsgen-info")
+@click.argument("bundle", type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead, for programs.")
+@click.option("--verify/--no-verify", default=True, help="Check the SHA-256 of every file.", show_default=True)
+def main(bundle: Path, as_json: bool, verify: bool) -> None:
+    """Show what BUNDLE holds: geometry, graphs, precision, quality, and where its weights came from."""
+    opened = Bundle.open(bundle, verify=verify)
+    if as_json:
+        click.echo(json.dumps(_document(opened, verify), indent=2, ensure_ascii=False))
+    else:
+        click.echo("\n".join(_page(opened, verify)))
+
+
+def _document(bundle: Bundle, verified: bool) -> dict[str, Any]:
+    geometry = bundle.manifest.geometry
+    return {
+        "bundle": str(bundle.folder),
+        "verified": verified,
+        "bytes": sum(part.bytes for part in bundle.manifest.files),
+        "window": {
+            "seconds": geometry.duration,
+            "samples": geometry.samples,
+            "sample_rate": SAMPLE_RATE,
+            "video_frames": geometry.video_frames,
+            "tokens": geometry.tokens,
+        },
+        "manifest": bundle.manifest.to_dict(),
+    }
+
+
+def _page(bundle: Bundle, verified: bool) -> Iterator[str]:
+    manifest = bundle.manifest
+    sampler = manifest.sampler
+    total = sum(part.bytes for part in manifest.files)
+    checked = "every SHA-256 is right" if verified else "SHA-256 not checked"
+    yield from _aligned(
+        [
+            ("bundle", str(bundle.folder)),
+            ("files", f"{len(manifest.files)}, {_megabytes(total)}, {checked}"),
+            ("created by", f"{manifest.created_by}, schema {manifest.schema}"),
+            ("geometry", _geometry(manifest.geometry)),
+            ("window", _window(manifest.geometry)),
+            ("precision", manifest.precision),
+            ("model", _pairs(manifest.model)),
+            ("sampler", f"{sampler.steps} steps, guidance {sampler.guidance:g}, power {sampler.guidance_power:g}"),
+            ("provenance", _pairs(manifest.provenance)),
+            ("licence", manifest.licence),
+        ]
+    )
+    for name, graph in manifest.graphs.items():
+        yield ""
+        yield f"{name}: {', '.join(f'{part.file} {_megabytes(part.bytes)}' for part in graph.files)}"
+        yield from _tensors(graph)
+    yield ""
+    yield from _quality(manifest)
+
+
+def _geometry(geometry: Geometry) -> str:
+    latent = "×".join(map(str, geometry.latent_shape))
+    axis = ("height", "width")[geometry.time_axis]
+    return f"{geometry.name}: latent {latent}, time along the {axis}, {geometry.tokens} tokens"
+
+
+def _window(geometry: Geometry) -> str:
+    return (
+        f"{geometry.duration:.3f} s: {geometry.video_frames} video frames, "
+        f"{geometry.samples} samples at {SAMPLE_RATE} Hz"
+    )
+
+
+def _tensors(graph: Graph) -> Iterator[str]:
+    for direction, specs in (("in", graph.inputs), ("out", graph.outputs)):
+        for spec in specs:
+            yield f"  {direction:<4}{spec}"
+
+
+def _quality(manifest: Manifest) -> Iterator[str]:
+    """The quality figures as a table."""
+    if not manifest.quality:
+        yield "quality: not measured"
+        return
+    rows = [("quality", "what", "dB", "at least", "")]
+    for figure in manifest.quality:
+        decibels = "exact" if math.isinf(figure.decibels) else f"{figure.decibels:.1f}"
+        rows.append((figure.graph, figure.what, decibels, f"{figure.threshold:.1f}", "" if figure.passed else "BELOW"))
+    yield from _aligned(rows)
+
+
+def _aligned(rows: Iterable[tuple[str, ...]]) -> Iterator[str]:
+    """Rows as columns, each as wide as its longest cell."""
+    rows = list(rows)
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+
+
+def _pairs(values: dict[str, Any]) -> str:
+    """``{"width": 192, "depth": 7}`` as ``width 192, depth 7``."""
+    return ", ".join(f"{key} {_pair_value(value)}" for key, value in values.items())
+
+
+def _pair_value(value: Any) -> str:
+    if isinstance(value, dict):
+        return f"({_pairs(value)})"
+    return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def _megabytes(count: int) -> str:
+    return f"{count / _MEGABYTE:.1f} MB"
+
+
+if __name__ == "__main__":
+    main()

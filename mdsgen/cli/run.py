@@ -1,0 +1,153 @@
+"""``mdsgen-run``: give videos their sound."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import click
+
+from mdsgen.cli.errors import command
+from mdsgen.engines import ENGINES
+from mdsgen.errors import BundleError, MdsgenError
+from mdsgen.media import FORMATS
+from mdsgen.runtime import Pipeline, Progress, Rendered, default_target, render
+from mdsgen.runtime.pipeline import OnProgress
+
+DEFAULT_BUNDLE = Path("mdsgen-bundle")
+"""Where ``mdsgen-export`` writes and ``mdsgen-run`` looks when nobody says otherwise."""
+
+VIDEO_SUFFIXES = frozenset([".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ts", ".flv", ".wmv"])
+"""What is taken from a folder; a file that is named is tried whatever it is called."""
+
+
+@command("mdsgen-run")
+@click.argument("videos", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    help=f"A file ({', '.join(FORMATS)}) or, for several videos, a folder.  [default: VIDEO.mdsgen.mp4]",
+)
+@click.option(
+    "--bundle",
+    type=click.Path(path_type=Path),
+    envvar="MDSGEN_BUNDLE",
+    default=DEFAULT_BUNDLE,
+    show_default=True,
+    show_envvar=True,
+    help="The bundle that mdsgen-export made.",
+)
+@click.option("--engine", default="auto", show_default=True, help=f"One of {', '.join(ENGINES)}.")
+@click.option("--provider", multiple=True, help="An ONNX Runtime execution provider; repeat it in order of preference.")
+@click.option("--threads", type=click.IntRange(1), help="Threads of the engine.  [default: one per physical core]")
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Another seed, another sound.")
+@click.option("--steps", type=click.IntRange(1, 1000), help="Denoising steps.  [default: the bundle's]")
+@click.option("--guidance", type=float, help="How closely to follow the picture.  [default: the bundle's]")
+@click.option("--start", type=click.FloatRange(0), default=0.0, help="Second of the video where the sound begins.")
+@click.option("--duration", type=click.FloatRange(0, min_open=True), help="Seconds of sound.  [default: to the end]")
+@click.option("--mix", type=click.FloatRange(0, 1), default=0.0, help="Share of the original sound, 0 to 1.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead, for programs.")
+def main(
+    videos: tuple[Path, ...],
+    output: Path | None,
+    bundle: Path,
+    engine: str,
+    provider: tuple[str, ...],
+    threads: int | None,
+    as_json: bool,
+    **settings: float | None,
+) -> None:
+    """Generate the sound of VIDEOS (files, or folders of them) and write them with it."""
+    jobs = _jobs(videos, output)
+    if not bundle.exists():
+        raise BundleError(f"no bundle at {bundle}: make one with mdsgen-export, or name one with --bundle")
+    providers = provider or ("CPUExecutionProvider",)
+    results: list[Rendered] = []
+    failures: list[str] = []
+    with Pipeline.open(bundle, engine, threads=threads, providers=providers) as pipeline:
+        for source, target in jobs:
+            try:
+                with _progress_bar(source) as progress:
+                    rendered = render(pipeline, source, target, progress=progress, **settings)  # type: ignore[arg-type]
+            except MdsgenError as error:
+                if len(jobs) == 1:
+                    raise
+                failures.append(f"{source}: {error}")
+                click.echo(f"error: {error}", err=True)
+                continue
+            results.append(rendered)
+            if not as_json:
+                click.echo(_line(rendered))
+        if as_json:
+            document = {
+                "engine": pipeline.engine,
+                "providers": pipeline.providers,
+                "results": [rendered.to_dict() for rendered in results],
+                "failures": failures,
+            }
+            click.echo(json.dumps(document, indent=2, ensure_ascii=False))
+    if failures:
+        raise MdsgenError(f"{len(failures)} of {len(jobs)} videos failed")
+
+
+def _jobs(videos: Sequence[Path], output: Path | None) -> list[tuple[Path, Path]]:
+    """Each source with its target. Raises a usage error where several results would be one file."""
+    sources = [source for video in videos for source in _sources(video)]
+    single = len(videos) == 1 and not videos[0].is_dir()
+    if output is None:
+        targets = [default_target(source) for source in sources]
+    elif single and not output.is_dir():
+        targets = [output]
+    elif output.suffix.lower() in FORMATS:
+        raise click.UsageError(f"several videos need a folder as --output, not {output}")
+    else:
+        output.mkdir(parents=True, exist_ok=True)
+        targets = [default_target(source, output) for source in sources]
+    doubles = {str(target) for target in targets if targets.count(target) > 1}
+    if doubles:
+        raise click.UsageError(f"several videos would become {', '.join(sorted(doubles))}: run them apart")
+    return list(zip(sources, targets, strict=True))
+
+
+def _sources(video: Path) -> list[Path]:
+    if not video.is_dir():
+        return [video]
+    found = sorted(
+        path
+        for path in video.iterdir()
+        if path.suffix.lower() in VIDEO_SUFFIXES and ".mdsgen" not in path.suffixes and not path.name.startswith(".")
+    )
+    if not found:
+        raise click.UsageError(f"no videos in {video}: expected files that end in {', '.join(sorted(VIDEO_SUFFIXES))}")
+    return found
+
+
+@contextmanager
+def _progress_bar(source: Path) -> Iterator[OnProgress | None]:
+    """A bar on stderr where a person is watching."""
+    stream = click.get_text_stream("stderr")
+    if not stream.isatty():
+        yield None
+        return
+    with click.progressbar(length=1000, label=os.path.basename(source), file=stream, show_pos=False) as bar:
+
+        def update(progress: Progress) -> None:
+            bar.update(round(1000 * progress.fraction) - bar.pos)
+
+        yield update
+
+
+def _line(rendered: Rendered) -> str:
+    stages = ", ".join(f"{name} {seconds:.2f}" for name, seconds in rendered.timings.items())
+    return (
+        f"{rendered.target}: {rendered.seconds:.3f} s of sound in {rendered.total:.2f} s "
+        f"(real-time factor {rendered.real_time_factor:.2f}; seconds: {stages})"
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,113 @@
+"""Opening a file with PyAV, choosing its streams, and decoding one of them from a given time on."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import av
+import av.error
+from av.container import InputContainer
+from av.stream import Disposition
+
+from mdsgen.errors import MediaError
+from mdsgen.media.truncation import refuse_truncated
+
+SEEK_MARGIN = 1.0
+"""Seconds by which a seek aims before its goal: decoders need a run-up, and indices are sorted by decoding time."""
+
+_NOT_MOVING = Disposition.attached_pic | Disposition.still_image | Disposition.timed_thumbnails
+_NOT_VIDEO = frozenset({"tty", "lrc"})
+"""Demuxers that take a text file for a film."""
+
+
+@contextmanager
+def open_input(path: str | os.PathLike[str]) -> Iterator[InputContainer]:
+    """Open a local file for demuxing. Raises :class:`MediaError` where it is missing, cut off or not a media file."""
+    path = Path(path)
+    _check(path)
+    refuse_truncated(path)
+    try:
+        # "file:" keeps a colon in the name from being read as a protocol; time stamps that a container leaves out
+        # (AVI with B-frames) are generated; metadata in an odd encoding must not stop anybody.
+        container = av.open(f"file:{path}", options={"fflags": "+genpts"}, metadata_errors="replace")
+    except (av.error.FFmpegError, OSError) as error:
+        raise MediaError(f"cannot read {path} as a video: {cause(error)}") from error
+    with container:
+        if container.format.name in _NOT_VIDEO:
+            raise MediaError(f"{path} is a text file: expected a video file")
+        yield container
+
+
+def _check(path: Path) -> None:
+    try:
+        mode = path.stat().st_mode
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise MediaError(f"no such file: {path}") from error
+    except OSError as error:
+        raise MediaError(f"cannot read {path}: {error.strerror}") from error
+    if not stat.S_ISREG(mode):
+        what = "a folder" if stat.S_ISDIR(mode) else "no regular file"
+        raise MediaError(f"{path} is {what}: expected a video file")
+
+
+def picture_stream(container: InputContainer) -> Any:
+    """The first stream of moving pictures, or None: cover art in a music file is not one."""
+    return next((stream for stream in container.streams.video if not stream.disposition & _NOT_MOVING), None)
+
+
+def sound_stream(container: InputContainer) -> Any:
+    """The first sound stream that can be decoded, or None."""
+    return next((stream for stream in container.streams.audio if stream.codec_context is not None), None)
+
+
+def decode(path: Path, choose: Callable[[InputContainer], Any], since: float | None = None) -> Iterator[Any]:
+    """The frames of the stream that ``choose`` picks, in order of presentation, one at a time.
+
+    With ``since`` (seconds, on the file's own clock) decoding begins shortly before that time; where the file cannot
+    seek there, it begins at the beginning. A damaged packet is passed over, as players do.
+    """
+    if since is not None:
+        with open_input(path) as container:
+            stream = choose(container)
+            frames = _sought(container, stream, since)
+            first = next(frames, None)
+            if first is not None and first.time <= since:
+                yield first
+                yield from frames
+                return
+    with open_input(path) as container:
+        yield from _decoded(container, choose(container))
+
+
+def _sought(container: InputContainer, stream: Any, since: float) -> Iterator[Any]:
+    try:
+        container.seek(round((since - SEEK_MARGIN) / stream.time_base), stream=stream)
+    except (av.error.FFmpegError, OSError):
+        return
+    yield from _decoded(container, stream)
+
+
+def _decoded(container: InputContainer, stream: Any) -> Iterator[Any]:
+    stream.thread_type = "AUTO"
+    try:
+        for packet in container.demux(stream):
+            try:
+                frames = packet.decode()
+            except av.error.InvalidDataError:
+                continue
+            yield from (frame for frame in frames if frame.pts is not None)
+    except (av.error.FFmpegError, OSError) as error:
+        raise MediaError(f"reading {container.name.removeprefix('file:')} failed: {cause(error)}") from error
+
+
+def cause(error: BaseException) -> str:
+    """What went wrong, in one line: FFmpeg's own remark where it made one, or the system's."""
+    log = getattr(error, "log", None)
+    if log:
+        return str(log[2].strip().splitlines()[0])
+    return str(getattr(error, "strerror", None) or str(error) or type(error).__name__)

@@ -1,0 +1,85 @@
+"""What the denoiser is trained to minimise.
+
+For every clip, at a random timestep: the squared error of the estimated noise, and the variational bound, which trains
+the variance half of the output and nothing else. Both are taken over all tokens and once more with part of the time
+columns masked, as in MDT (Gao et al., 2023).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from mdsgen.model.denoiser import Denoiser
+from mdsgen.model.masking import Mask, sample_mask
+from mdsgen.training.diffusion import Diffusion
+
+
+class Losses(NamedTuple):
+    """Means over the batch. ``total`` is what to minimise; the others are its parts, before weighting."""
+
+    total: Tensor
+    noise: Tensor
+    variational: Tensor
+    masked_noise: Tensor
+    masked_variational: Tensor
+
+
+@dataclass(frozen=True)
+class Objective:
+    """The training loss and its choices; the defaults are MDT's and MDSGen's.
+
+    ``mask_ratio`` of the time columns are dropped in the masked pass. ``condition_dropout`` of the clips are trained
+    without video, which guidance needs. ``variational_weight`` scales the bound. ``min_snr_gamma`` weighs the squared
+    error by ``min(snr, gamma) / snr``, so that the many nearly clean timesteps do not dominate (Hang et al., "Efficient
+    diffusion training via min-SNR weighting", 2023); ``None`` weighs all timesteps alike.
+    """
+
+    mask_ratio: float = 0.3
+    condition_dropout: float = 0.1
+    variational_weight: float = 1.0
+    min_snr_gamma: float | None = 5.0
+    diffusion: Diffusion = field(default_factory=Diffusion)
+
+    def __post_init__(self) -> None:
+        if not 0.0 <= self.mask_ratio < 1.0:
+            raise ValueError(f"mask ratio must be at least 0 and below 1, not {self.mask_ratio}")
+        if not 0.0 <= self.condition_dropout <= 1.0:
+            raise ValueError(f"condition dropout must be between 0 and 1, not {self.condition_dropout}")
+        if self.variational_weight < 0.0:
+            raise ValueError(f"variational weight must not be negative, but is {self.variational_weight}")
+        if self.min_snr_gamma is not None and self.min_snr_gamma <= 0.0:
+            raise ValueError(f"min-SNR gamma must be positive or None, not {self.min_snr_gamma}")
+
+    def loss(self, denoiser: Denoiser, latent: Tensor, features: Tensor, generator: torch.Generator) -> Losses:
+        """The losses of one batch: ``latent [B, C, H, W]`` (scaled), ``features [B, 32, 512]``.
+
+        Everything random comes from ``generator``, which must be on the latent's device. Both passes see the same
+        noise, timesteps and dropped conditions, so that what differs between them is the mask.
+        """
+        batch = len(latent)
+        timestep = self.diffusion.sample_timesteps(batch, generator)  # [B]
+        noise = torch.randn(latent.shape, generator=generator, device=latent.device, dtype=latent.dtype)
+        drop = torch.rand(batch, generator=generator, device=latent.device) < self.condition_dropout  # [B]
+        mask = sample_mask(denoiser.geometry, batch, self.mask_ratio, generator)
+        noisy = self.diffusion.add_noise(latent, timestep, noise)  # [B, C, H, W]
+
+        def terms(mask: Mask | None) -> tuple[Tensor, Tensor]:
+            output = denoiser(noisy, timestep.to(latent), features, mask=mask, drop_condition=drop)  # [B, 2C, H, W]
+            estimate, variance = output.to(latent).chunk(2, dim=1)  # [B, C, H, W] each
+            error = (estimate - noise).square().mean(dim=(1, 2, 3)) * self.noise_weight(timestep)  # [B]
+            # Detached: the bound is too noisy to train the noise estimate (Nichol & Dhariwal, section 3.1).
+            bound = self.diffusion.variational_bound(latent, noisy, timestep, estimate.detach(), variance)  # [B]
+            return error.mean(), bound.mean()
+
+        parts = (*terms(None), *terms(mask))
+        total = parts[0] + parts[2] + self.variational_weight * (parts[1] + parts[3])
+        return Losses(total, *parts)
+
+    def noise_weight(self, timestep: Tensor) -> Tensor:
+        """How much the squared error counts at each timestep, ``[B] -> [B]``."""
+        snr = self.diffusion.signal_to_noise(timestep)
+        return torch.ones_like(snr) if self.min_snr_gamma is None else (self.min_snr_gamma / snr).clamp(max=1.0)

@@ -1,0 +1,203 @@
+"""Reading and writing the audio networks in the folder layout of diffusers, which is AudioLDM's.
+
+``vae/`` and ``vocoder/`` each hold a ``config.json`` and one weights file. Only known settings are taken from a
+configuration, and only tensors from a weights file: neither can name a class, a package or an address.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from mdsgen.errors import CheckpointError, GeometryError
+from mdsgen.geometry import RELEASE, Geometry
+from mdsgen.model.audio import AudioCodec
+from mdsgen.weights.checkpoint import load_strictly, read_state_dict
+
+if TYPE_CHECKING:
+    from diffusers import AutoencoderKL
+    from transformers import SpeechT5HifiGan
+
+_AUTOENCODER_FILES = ("diffusion_pytorch_model.safetensors", "diffusion_pytorch_model.bin")
+_AUTOENCODER_SETTINGS = (
+    "in_channels",
+    "out_channels",
+    "down_block_types",
+    "up_block_types",
+    "block_out_channels",
+    "layers_per_block",
+    "act_fn",
+    "latent_channels",
+    "norm_num_groups",
+    "sample_size",
+    "scaling_factor",
+    "force_upcast",
+    "use_quant_conv",
+    "use_post_quant_conv",
+    "mid_block_add_attention",
+)
+_VOCODER_FILES = ("model.safetensors", "pytorch_model.bin")
+_VOCODER_SETTINGS = (
+    "model_in_dim",
+    "sampling_rate",
+    "upsample_initial_channel",
+    "upsample_rates",
+    "upsample_kernel_sizes",
+    "resblock_kernel_sizes",
+    "resblock_dilation_sizes",
+    "leaky_relu_slope",
+    "normalize_before",
+)
+_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+
+
+def load_audioldm(source: str | Path, geometry: Geometry = RELEASE) -> AudioCodec:
+    """The audio networks in ``source``, a folder with ``vae/`` and ``vocoder/`` or the hub id of one.
+
+    Files written by the diffusers and transformers of 2023 load as well as today's. Raises :class:`CheckpointError` for
+    anything missing, damaged or of another model, and where the networks do not fit ``geometry``.
+    """
+    autoencoder, vocoder = load_autoencoder(source), load_vocoder(source)
+    try:
+        return AudioCodec(geometry, autoencoder, vocoder)
+    except GeometryError as error:
+        raise CheckpointError(f"{source}: {error}") from error
+
+
+def save_audioldm(codec: AudioCodec, folder: str | Path) -> None:
+    """Write the networks of ``codec`` as a folder that :func:`load_audioldm` reads, and diffusers too."""
+    codec.autoencoder.save_pretrained(Path(folder) / "vae", safe_serialization=True)
+    codec.vocoder.save_pretrained(Path(folder) / "vocoder", safe_serialization=True)
+
+
+def load_autoencoder(source: str | Path, part: str = "vae") -> AutoencoderKL:
+    """The ``AutoencoderKL`` in sub-folder ``part`` (``""``: at the top) of a folder or hub id. Raises as above."""
+    from diffusers import AutoencoderKL
+
+    config_file, weights_file = _locate(source, part, ["config.json"]), _locate(source, part, _AUTOENCODER_FILES)
+    module = _build(AutoencoderKL, _read_settings(config_file, "AutoencoderKL", _AUTOENCODER_SETTINGS), config_file)
+    state = read_state_dict(weights_file)
+    load_strictly(module, _rename_attention(state), f"the autoencoder that {source} describes in its configuration")
+    return module.eval()
+
+
+def load_vocoder(source: str | Path, part: str = "vocoder") -> SpeechT5HifiGan:
+    """The ``SpeechT5HifiGan`` in sub-folder ``part`` of a folder or hub id, without weight norm. Raises as above."""
+    from transformers import SpeechT5HifiGan, SpeechT5HifiGanConfig
+
+    def hifigan(**settings: Any) -> SpeechT5HifiGan:
+        return SpeechT5HifiGan(SpeechT5HifiGanConfig(**settings))
+
+    config_file, weights_file = _locate(source, part, ["config.json"]), _locate(source, part, _VOCODER_FILES)
+    module = _build(hifigan, _read_settings(config_file, "SpeechT5HifiGan", _VOCODER_SETTINGS), config_file)
+    state = read_state_dict(weights_file)
+    load_strictly(module, _fold_weight_norm(state), f"the vocoder that {source} describes in its configuration")
+    return module.eval()
+
+
+# Where a file is
+
+
+def _locate(source: str | Path, part: str, names: Sequence[str]) -> Path:
+    """The first of ``names`` that exists in sub-folder ``part`` of a local folder, or of a hub repository."""
+    folder = Path(os.path.expanduser(source))  # Path.expanduser raises for the home of an unknown user
+    if folder.is_dir():
+        return _locate_here(folder, part, names)
+    if folder.exists():
+        raise CheckpointError(f"{source} is a file: expected a folder with vae/ and vocoder/ in it, or a hub id")
+    if isinstance(source, Path) or not _HUB_ID.fullmatch(source):
+        raise CheckpointError(f"{source}: no such folder")
+    return _locate_on_hub(source, part, names)
+
+
+def _locate_here(folder: Path, part: str, names: Sequence[str]) -> Path:
+    for name in names:
+        if (folder / part / name).is_file():
+            return folder / part / name
+    place = folder / part
+    found = sorted(entry.name for entry in place.iterdir()) if place.is_dir() else []
+    listing = ", ".join(found[:5]) or "nothing"
+    raise CheckpointError(f"{place}: expected {' or '.join(names)}, found {listing}")
+
+
+def _locate_on_hub(repository: str, part: str, names: Sequence[str]) -> Path:
+    from huggingface_hub import hf_hub_download
+
+    wanted = [f"{part}/{name}" if part else name for name in names]
+    reason = ""
+    for name in wanted:
+        try:
+            return Path(hf_hub_download(repository, name))
+        except Exception as error:  # whatever the hub, the network or its absence makes huggingface_hub raise
+            reason = _line(error)
+    raise CheckpointError(f"{repository}: no such folder, and as a hub id it gave no {' or '.join(wanted)} ({reason})")
+
+
+# What is in it
+
+
+def _read_settings(path: Path, architecture: str, names: Iterable[str]) -> dict[str, Any]:
+    """Those of ``names`` that a ``config.json`` sets; refused where it names another architecture."""
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise CheckpointError(f"{path}: not a readable configuration ({_line(error)})") from error
+    if not isinstance(config, dict):
+        raise CheckpointError(f"{path}: expected the configuration of {architecture}, found {type(config).__name__}")
+    named = config.get("_class_name") or config.get("architectures") or architecture
+    if named not in (architecture, [architecture]):
+        raise CheckpointError(f"{path}: expected the configuration of {architecture}, found that of {named}")
+    return {name: config[name] for name in names if name in config}
+
+
+def _build(architecture: Callable[..., Any], settings: Mapping[str, Any], path: Path) -> Any:
+    """The network with these settings, its weights not yet set: every one of them comes from the weights file."""
+    try:
+        with torch.device("meta"):
+            network = architecture(**settings)
+        return network.to_empty(device="cpu")
+    except Exception as error:  # whatever a nonsensical configuration makes the libraries raise
+        raise CheckpointError(f"{path}: no network can be built from this configuration ({_line(error)})") from error
+
+
+_ATTENTION = {"query": "to_q", "key": "to_k", "value": "to_v", "proj_attn": "to_out.0"}
+
+
+def _rename_attention(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """diffusers before 0.17 named the parts of an attention otherwise."""
+    pattern = re.compile(rf"(\.attentions\.\d+\.)({'|'.join(_ATTENTION)})(?=\.)")
+    return {pattern.sub(lambda hit: hit[1] + _ATTENTION[hit[2]], name): value for name, value in state.items()}
+
+
+_WEIGHT_NORM = {  # the gain and the direction of a weight, as either of PyTorch's weight norms names them
+    ".weight_g": ".weight_v",
+    ".parametrizations.weight.original0": ".parametrizations.weight.original1",
+}
+
+
+def _fold_weight_norm(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Every pair of gain and direction as the weight it amounts to; what is no pair keeps its name."""
+    folded = dict(state)
+    for name, gain in state.items():
+        for gain_suffix, direction_suffix in _WEIGHT_NORM.items():
+            layer = name.removesuffix(gain_suffix)
+            direction = state.get(layer + direction_suffix)
+            if layer == name or direction is None or direction.dim() != 3 or f"{layer}.weight" in state:
+                continue
+            norm = direction.float().norm(dim=(1, 2), keepdim=True)  # [channels, 1, 1]
+            if gain.shape == norm.shape:
+                del folded[name], folded[layer + direction_suffix]
+                folded[f"{layer}.weight"] = direction.float() * (gain.float() / norm)
+    return folded
+
+
+def _line(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0][:160]}" if lines else type(error).__name__

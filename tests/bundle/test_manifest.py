@@ -1,0 +1,209 @@
+"""A manifest survives JSON, and refuses what it does not understand by the name of the field."""
+
+import copy
+import json
+import math
+from contextlib import suppress
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mdsgen.bundle import GRAPHS, PRECISIONS, DataFile, Graph, Manifest, Quality, SamplerDefaults
+from mdsgen.bundle.graph import DTYPES
+from mdsgen.errors import BundleError
+from mdsgen.geometry import GEOMETRIES, RELEASE
+from mdsgen.tensor import TensorSpec
+
+sha256s = st.text("0123456789abcdef", min_size=64, max_size=64)
+words = st.text(st.characters(codec="utf-8", exclude_characters="/\\:", exclude_categories=["Cc", "Cs"]), min_size=1)
+file_names = words.filter(lambda name: name not in (".", "..", "manifest.json"))
+lengths = st.integers(1, 10**6) | st.sampled_from(["steps", "batch", "?"])
+specs = st.builds(
+    TensorSpec, words, st.sampled_from(sorted(DTYPES)), st.lists(lengths, max_size=5).map(tuple)
+)  # a scalar has no lengths
+spec_lists = st.lists(specs, min_size=1, max_size=3, unique_by=lambda spec: spec.name).map(tuple)
+values = st.dictionaries(
+    st.text(), st.none() | st.integers() | st.text() | st.floats(allow_nan=False, allow_infinity=False)
+)
+finite = st.floats(allow_nan=False, allow_infinity=False)
+figures = st.builds(Quality, st.text(), st.text(), finite | st.just(math.inf), finite)
+
+
+@st.composite
+def manifests(draw: st.DrawFn) -> Manifest:
+    files = iter(draw(st.lists(file_names, min_size=8, max_size=8, unique=True)))
+    lengths = st.integers(0, 2**40)
+    shared = DataFile(next(files), draw(sha256s), draw(lengths))
+    graphs = {
+        name: Graph(
+            file=next(files),
+            sha256=draw(sha256s),
+            bytes=draw(lengths),
+            inputs=draw(spec_lists),
+            outputs=draw(spec_lists),
+            data=(shared,) if draw(st.booleans()) else (),
+        )
+        for name in GRAPHS
+    }
+    return Manifest(
+        geometry=draw(st.sampled_from(list(GEOMETRIES.values()))),
+        graphs=graphs,
+        precision=draw(st.sampled_from(PRECISIONS)),
+        model=draw(values),
+        provenance=draw(values),
+        licence=draw(st.text()),
+        sampler=SamplerDefaults(draw(st.integers(1, 1000)), draw(finite), draw(finite)),
+        quality=tuple(draw(st.lists(figures, max_size=3))),
+    )
+
+
+def example() -> Manifest:
+    graphs = {
+        name: Graph(
+            file=f"{name}.onnx",
+            sha256="0" * 64,
+            bytes=10,
+            inputs=(TensorSpec("x", "float32", ("steps", 4)),),
+            outputs=(TensorSpec("y", "float32", ("steps", 4)),),
+            data=(DataFile("weights.bin", "1" * 64, 20),),
+        )
+        for name in GRAPHS
+    }
+    quality = (Quality("vocoder", "waveform", 40.0, 30.0),)
+    return Manifest(RELEASE, graphs, "int8", {"size": "tiny"}, {"weights": "seeded"}, "Apache-2.0", quality=quality)
+
+
+def changed(*path: str | int, to: Any) -> dict[str, Any]:
+    """The example as JSON values, with the value at ``path`` replaced."""
+    root = copy.deepcopy(example().to_dict())
+    place: Any = root
+    for key in path[:-1]:
+        place = place[key]
+    place[path[-1]] = to
+    return root
+
+
+@settings(max_examples=40, deadline=None)
+@given(manifests())
+def test_a_manifest_survives_json(manifest: Manifest) -> None:
+    text = json.dumps(manifest.to_dict(), allow_nan=False)
+    assert Manifest.from_dict(json.loads(text)) == manifest
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.data())
+def test_whatever_replaces_a_value_no_other_error_than_a_refusal_comes(data: st.DataObject) -> None:
+    root = example().to_dict()
+    place: Any = root
+    while True:
+        key = data.draw(st.sampled_from(sorted(place) if isinstance(place, dict) else list(range(len(place)))))
+        if not (isinstance(place[key], dict | list) and place[key] and data.draw(st.booleans())):
+            break
+        place = place[key]
+    place[key] = data.draw(st.recursive(st.none() | st.booleans() | st.integers() | st.floats() | st.text(), st.lists))
+    with suppress(BundleError):
+        Manifest.from_dict(root)
+
+
+def test_an_exact_figure_is_null_in_json() -> None:
+    figure = Quality("vocoder", "waveform", math.inf, 30.0)
+    assert figure.to_dict()["decibels"] is None
+    assert figure.passed
+
+
+def test_a_figure_below_its_threshold_has_not_passed() -> None:
+    assert not Quality("vocoder", "waveform", 29.9, 30.0).passed
+
+
+def test_another_schema_is_refused_and_says_what_to_do() -> None:
+    with pytest.raises(BundleError, match=r"schema 2 is unknown.*reads schema 1.*export the bundle again, or update"):
+        Manifest.from_dict({"schema": 2})
+
+
+def test_unknown_fields_are_ignored() -> None:
+    values = example().to_dict()
+    values["colour"] = "blue"
+    values["graphs"]["denoiser"]["colour"] = "blue"
+    values["graphs"]["denoiser"]["inputs"][0]["colour"] = "blue"
+    values["sampler"]["colour"] = "blue"
+    assert Manifest.from_dict(values) == example()
+
+
+@pytest.mark.parametrize("name", sorted(example().to_dict()))
+def test_a_missing_field_is_named(name: str) -> None:
+    values = example().to_dict()
+    del values[name]
+    with pytest.raises(BundleError, match=f"{name}' is missing"):
+        Manifest.from_dict(values)
+
+
+@pytest.mark.parametrize("name", ["file", "sha256", "bytes", "inputs", "outputs", "data"])
+def test_a_field_that_a_graph_misses_is_named_with_its_place(name: str) -> None:
+    values = example().to_dict()
+    del values["graphs"]["denoiser"][name]
+    with pytest.raises(BundleError, match=f"graphs.denoiser.{name}' is missing"):
+        Manifest.from_dict(values)
+
+
+@pytest.mark.parametrize("name", GRAPHS)
+def test_every_graph_must_be_there(name: str) -> None:
+    values = example().to_dict()
+    del values["graphs"][name]
+    with pytest.raises(BundleError, match=f"graphs' misses {name}"):
+        Manifest.from_dict(values)
+
+
+@pytest.mark.parametrize(
+    "file",
+    ["../denoiser.onnx", "..", ".", "", "/etc/passwd", "a/b", "a\\b", "C:a", "a\0", "a\n", "manifest.json"],
+)
+def test_a_file_name_that_leaves_the_bundle_is_refused(file: str) -> None:
+    for place in (("graphs", "denoiser", "file"), ("graphs", "denoiser", "data", 0, "file")):
+        with pytest.raises(BundleError, match="must be a plain file name inside the bundle"):
+            Manifest.from_dict(changed(*place, to=file))
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "message"),
+    [
+        (("precision",), "fp8", "'precision' must be one of fp32, fp16, int8"),
+        (("precision",), 16, "'precision' must be text"),
+        (("geometry", "latent"), [8, 204], "'geometry'"),
+        (("geometry", "latent"), [8, 204, 15], "'geometry'.*does not divide"),
+        (("sampler", "steps"), 0, "'sampler.steps' must be at least 1"),
+        (("sampler", "steps"), True, "'sampler.steps' must be a whole number"),
+        (("sampler", "guidance"), "5", "'sampler.guidance' must be a number"),
+        (("sampler", "guidance"), math.inf, "'sampler.guidance' must be finite"),
+        (("graphs",), [], "'graphs' must be an object"),
+        (("graphs", "denoiser"), "denoiser.onnx", "'graphs.denoiser' must be an object"),
+        (("graphs", "denoiser", "sha256"), "A" * 64, "'sha256' of denoiser.onnx must be 64 lower-case hex digits"),
+        (("graphs", "denoiser", "bytes"), -1, "'bytes' of denoiser.onnx must not be negative"),
+        (("graphs", "denoiser", "bytes"), 1.5, "'graphs.denoiser.bytes' must be a whole number"),
+        (("graphs", "denoiser", "inputs"), [], "'inputs of denoiser.onnx' must hold one or more"),
+        (("graphs", "denoiser", "inputs", 0, "dtype"), "object", "unknown dtype 'object'"),
+        (("graphs", "denoiser", "inputs", 0, "dtype"), "f4", "unknown dtype 'f4'"),
+        (("graphs", "denoiser", "inputs", 0, "shape"), [1, 0], r"every length of x must be 1 or more.*\[1, 0\]"),
+        (("graphs", "denoiser", "inputs", 0, "shape"), [True], "every length of x must be 1 or more"),
+        (("graphs", "denoiser", "inputs", 0, "shape"), [None], "every length of x must be 1 or more"),
+        (("graphs", "denoiser", "outputs", 0), None, r"'graphs.denoiser.outputs\[0\]' must be an object"),
+        (("graphs", "denoiser", "data", 0, "bytes"), 21, "disagrees with another graph on weights.bin"),
+        (("quality", 0, "decibels"), math.nan, "'quality.decibels' of vocoder"),
+        (("quality", 0, "threshold"), math.inf, "'quality.threshold' of vocoder"),
+    ],
+)
+def test_a_wrong_value_is_refused_by_the_name_of_its_field(
+    path: tuple[str | int, ...], value: Any, message: str
+) -> None:
+    with pytest.raises(BundleError, match=message):
+        Manifest.from_dict(changed(*path, to=value))
+
+
+def test_a_length_of_one_is_a_length() -> None:
+    Manifest.from_dict(changed("graphs", "denoiser", "inputs", 0, "shape", to=[1, 1]))
+
+
+def test_every_file_is_listed_once() -> None:
+    files = [part.file for part in example().files]
+    assert sorted(files) == sorted([f"{name}.onnx" for name in GRAPHS] + ["weights.bin"])

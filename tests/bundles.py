@@ -1,0 +1,42 @@
+"""Small, whole bundles for tests: five graph files of a few bytes, two of which share a weight file."""
+
+from pathlib import Path
+
+from mdsgen.bundle import DENOISER, GRAPHS, VOCODER, Manifest, Quality, describe_graph, write_manifest
+from mdsgen.geometry import PAPER
+from mdsgen.tensor import TensorSpec
+
+INPUTS = (TensorSpec("x", "float32", ("steps", 4)), TensorSpec("gain", "float32", (1,)))
+OUTPUTS = (TensorSpec("y", "float16", ("steps", 4)),)
+
+
+def fill_bundle(folder: Path) -> Manifest:
+    """Write graphs and manifest into an existing folder."""
+    (folder / "shared.bin").write_bytes(b"weights" * 1000)
+    graphs = {}
+    for name in GRAPHS:
+        path = folder / f"{name}.onnx"
+        path.write_bytes(name.encode() * 50)
+        data = (folder / "shared.bin",) if name in (DENOISER, VOCODER) else ()
+        graphs[name] = describe_graph(path, INPUTS, OUTPUTS, data)
+    manifest = Manifest(
+        geometry=PAPER,
+        graphs=graphs,
+        precision="fp16",
+        model={"size": "tiny", "width": 192, "depth": 7, "heads": 3, "parameters": 5_012_345},
+        provenance={"weights": "seeded, untrained"},
+        licence="Apache-2.0",
+        quality=(
+            Quality("denoiser", "noise", 52.25, 40.0),
+            Quality("vocoder", "waveform", float("inf"), 30.0),
+            Quality("latent_decoder", "mel", 21.5, 30.0),
+        ),
+    )
+    write_manifest(folder, manifest)
+    return manifest
+
+
+def make_bundle(folder: Path) -> Manifest:
+    """Make the folder, and a bundle of it."""
+    folder.mkdir()
+    return fill_bundle(folder)

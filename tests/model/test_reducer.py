@@ -1,0 +1,63 @@
+"""The Reducer: what it computes, and that a frame's weight is its own."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from mdsgen.model.reducer import FramePooling, FrameProjection
+
+
+def gelu(x: torch.Tensor) -> torch.Tensor:
+    return x * (1 + torch.erf(x / math.sqrt(2))) / 2
+
+
+def normalised(x: torch.Tensor, layer: torch.nn.LayerNorm) -> torch.Tensor:
+    centred = x - x.mean(dim=-1, keepdim=True)
+    return centred / centred.square().mean(dim=-1, keepdim=True).sqrt() * layer.weight + layer.bias
+
+
+def test_every_frame_is_projected_by_itself() -> None:
+    projection = FrameProjection(channels=512, width=24).double()
+    features = torch.randn(2, 5, 512, dtype=torch.float64)
+    linear, _, norm = projection
+    expected = normalised(gelu(features @ linear.weight.T + linear.bias), norm)
+    torch.testing.assert_close(projection(features), expected)
+
+
+def test_pooling_is_a_weighted_sum_over_the_frames() -> None:
+    pooling = FramePooling(frames=5, width=24).double()
+    frames = torch.randn(2, 5, 24, dtype=torch.float64)
+    conv, _, norm = pooling
+    weighted = sum(weight * frames[:, i] for i, weight in enumerate(conv.weight[0, :, 0])) + conv.bias
+    reduced = pooling(frames)
+    assert reduced.shape == (2, 24)
+    torch.testing.assert_close(reduced, normalised(gelu(weighted), norm))
+
+
+def test_a_frame_without_weight_does_not_matter() -> None:
+    pooling = FramePooling(frames=4, width=24)
+    pooling[0].weight.data[0, 2] = 0.0  # type: ignore[union-attr]
+    frames = torch.randn(1, 4, 24)
+    changed = frames.clone()
+    changed[:, 2] = 100.0
+    assert torch.equal(pooling(changed), pooling(frames))
+
+
+def test_nearly_equal_values_are_still_normalised() -> None:
+    """The epsilon is 1e-12: a variance of 1e-8 must come out as 1, not be flattened."""
+    projection = FrameProjection(channels=512, width=24).double()
+    projection[0].weight.data.mul_(1e-3)  # type: ignore[operator, union-attr]
+    out = projection(torch.randn(1, 3, 512, dtype=torch.float64))
+    torch.testing.assert_close(
+        out.var(dim=-1, unbiased=False), torch.ones(1, 3, dtype=torch.float64), rtol=1e-2, atol=0
+    )
+
+
+@pytest.mark.parametrize(
+    ("module", "name"), [(FrameProjection(512, 64), "0.weight"), (FramePooling(512, 64), "0.weight")]
+)
+def test_starts_with_small_weights(module: torch.nn.Module, name: str) -> None:
+    assert module.state_dict()[name].std() == pytest.approx(0.02, rel=0.15)

@@ -1,0 +1,135 @@
+"""The solver's coefficients against the textbook's formulas (Lu et al., 2022: equations 8 and 12 and algorithm 2)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mdsgen.runtime.guidance import guidance_scale
+from mdsgen.runtime.schedule import NoiseSchedule
+from mdsgen.runtime.solver import SolverStep, solver_steps
+from tests.released import STEPS, golden
+
+SCHEDULE = NoiseSchedule()
+step_counts = st.integers(1, 60)
+
+
+def solve(steps: int, order: int = 2, guidance: float = 5.0, power: float = 0.01) -> tuple[SolverStep, ...]:
+    return solver_steps(steps, guidance, power, order)
+
+
+def one_step(step: SolverStep, x: float, noise: float, previous: float) -> tuple[float, float]:
+    """Next and clean latent, by the coefficients."""
+    c = step.coefficients
+    following = x * c.next_latent + noise * c.next_noise + previous * c.next_previous
+    return following, x * c.clean_latent + noise * c.clean_noise
+
+
+@pytest.mark.parametrize("steps", STEPS)
+def test_the_network_is_told_what_the_release_tells_it(steps: int) -> None:
+    told = [step.timestep for step in solve(steps)]
+    np.testing.assert_allclose(told, golden()[f"timesteps_{steps}"], atol=1e-4)  # the release computes in float32
+
+
+@settings(max_examples=40, deadline=None)
+@given(step_counts, st.floats(-3, 3), st.floats(-3, 3), st.floats(-3, 3))
+def test_first_order_is_ddim(steps: int, x: float, noise: float, previous: float) -> None:
+    t = SCHEDULE.times(steps)
+    alpha, sigma = SCHEDULE.alpha(t), SCHEDULE.sigma(t)
+    for i, step in enumerate(solve(steps, order=1)):
+        clean = (x - sigma[i] * noise) / alpha[i]
+        following = alpha[i + 1] * clean + sigma[i + 1] * noise
+        assert one_step(step, x, noise, previous) == pytest.approx((following, clean), rel=1e-9, abs=1e-9)
+
+
+@settings(max_examples=40, deadline=None)
+@given(step_counts, st.floats(-3, 3), st.floats(-3, 3), st.floats(-3, 3))
+def test_second_order_is_dpm_solver_plus_plus_2m(steps: int, x: float, noise: float, previous: float) -> None:
+    t = SCHEDULE.times(steps)
+    alpha, sigma, log_snr = SCHEDULE.alpha(t), SCHEDULE.sigma(t), SCHEDULE.half_log_snr(t)
+    for i, step in enumerate(solve(steps)):
+        clean = (x - sigma[i] * noise) / alpha[i]
+        h = log_snr[i + 1] - log_snr[i]
+        ahead = clean
+        if i > 0 and not (steps < 10 and i == steps - 1):
+            r = (log_snr[i] - log_snr[i - 1]) / h
+            ahead = (1 + 1 / (2 * r)) * clean - 1 / (2 * r) * previous
+        following = sigma[i + 1] / sigma[i] * x - alpha[i + 1] * (np.exp(-h) - 1) * ahead
+        assert one_step(step, x, noise, previous) == pytest.approx((following, clean), rel=1e-9, abs=1e-9)
+
+
+@settings(max_examples=20, deadline=None)
+@given(step_counts, st.sampled_from([1, 2]))
+def test_the_right_noise_brings_back_the_clean_latent(steps: int, order: int) -> None:
+    """A latent of one clean value and one noise stays on the line between them, whatever the step."""
+    clean, noise = 0.7, -1.2
+    t = SCHEDULE.times(steps)
+    on_the_line = SCHEDULE.alpha(t) * clean + SCHEDULE.sigma(t) * noise
+    for i, step in enumerate(solve(steps, order)):
+        following, estimate = one_step(step, on_the_line[i], noise, clean)
+        assert estimate == pytest.approx(clean, abs=1e-9)
+        assert following == pytest.approx(on_the_line[i + 1], abs=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("steps", "first_order"), [(1, [0]), (2, [0, 1]), (9, [0, 8]), (10, [0]), (25, [0])], ids=lambda value: str(value)
+)
+def test_only_the_first_step_and_the_last_of_few_are_of_first_order(steps: int, first_order: list[int]) -> None:
+    plan = solve(steps)
+    assert [i for i, step in enumerate(plan) if step.coefficients.next_previous == 0] == first_order
+
+
+def test_of_first_order_no_step_looks_back() -> None:
+    assert all(step.coefficients.next_previous == 0 for step in solve(25, order=1))
+
+
+@settings(max_examples=20, deadline=None)
+@given(step_counts, st.floats(1, 10), st.floats(0.01, 4))
+def test_every_step_carries_its_guidance(steps: int, guidance: float, power: float) -> None:
+    plan = solve(steps, guidance=guidance, power=power)
+    told = np.array([step.timestep for step in plan])
+    assert [step.coefficients.guidance for step in plan] == guidance_scale(told, guidance, power).tolist()
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(1, 1000), st.sampled_from([1, 2]))
+def test_any_number_of_steps_falls_from_999_in_finite_numbers(steps: int, order: int) -> None:
+    plan = solve(steps, order)
+    told = [step.timestep for step in plan]
+    assert len(plan) == steps
+    assert told[0] == pytest.approx(999.0)
+    assert told == sorted(told, reverse=True)
+    assert told[-1] > 0
+    assert all(np.isfinite(list(vars(step.coefficients).values())).all() for step in plan)
+
+
+def test_another_schedule_can_be_solved() -> None:
+    schedule = NoiseSchedule(end=0.05)
+    last = solver_steps(20, 1.0, 1.0, order=1, schedule=schedule)[-1]
+    t = schedule.times(20)
+    following, _ = one_step(last, schedule.alpha(t[-2]), 0.0, 0.0)  # clean 1, no noise
+    assert following == pytest.approx(schedule.alpha(t[-1]))
+
+
+@pytest.mark.parametrize("steps", [0, -1, 1001, 2.5, float("nan"), float("inf"), True, "ten", None])
+def test_impossible_steps_are_refused(steps: Any) -> None:
+    with pytest.raises(ValueError, match="steps must be a whole number from 1 to 1000, not"):
+        solve(steps)
+
+
+@pytest.mark.parametrize("order", [0, 3, -1, 1.5, "2", None])
+def test_an_unknown_order_is_refused(order: Any) -> None:
+    with pytest.raises(ValueError, match="solver order must be 1 or 2, not"):
+        solve(10, order=order)
+
+
+@pytest.mark.parametrize(
+    ("guidance", "power"), [(float("nan"), 1.0), (float("inf"), 1.0), (5.0, -0.1), (5.0, float("nan"))]
+)
+def test_a_guidance_that_gives_no_number_is_refused(guidance: float, power: float) -> None:
+    with pytest.raises(ValueError, match="guidance must be finite and its power not negative"):
+        solve(10, guidance=guidance, power=power)

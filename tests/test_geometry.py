@@ -1,0 +1,169 @@
+"""Geometries: the published figures, the rules that hold for any, and what is refused."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mdsgen.errors import GeometryError, MdsgenError
+from mdsgen.geometry import FRAME_RATE, GEOMETRIES, PAPER, RELEASE, SAMPLE_RATE, Geometry, geometry
+from tests.geometries import geometries
+
+LENGTHS = ["latent_shape", "grid", "tokens", "time_columns", "frequency_rows", "mel_frames", "samples", "video_frames"]
+
+
+@pytest.mark.parametrize(
+    ("of", "published"),
+    [
+        (PAPER, [(4, 16, 64), (8, 32), 256, 32, 8, 512, 131_072, 32]),
+        (RELEASE, [(8, 204, 16), (102, 8), 816, 102, 8, 816, 130_560, 32]),
+    ],
+    ids=["paper", "release"],
+)
+def test_derived_lengths_are_the_published_ones(of: Geometry, published: list[object]) -> None:
+    assert [getattr(of, name) for name in LENGTHS] == published
+
+
+def test_durations_are_the_published_ones() -> None:
+    assert (PAPER.duration, RELEASE.duration) == (8.192, 8.16)
+    assert PAPER.samples_per_frame == RELEASE.samples_per_frame == 4000
+
+
+def test_the_papers_time_columns_are_its_video_frames() -> None:
+    assert PAPER.time_columns == PAPER.video_frames
+
+
+@settings(max_examples=60, deadline=None)
+@given(geometries())
+def test_any_geometry_agrees_with_itself(any_geometry: Geometry) -> None:
+    g = any_geometry
+    assert g.tokens == g.time_columns * g.frequency_rows == g.grid[0] * g.grid[1]
+    assert (g.height, g.width) == (g.grid[0] * g.patch, g.grid[1] * g.patch)
+    assert (g.latent_frames, g.latent_bins) == (g.time_columns * g.patch, g.frequency_rows * g.patch)
+    assert g.mel_frames == g.latent_frames * g.compression
+    assert g.samples == g.mel_frames * g.mel.hop
+    assert g.mel.bins == g.latent_bins * g.compression
+    assert g.video_frames >= 1
+    assert g.video_frames / FRAME_RATE <= g.duration < (g.video_frames + 1) / FRAME_RATE
+    assert g.duration * SAMPLE_RATE == pytest.approx(g.samples)
+
+
+@settings(max_examples=60, deadline=None)
+@given(geometries())
+def test_json_gives_the_same_geometry_back(any_geometry: Geometry) -> None:
+    text = json.dumps(any_geometry.to_dict(), allow_nan=False)
+    assert Geometry.from_dict(json.loads(text)) == any_geometry
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.integers(-4, 40),
+    st.integers(-4, 40),
+    st.integers(-1, 6),
+    st.integers(-1, 9),
+    st.sampled_from([0, 1, 2, -1, 0.5]),
+)
+def test_what_constructs_is_whole(height: int, width: int, patch: int, compression: int, axis: Any) -> None:
+    try:
+        g = replace(PAPER, height=height, width=width, patch=patch, compression=compression, time_axis=axis)
+    except GeometryError:
+        return
+    assert (g.grid[0] * g.patch, g.grid[1] * g.patch) == (height, width)
+    assert g.latent_bins * compression == g.mel.bins
+    assert g.video_frames >= 1
+
+
+@pytest.mark.parametrize(
+    ("changes", "complaint"),
+    [
+        ({"height": 15}, "15×64 does not divide into patches of 2×2"),
+        ({"width": 63}, "16×63 does not divide"),
+        ({"channels": 0}, "channels must be a positive whole number, not 0"),
+        ({"height": 16.0}, r"height must be a positive whole number, not 16\.0"),
+        ({"patch": True}, "patch must be a positive whole number, not True"),
+        ({"compression": "8"}, "compression must be a positive whole number, not '8'"),
+        ({"compression": 4}, "16 latent bins × compression 4 is not 128 mel bins"),
+        ({"height": 64, "width": 16}, "64 latent bins × compression 8 is not 128"),
+        ({"time_axis": 2}, "time axis 2 must be 0"),
+        ({"time_axis": 0}, "64 latent bins × compression 8 is not 128 mel bins"),
+        ({"latent_scale": 0.0}, r"latent scale 0\.0 must be positive"),
+        ({"latent_scale": float("nan")}, "latent scale must be a finite number, not nan"),
+        ({"latent_scale": float("inf")}, "latent scale must be a finite number, not inf"),
+        ({"latent_scale": "4"}, "latent scale must be a finite number, not '4'"),
+        ({"width": 1, "patch": 1}, r"0\.128 s holds no video frame"),
+        ({"name": "two words"}, "'two words' must be a plain word"),
+        ({"name": ""}, "must be a plain word"),
+        ({"name": 3}, "3 must be a plain word"),
+    ],
+)
+def test_a_geometry_that_does_not_fit_is_refused(changes: dict[str, Any], complaint: str) -> None:
+    with pytest.raises(GeometryError, match=complaint):
+        replace(PAPER, **changes)
+
+
+@pytest.mark.parametrize(
+    ("changes", "complaint"),
+    [
+        ({"bins": -1}, "mel bins must be a positive whole number, not -1"),
+        ({"hop": 0}, "mel hop must be"),
+        ({"hop": 2048}, "hop 2048 is longer than its window of 1024"),
+        ({"f_min": 7600.0}, "must be increasing"),
+        ({"f_min": -1.0}, "must be increasing"),
+        ({"f_max": 8001.0}, "at or below 8000 Hz"),
+        ({"f_max": None}, "mel f_max must be a finite number, not None"),
+        ({"f_min": float("nan")}, "mel f_min must be a finite number"),
+        ({"scale": "log10"}, "'log10' is unknown: expected 'ln' or 'unit_db'"),
+    ],
+)
+def test_a_mel_format_that_cannot_be_is_refused(changes: dict[str, Any], complaint: str) -> None:
+    with pytest.raises(GeometryError, match=complaint):
+        replace(PAPER.mel, **changes)
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers(-2, 300) | st.floats() | st.text(max_size=4),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=4), inner, max_size=3),
+    max_leaves=6,
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(json_values)
+def test_junk_is_not_a_geometry(junk: Any) -> None:
+    with pytest.raises(GeometryError):
+        Geometry.from_dict(junk)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.sampled_from(sorted(PAPER.to_dict())), json_values)
+def test_junk_in_one_place_is_refused_or_makes_a_geometry(place: str, junk: Any) -> None:
+    values = PAPER.to_dict() | {place: junk}
+    try:
+        read = Geometry.from_dict(values)
+    except GeometryError as error:
+        assert "\n" not in str(error)
+    else:
+        assert Geometry.from_dict(read.to_dict()) == read
+
+
+@pytest.mark.parametrize("missing", sorted(PAPER.to_dict()))
+def test_a_missing_value_is_named(missing: str) -> None:
+    values = {name: value for name, value in PAPER.to_dict().items() if name != missing}
+    with pytest.raises(GeometryError, match=missing):
+        Geometry.from_dict(values)
+
+
+def test_built_in_geometries_are_found_by_name() -> None:
+    assert {name: geometry(name) for name in GEOMETRIES} == {"paper": PAPER, "release": RELEASE}
+    with pytest.raises(GeometryError, match="'demo' is unknown: expected one of paper, release"):
+        geometry("demo")
+
+
+def test_a_geometry_error_is_this_projects_and_a_value_error() -> None:
+    assert issubclass(GeometryError, MdsgenError)
+    assert issubclass(GeometryError, ValueError)
