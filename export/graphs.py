@@ -11,7 +11,7 @@ import copy
 import torch
 from torch import Tensor, nn
 
-from mdsgen.model.denoiser import Denoiser
+from mdsgen.model.denoiser import Denoiser, Mlp
 
 BRANCHES = 2
 """Guidance branches in one batch: conditional first, then unconditional."""
@@ -33,7 +33,7 @@ class Conditioning(nn.Module):
         conditional = embedded + self.denoiser.reduce(features)  # [S, D] + [1, D]
         branches = torch.stack([conditional, embedded], dim=1)  # [S, 2, D]
         modulations = self.denoiser.modulations(branches.flatten(0, 1))  # [S·2, M, D]
-        return modulations.unflatten(0, (-1, BRANCHES))
+        return modulations.reshape(-1, BRANCHES, *modulations.shape[1:])
 
 
 class DenoiserStep(nn.Module):
@@ -70,8 +70,8 @@ def deployable(denoiser: Denoiser) -> Denoiser:
     """
     copied = copy.deepcopy(denoiser, memo={id(parameter): parameter for parameter in denoiser.parameters()})
     copied.sideblocks = nn.ModuleList()
-    for block in copied.blocks:
-        block.mlp.act = TanhGelu()
+    for mlp in [module for module in copied.blocks.modules() if isinstance(module, Mlp)]:
+        mlp.act = TanhGelu()
     copied.final_layer.linear = _noise_rows(denoiser.final_layer.linear, denoiser.geometry.channels)
     return copied
 
@@ -80,6 +80,6 @@ def _noise_rows(full: nn.Linear, channels: int) -> nn.Linear:
     """The rows of the final projection that make the noise: the first C of the 2C of every patch position."""
     half = nn.Linear(full.in_features, full.out_features // 2)
     with torch.no_grad():
-        half.weight.copy_(full.weight.unflatten(0, (-1, 2 * channels))[:, :channels].flatten(0, 1))
-        half.bias.copy_(full.bias.unflatten(0, (-1, 2 * channels))[:, :channels].flatten())
+        half.weight.copy_(full.weight.reshape(-1, 2 * channels, full.in_features)[:, :channels].flatten(0, 1))
+        half.bias.copy_(full.bias.reshape(-1, 2 * channels)[:, :channels].flatten())
     return half

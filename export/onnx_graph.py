@@ -62,7 +62,7 @@ def trace(network: Network) -> onnx.ModelProto:
 
 
 def _simplify(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Fold and tidy the graph with its large weights taken out: the simplifier copies all that it sees several times."""
+    """Fold and tidy the graph, its large weights taken out: the simplifier copies all it sees several times."""
     graph = model.graph
     weights = [tensor for tensor in graph.initializer if len(tensor.raw_data) > _FOLD_LIMIT]
     small = [tensor for tensor in graph.initializer if len(tensor.raw_data) <= _FOLD_LIMIT]

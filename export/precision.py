@@ -31,6 +31,7 @@ def to_half(model: onnx.ModelProto, graph: str) -> onnx.ModelProto:
     )
     converted.topological_sort()  # the converter appends its casts at the end
     half: onnx.ModelProto = converted.model
+    _join_islands(half)
     return half
 
 
@@ -43,3 +44,33 @@ def _upstream(model: onnx.ModelProto, operators: set[str]) -> list[str]:
             wanted.update(node.input)
             names.append(node.name)
     return names
+
+
+def _join_islands(model: onnx.ModelProto) -> None:
+    """Between neighbours in FP32 the converter rounds to FP16 and back; hand the unrounded value over instead."""
+    producers = {name: node for node in model.graph.node for name in node.output}
+    unrounded = {}
+    for node in model.graph.node:
+        before = producers.get(node.input[0]) if _casts_to(node, onnx.TensorProto.FLOAT) else None
+        if before is not None and _casts_to(before, onnx.TensorProto.FLOAT16):
+            unrounded[node.output[0]] = before.input[0]
+    for node in model.graph.node:
+        for i, name in enumerate(node.input):
+            node.input[i] = unrounded.get(name, name)
+    _drop_unused(model.graph)
+
+
+def _casts_to(node: onnx.NodeProto, kind: int) -> bool:
+    return node.op_type == "Cast" and node.attribute[0].i == kind
+
+
+def _drop_unused(graph: onnx.GraphProto) -> None:
+    """Remove nodes whose results nobody reads."""
+    used = {value.name for value in graph.output}
+    kept = []
+    for node in reversed(graph.node):
+        if used.intersection(node.output):
+            used.update(node.input)
+            kept.append(node)
+    del graph.node[:]
+    graph.node.extend(reversed(kept))

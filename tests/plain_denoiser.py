@@ -1,4 +1,4 @@
-"""The denoiser once more, as plainly as can be: one clip, NumPy in float64, and nothing shared with the code under test.
+"""The denoiser once more, as plainly as can be: one clip, NumPy in float64, nothing shared with the code under test.
 
 Written from what the papers say of it (DiT, BEiT, MDT, MDSGen); the arithmetic of every layer is spelled out.
 """

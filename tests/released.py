@@ -34,7 +34,7 @@ def released_state() -> dict[str, torch.Tensor]:
 
     keys = read_keys(FIXTURES / "release_small.keys.txt")
     weights, index = seeded_state(keys), torch.from_numpy(position_index(102, 8))
-    return {name: weights[name] if name in weights else index for name in keys}
+    return {name: weights.get(name, index) for name in keys}
 
 
 def position_index(rows: int, columns: int) -> np.ndarray:

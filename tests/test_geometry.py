@@ -135,8 +135,9 @@ json_values = st.recursive(
 @settings(max_examples=60, deadline=None)
 @given(json_values)
 def test_junk_is_not_a_geometry(junk: Any) -> None:
-    with pytest.raises(GeometryError):
+    with pytest.raises(GeometryError) as refusal:
         Geometry.from_dict(junk)
+    assert "\n" not in str(refusal.value)
 
 
 @settings(max_examples=150, deadline=None)
@@ -145,10 +146,9 @@ def test_junk_in_one_place_is_refused_or_makes_a_geometry(place: str, junk: Any)
     values = PAPER.to_dict() | {place: junk}
     try:
         read = Geometry.from_dict(values)
-    except GeometryError as error:
-        assert "\n" not in str(error)
-    else:
-        assert Geometry.from_dict(read.to_dict()) == read
+    except GeometryError:
+        return
+    assert Geometry.from_dict(read.to_dict()) == read
 
 
 @pytest.mark.parametrize("missing", sorted(PAPER.to_dict()))

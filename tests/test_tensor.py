@@ -73,6 +73,19 @@ def test_a_missing_and_an_unknown_input_are_both_named() -> None:
         check_feeds([LATENT, TIMESTEP], given_feeds)
 
 
+@pytest.mark.parametrize(
+    ("changed", "complaint"),
+    [
+        ({"latent": feeds()["latent"]}, r"missing \['timestep'\], unknown \[\]"),
+        (feeds() | {"step": np.zeros(1)}, r"missing \[\], unknown \['step'\]"),
+    ],
+    ids=["missing", "unknown"],
+)
+def test_too_few_and_too_many_inputs_are_refused(changed: dict[str, np.ndarray], complaint: str) -> None:
+    with pytest.raises(TensorError, match=complaint):
+        check_feeds([LATENT, TIMESTEP], changed)
+
+
 def test_one_wrong_array_among_the_feeds_is_named() -> None:
     with pytest.raises(TensorError, match=r"expected timestep float16 \[1\], got float32 \[1\]"):
         check_feeds([LATENT, TIMESTEP], feeds() | {"timestep": np.zeros(1, np.float32)})

@@ -18,7 +18,9 @@ class PictureCopy:
     """The picture packets of ``source`` on their way into ``output``, in step with its sound.
 
     Time stamps are shifted so that the first picture is shown at 0. Rotation, colours, pixel aspect and codec data
-    travel with the stream's parameters. Close it after ``output``.
+    travel with the stream's parameters. Of a video that was trimmed without encoding it anew (by an edit list), what
+    lies behind the cut stays away; what precedes the first picture must come along, as decoders need it: MP4 and MOV
+    hide it, Matroska cannot. Close it after ``output``.
     """
 
     def __init__(self, source: VideoInfo, output: OutputContainer) -> None:
@@ -26,7 +28,7 @@ class PictureCopy:
             container = opened.enter_context(open_input(source.path))
             self._stream = picture_stream(container)
             self._copy = _stream_like(self._stream, output)
-            self._packets = self._shifted(container, round(source.start / self._stream.time_base))
+            self._packets = self._shifted(container, source)
             self._next = next(self._packets, None)
             self._opened = opened.pop_all()
         self._output = output
@@ -46,8 +48,9 @@ class PictureCopy:
         """Close the source."""
         self._opened.close()
 
-    def _shifted(self, container: Any, first: int) -> Iterator[Any]:
-        rate = self._stream.average_rate or self._stream.guessed_rate
+    def _shifted(self, container: Any, source: VideoInfo) -> Iterator[Any]:
+        unit, rate = self._stream.time_base, self._stream.average_rate or self._stream.guessed_rate
+        first, length = round(source.start / unit), round(source.duration / unit)
         for packet in container.demux(self._stream):
             if not packet.size:  # the flush at the end
                 continue
@@ -55,16 +58,18 @@ class PictureCopy:
                 packet.pts -= first
             if packet.dts is not None:
                 packet.dts -= first
+                if packet.is_discard and packet.dts >= length:
+                    return
             if not packet.duration and rate:  # the last frame has to last, too
-                packet.duration = round(1 / (rate * self._stream.time_base))
+                packet.duration = round(1 / (rate * unit))
             yield packet
 
 
 def _stream_like(template: Any, output: OutputContainer) -> Any:
     """A stream of ``output`` with the parameters of ``template``.
 
-    PyAV's ``add_stream_from_template`` wants an encoder of that codec, and before 14.3 lets it replace the codec data:
-    the copy is then unreadable. So: a stream of a codec that always exists, and FFmpeg's "null" bitstream filter, which
+    PyAV's ``add_stream_from_template`` wants an encoder of that codec, and PyAV 14 lets it replace the codec data: the
+    copy is then unreadable. So: a stream of a codec that always exists, and FFmpeg's "null" bitstream filter, which
     copies every parameter from one stream to another.
     """
     stream: Any = output.add_stream("mpeg4", rate=25, width=16, height=16)

@@ -96,7 +96,7 @@ def probe(path: str | os.PathLike[str]) -> VideoInfo:
 
 
 def _codec_name(codec: Any) -> str:
-    return str(getattr(codec, "canonical_name", codec.name))  # the decoder's own name ("libdav1d") before PyAV 15
+    return str(getattr(codec, "canonical_name", codec.name))  # PyAV 14 knows only the decoder's: "libdav1d"
 
 
 class _Timeline:

@@ -80,7 +80,7 @@ class Mlp(nn.Module):
     def __init__(self, width: int) -> None:
         super().__init__()
         self.fc1 = nn.Linear(width, MLP_RATIO * width)
-        self.act = nn.GELU(approximate="tanh")
+        self.act: nn.Module = nn.GELU(approximate="tanh")
         self.fc2 = nn.Linear(MLP_RATIO * width, width)
 
     def forward(self, x: Tensor) -> Tensor:

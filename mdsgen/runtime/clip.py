@@ -72,7 +72,8 @@ class ClipGenerator:
             log_mel = self._networks.decode(latent)  # [1, frames, bins]
         with timings.stage("vocoder"):
             waveform = self._networks.vocode(log_mel)  # [1, samples]
-        return waveform[0]
+        sound: np.ndarray = waveform[0]
+        return sound
 
     def denoise(self, noise: np.ndarray, modulations: np.ndarray, on_step: OnStep = lambda done: None) -> np.ndarray:
         """The diffusion loop: ``noise [1, C, H, W]`` -> latent of the same shape."""

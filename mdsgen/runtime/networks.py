@@ -11,23 +11,27 @@ import numpy as np
 from mdsgen.bundle import CONDITIONING, DENOISER, GRAPHS, LATENT_DECODER, VIDEO_ENCODER, VOCODER, Bundle
 from mdsgen.engines import DEFAULT_OPTIONS, Engine, EngineOptions, open_engine
 from mdsgen.errors import BundleError
+from mdsgen.geometry import FEATURE_CHANNELS, FRAME_SIZE, Geometry
+from mdsgen.tensor import TensorSpec
 
 
 class Networks:
     """What the runtime asks of a bundle, in arrays; how an engine wants its inputs named stays in here.
 
-    A context manager. Raises :class:`~mdsgen.errors.EngineError` where an engine cannot be opened.
+    A context manager. Raises :class:`~mdsgen.errors.EngineError` where an engine cannot be opened, and
+    :class:`~mdsgen.errors.BundleError` where a graph is not of the bundle's geometry.
     """
 
     def __init__(self, bundle: Bundle, engine: str = "auto", options: EngineOptions = DEFAULT_OPTIONS) -> None:
         self.geometry = bundle.manifest.geometry
         self._engines: dict[str, Engine] = {}
+        interfaces = _interfaces(bundle.manifest.geometry)
         with ExitStack() as opened:  # closes the first ones should a later one fail
             for name in GRAPHS:
                 # The denoiser runs in every step and keeps its activations; the others run once a clip.
                 adapter = open_engine(bundle.path(name), engine, replace(options, release_memory=name != DENOISER))
                 self._engines[name] = opened.enter_context(adapter)
-                _check_interface(name, adapter)
+                _check_interface(name, adapter, *interfaces[name])
             self._bind_step()
             self._close = opened.pop_all()
 
@@ -39,10 +43,8 @@ class Networks:
             for spec in (*denoiser.inputs, *denoiser.outputs)
         }
         self._latent, self._modulations = arrays["latent"], arrays["modulations"]
-        self._noise = arrays[denoiser.outputs[0].name]
-        self._step = denoiser.bind(
-            {"latent": self._latent, "modulations": self._modulations}, {denoiser.outputs[0].name: self._noise}
-        )
+        self._noise = arrays["noise"]
+        self._step = denoiser.bind({"latent": self._latent, "modulations": self._modulations}, {"noise": self._noise})
 
     @property
     def engine(self) -> str:
@@ -96,19 +98,39 @@ class Networks:
         return output
 
 
-_INPUTS = {
-    VIDEO_ENCODER: {"frames"},
-    CONDITIONING: {"features", "timesteps"},
-    DENOISER: {"latent", "modulations"},
-    LATENT_DECODER: {"latent"},
-    VOCODER: {"log_mel"},
-}
+def _interfaces(geometry: Geometry) -> dict[str, tuple[TensorSpec, ...]]:
+    """What each graph takes and, last, what it gives. A length with a name is the graph's own affair."""
+    frames = TensorSpec("frames", "float32", (1, geometry.video_frames, 3, FRAME_SIZE, FRAME_SIZE))
+    features = TensorSpec("features", "float32", (1, geometry.video_frames, FEATURE_CHANNELS))
+    timesteps = TensorSpec("timesteps", "float32", ("steps",))
+    all_modulations = TensorSpec("modulations", "float32", ("steps", 2, "vectors", "width"))
+    modulations = TensorSpec("modulations", "float32", (2, "vectors", "width"))
+    latent = TensorSpec("latent", "float32", (1, *geometry.latent_shape))
+    noise = TensorSpec("noise", "float32", (2, *geometry.latent_shape))
+    log_mel = TensorSpec("log_mel", "float32", (1, geometry.mel_frames, geometry.mel.bins))
+    return {
+        VIDEO_ENCODER: (frames, features),
+        CONDITIONING: (features, timesteps, all_modulations),
+        DENOISER: (latent, modulations, noise),
+        LATENT_DECODER: (latent, log_mel),
+        VOCODER: (log_mel, TensorSpec("waveform", "float32", (1, geometry.samples))),
+    }
 
 
-def _check_interface(graph: str, engine: Engine) -> None:
-    found = {spec.name for spec in engine.inputs}
-    if found != _INPUTS[graph] or len(engine.outputs) != 1:
+def _check_interface(graph: str, engine: Engine, *expected: TensorSpec) -> None:
+    found = {spec.name: spec for spec in (*engine.inputs, *engine.outputs)}
+    fits = found.keys() == {spec.name for spec in expected} and all(_fits(spec, found[spec.name]) for spec in expected)
+    loose = graph == DENOISER and any(isinstance(length, str) for spec in found.values() for length in spec.shape)
+    if not fits or loose:
         raise BundleError(
-            f"the bundle's {graph} takes {sorted(found)} and gives {len(engine.outputs)} outputs: "
-            f"expected inputs {sorted(_INPUTS[graph])} and one output"
+            f"the bundle's {graph} does not fit its manifest: expected {'; '.join(map(str, expected))}, "
+            f"found {'; '.join(map(str, found.values()))}; export the bundle again"
         )
+
+
+def _fits(expected: TensorSpec, found: TensorSpec) -> bool:
+    return (
+        expected.dtype == found.dtype
+        and len(expected.shape) == len(found.shape)
+        and all(isinstance(want, str) or want == have for want, have in zip(expected.shape, found.shape, strict=True))
+    )

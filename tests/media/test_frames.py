@@ -93,6 +93,16 @@ def test_like_the_release_on_a_detailed_video(render, size):
     assert min(map(psnr, frames, reference)) > 40
 
 
+def test_fine_colours_are_kept(render):
+    """Stripes of one brightness and two colours: a scaler that halves the chroma resolution blurs them (18 dB)."""
+    red, blue = np.array([200, 40, 60], dtype=np.uint8), np.array([40, 100, 190], dtype=np.uint8)
+    stripes = np.where((np.arange(640) // 5 % 2)[:, np.newaxis], red, blue)  # [640, 3]
+    picture = np.broadcast_to(stripes, (90, 640, 3))
+    path = render("colour.mkv", picture=lambda _: picture, frames=2, size=(640, 90), codec="ffv1")
+    reference = [resized(frame.to_ndarray()) for frame in filtered(path, ("format", "rgb24"))]
+    assert min(map(psnr, read_frames(path), reference)) > 35
+
+
 def test_reference_is_what_pillow_does():
     image = pytest.importorskip("PIL.Image")
     picture = detailed(0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from fractions import Fraction
 
 import av
@@ -14,6 +15,7 @@ from mdsgen.errors import MediaError, TensorError
 from mdsgen.media import FORMATS, open_writer, probe, read_frames, read_sound, sample_count
 
 RATE = 16_000
+TICKS = 12_000
 VIDEO = [suffix for suffix, kind in FORMATS.items() if kind.pictures]
 
 
@@ -150,6 +152,9 @@ def test_sound_lies_where_it_belongs(render, tmp_path, suffix, start, offset):
     assert int(np.argmax(energy)) == pytest.approx((start + 0.5) * RATE, abs=20)
     far = np.abs(np.arange(heard.size) - (start + 0.5) * RATE) > 3000
     assert np.abs(heard[far]).max() < 0.01
+    with av.open(str(target)) as container:
+        *_, last = (packet for packet in container.demux(audio=0) if packet.size)
+        assert float((last.pts + last.duration) * last.time_base) >= 3 - 2e-3  # silence to the end of the picture
 
 
 @pytest.mark.parametrize("suffix", VIDEO)
@@ -183,6 +188,21 @@ def test_variable_frame_rate_keeps_its_times(render, tmp_path):
     info = probe(path)
     target = write(tmp_path / "out.mp4", info, tone(sample_count(info.duration)))
     assert picture_times(target) == picture_times(path)
+
+
+def test_a_video_trimmed_by_an_edit_list_stays_trimmed(render, tmp_path):
+    """Phones trim so: all packets stay in the file, and the list says to show 1 s to 3 s."""
+    path = render(frames=40, rate=10, options={"g": "20"})
+    data = bytearray(path.read_bytes())
+    at = data.index(b"elst") + 12
+    (begin,) = struct.unpack_from(">i", data, at + 4)
+    struct.pack_into(">Ii", data, at, 2000, begin + TICKS)  # in milliseconds, in ticks of the track
+    path.write_bytes(data)
+    info = probe(path)
+    assert (info.start, info.duration) == (0, 2)
+    target = write(tmp_path / "out.mp4", info, tone(2 * RATE))
+    assert probe(target).duration == pytest.approx(2, abs=0.35)  # frames that the last ones refer to come along
+    np.testing.assert_array_equal(list(read_frames(target, duration=2)), list(read_frames(path)))
 
 
 def test_sound_and_pictures_lie_side_by_side(render, tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from random import Random
 
 import pytest
 import torch
@@ -45,7 +46,9 @@ def test_the_table_has_a_row_for_every_offset_and_beits_three() -> None:
 
 @settings(max_examples=30, deadline=None)
 @given(sides, sides, st.integers(1, 4), st.randoms(use_true_random=False))
-def test_the_bias_of_kept_tokens_is_the_full_ones_rows_and_columns(rows: int, columns: int, heads: int, random) -> None:  # type: ignore[no-untyped-def]
+def test_the_bias_of_kept_tokens_is_the_full_ones_rows_and_columns(
+    rows: int, columns: int, heads: int, random: Random
+) -> None:
     bias = RelativePositionBias((rows, columns), heads)
     tokens = rows * columns
     kept = random.randint(1, tokens)
@@ -62,7 +65,7 @@ def test_attention_is_a_softmax_of_products_and_bias(heads: int) -> None:
     attention, width = Attention((3, 4), width=12, heads=heads).double(), 12
     attention.rel_pos_bias.relative_position_bias_table.data.normal_()
     x = torch.randn(2, 12, width, dtype=torch.float64)
-    query, key, value = attention.qkv(x).split(width, dim=2)  # type: ignore[no-untyped-call]
+    query, key, value = attention.qkv(x).chunk(3, dim=2)
     bias, deep = attention.rel_pos_bias()[0], width // heads
     parts = []
     for head in range(heads):

@@ -31,7 +31,7 @@ def test_every_token_is_a_projection_of_its_own_patch(patch: int) -> None:
 @given(st.lists(st.floats(0, 999), min_size=1, max_size=4), st.integers(1, 160))
 def test_sinusoids_are_cosines_then_sines(timesteps: list[float], half: int) -> None:
     waves = sinusoids(torch.tensor(timesteps), 2 * half)
-    angles = np.float32(timesteps)[:, None].astype(np.float64) * 10_000.0 ** (-np.arange(half) / half)
+    angles = np.array(timesteps, np.float32)[:, None].astype(np.float64) * 10_000.0 ** (-np.arange(half) / half)
     expected = np.concatenate([np.cos(angles), np.sin(angles)], axis=1)
     np.testing.assert_allclose(waves.numpy(), expected, atol=3e-4)  # float32 angles up to 999
 

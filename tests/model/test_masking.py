@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -57,6 +59,11 @@ def test_as_many_columns_are_kept_as_the_ratio_leaves_but_at_least_one(
 )
 def test_published_ratios_leave_these_many(geometry: Geometry, ratio: float, columns: int) -> None:
     assert drawn(geometry, ratio).keep.shape == (3, columns * 8)
+
+
+def test_a_ratio_is_not_lost_to_rounding() -> None:
+    """In floating point, 20 · (1 - 0.9) is a little less than 2."""
+    assert drawn(replace(WIDE, width=40), 0.9).keep.shape == (3, 2 * WIDE.frequency_rows)
 
 
 @pytest.mark.parametrize("geometry", [PAPER, TALL], ids=lambda g: g.name)

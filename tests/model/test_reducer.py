@@ -39,7 +39,7 @@ def test_pooling_is_a_weighted_sum_over_the_frames() -> None:
 
 def test_a_frame_without_weight_does_not_matter() -> None:
     pooling = FramePooling(frames=4, width=24)
-    pooling[0].weight.data[0, 2] = 0.0  # type: ignore[union-attr]
+    torch.nn.init.zeros_(pooling.state_dict()["0.weight"][0, 2])
     frames = torch.randn(1, 4, 24)
     changed = frames.clone()
     changed[:, 2] = 100.0
@@ -49,7 +49,7 @@ def test_a_frame_without_weight_does_not_matter() -> None:
 def test_nearly_equal_values_are_still_normalised() -> None:
     """The epsilon is 1e-12: a variance of 1e-8 must come out as 1, not be flattened."""
     projection = FrameProjection(channels=512, width=24).double()
-    projection[0].weight.data.mul_(1e-3)  # type: ignore[operator, union-attr]
+    projection.state_dict()["0.weight"].mul_(1e-3)
     out = projection(torch.randn(1, 3, 512, dtype=torch.float64))
     torch.testing.assert_close(
         out.var(dim=-1, unbiased=False), torch.ones(1, 3, dtype=torch.float64), rtol=1e-2, atol=0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from mdsgen.geometry import PAPER, RELEASE, Geometry
 from mdsgen.runtime import Network, sample, seeded_noise
 from tests.geometries import TALL, WIDE
 from tests.released import DECODE_LAYER, STEPS, TOLERANCE, golden, relative_error, released_state
+from tests.threads import one_thread
 
 LOG_ALPHA = 0.5 * np.log(np.cumprod(1.0 - np.linspace(1e-4, 2e-2, 1000)))
 
@@ -57,7 +58,7 @@ def some_noise(seed: int = 0) -> np.ndarray:
 
 
 @pytest.fixture(scope="module")
-def released() -> tuple[dict[str, np.ndarray], Network]:
+def released() -> Iterator[tuple[dict[str, np.ndarray], Network]]:
     """The golden arrays, and the small released denoiser with both branches of guidance in one batch."""
     torch = pytest.importorskip("torch")
     from mdsgen.weights.release import denoiser_from_state
@@ -73,7 +74,8 @@ def released() -> tuple[dict[str, np.ndarray], Network]:
             noise = denoiser(both, torch.full((2,), timestep), features, drop_condition=drop)[:, : latent.shape[1]]
         return noise[:1].numpy(), noise[1:].numpy()
 
-    return arrays, network
+    with one_thread():
+        yield arrays, network
 
 
 @pytest.mark.parametrize("steps", STEPS)

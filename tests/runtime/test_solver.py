@@ -75,9 +75,7 @@ def test_the_right_noise_brings_back_the_clean_latent(steps: int, order: int) ->
         assert following == pytest.approx(on_the_line[i + 1], abs=1e-9)
 
 
-@pytest.mark.parametrize(
-    ("steps", "first_order"), [(1, [0]), (2, [0, 1]), (9, [0, 8]), (10, [0]), (25, [0])], ids=lambda value: str(value)
-)
+@pytest.mark.parametrize(("steps", "first_order"), [(1, [0]), (2, [0, 1]), (9, [0, 8]), (10, [0]), (25, [0])], ids=str)
 def test_only_the_first_step_and_the_last_of_few_are_of_first_order(steps: int, first_order: list[int]) -> None:
     plan = solve(steps)
     assert [i for i, step in enumerate(plan) if step.coefficients.next_previous == 0] == first_order

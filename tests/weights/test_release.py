@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +17,7 @@ from mdsgen.model.denoiser import Denoiser, DenoiserConfig, config
 from mdsgen.runtime.guidance import guidance_scale
 from mdsgen.weights.release import denoiser_from_state, load_release
 from tests.released import DECODE_LAYER, TIMESTEPS, TOLERANCE, golden, position_index, relative_error, released_state
+from tests.threads import one_thread
 
 State = dict[str, torch.Tensor]
 INDEX = "blocks.1.attn.rel_pos_bias.relative_position_index"
@@ -24,6 +25,12 @@ TABLE = "blocks.0.attn.rel_pos_bias.relative_position_bias_table"
 
 
 # The published network
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _one_thread() -> Iterator[None]:
+    with one_thread():
+        yield
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,32 @@
+"""A small, real bundle for whichever test wants to run the whole way, and videos to run it on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from mdsgen import Pipeline
+from tests.media.conftest import Renderer
+
+
+@pytest.fixture(scope="session")
+def bundle_path() -> Path:
+    """The bundle that ``tests/fixtures/make_bundle.py`` made."""
+    return Path(__file__).parent / "fixtures" / "bundle"
+
+
+@pytest.fixture(scope="session")
+def pipeline(bundle_path: Path) -> Iterator[Pipeline]:
+    """The engines of that bundle, opened once, on two threads."""
+    with Pipeline.open(bundle_path, threads=2) as opened:
+        yield opened
+
+
+@pytest.fixture
+def film(tmp_path: Path) -> Renderer:
+    """Renders a video into ``tmp_path / "films"``: ``film("a.mp4", frames=8, rate=4)``."""
+    folder = tmp_path / "films"
+    folder.mkdir()
+    return Renderer(folder)

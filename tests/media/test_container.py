@@ -1,0 +1,22 @@
+"""Decoding from a given time on."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from mdsgen.media.container import SEEK_MARGIN, decode, picture_stream, sound_stream
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".webm", ".avi"])
+@pytest.mark.parametrize("since", [0.0, 3.3, 9.5])
+def test_decoding_begins_shortly_before(render, suffix, since):
+    path = render(f"video{suffix}", frames=100, rate=10, options={"g": "10"}, sound=np.zeros(160_000))
+    for choose in (picture_stream, sound_stream):
+        first = next(decode(path, choose, since))
+        assert since - SEEK_MARGIN - 1.2 <= first.time <= since  # a second between key frames
+
+
+def test_all_frames_without_a_time(render):
+    frames = list(decode(render(frames=10, rate=5), picture_stream))
+    assert [float(frame.pts * frame.time_base) for frame in frames] == [index / 5 for index in range(10)]

@@ -1,0 +1,166 @@
+"""Five engines behind five plain calls; a bundle whose graphs do not belong together is refused at the door."""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mdsgen.bundle import DENOISER, LATENT_DECODER, VOCODER, Bundle, Manifest, write_manifest
+from mdsgen.engines import EngineOptions
+from mdsgen.errors import BundleError, EngineError, TensorError
+from mdsgen.geometry import FRAME_SIZE, PAPER, RELEASE
+from mdsgen.runtime import Networks, seeded_noise
+
+
+@pytest.fixture(scope="module")
+def networks(bundle_path: Path) -> Iterator[Networks]:
+    with Networks(Bundle.open(bundle_path)) as opened:
+        yield opened
+
+
+def some_frames(seed: int = 0) -> np.ndarray:
+    generator = np.random.default_rng(seed)
+    return generator.random((PAPER.video_frames, 3, FRAME_SIZE, FRAME_SIZE), dtype=np.float32)
+
+
+def some_modulations(networks: Networks, steps: int = 2, seed: int = 0) -> np.ndarray:
+    return networks.condition(networks.encode(some_frames(seed)), np.linspace(999, 500, steps, dtype=np.float32))
+
+
+def test_each_network_takes_and_gives_what_the_geometry_says(networks: Networks) -> None:
+    features = networks.encode(some_frames())
+    assert features.shape == (1, 32, 512)
+    modulations = networks.condition(features, np.array([999, 500, 1], np.float32))
+    assert modulations.shape[:2] == (3, 2)
+    noises = networks.denoise(seeded_noise(PAPER, 0), modulations[0])
+    assert [noise.shape for noise in noises] == [(1, 4, 16, 64)] * 2
+    log_mel = networks.decode(seeded_noise(PAPER, 0))
+    assert log_mel.shape == (1, 512, 128)
+    assert networks.vocode(log_mel).shape == (1, PAPER.samples)
+
+
+def test_the_conditional_branch_comes_first(networks: Networks) -> None:
+    """Two videos: only the conditional noise may differ."""
+    latent = seeded_noise(PAPER, 0)
+    one, other = (
+        [noise.copy() for noise in networks.denoise(latent, some_modulations(networks, seed=seed)[0])]
+        for seed in (0, 1)
+    )
+    assert not np.allclose(one[0], other[0])
+    np.testing.assert_array_equal(one[1], other[1])
+
+
+def test_a_pass_leaves_its_inputs_alone_and_the_next_one_takes_its_place(networks: Networks) -> None:
+    latent, modulations = seeded_noise(PAPER, 0), some_modulations(networks)
+    latent_before, modulations_before = latent.copy(), modulations.copy()
+    first, _ = networks.denoise(latent, modulations[0])
+    kept = first.copy()
+    second, _ = networks.denoise(latent, modulations[1])
+    assert np.shares_memory(first, second)
+    assert not np.array_equal(kept, second)
+    np.testing.assert_array_equal(latent, latent_before)
+    np.testing.assert_array_equal(modulations, modulations_before)
+
+
+def test_says_which_engine_runs(networks: Networks) -> None:
+    assert (networks.engine, networks.providers) == ("onnxruntime", ("CPUExecutionProvider",))
+
+
+def test_arrays_of_another_shape_are_refused(networks: Networks) -> None:
+    with pytest.raises(TensorError, match=r"video_encoder, inputs: expected frames float32 \[1, 32, 3, 224, 224\]"):
+        networks.encode(some_frames()[:31])
+
+
+def test_closed_networks_refuse_to_run(bundle_path: Path) -> None:
+    networks = Networks(Bundle.open(bundle_path))
+    networks.close()
+    networks.close()
+    with pytest.raises(EngineError, match="the engine is closed"):
+        networks.decode(seeded_noise(PAPER, 0))
+
+
+# Refusals
+
+
+@pytest.fixture
+def changed(bundle_path: Path, tmp_path: Path) -> Callable[[Callable[[Manifest], Manifest]], Bundle]:
+    """A copy of the bundle with another manifest."""
+
+    def change(edit: Callable[[Manifest], Manifest]) -> Bundle:
+        folder = tmp_path / "changed"
+        shutil.copytree(bundle_path, folder)
+        write_manifest(folder, edit(Bundle.open(bundle_path).manifest))
+        return Bundle.open(folder)
+
+    return change
+
+
+def swapped(manifest: Manifest) -> Manifest:
+    graphs = dict(manifest.graphs)
+    graphs[LATENT_DECODER], graphs[VOCODER] = graphs[VOCODER], graphs[LATENT_DECODER]
+    return dataclasses.replace(manifest, graphs=graphs)
+
+
+def released(manifest: Manifest) -> Manifest:
+    return dataclasses.replace(manifest, geometry=RELEASE)
+
+
+def longer(manifest: Manifest) -> Manifest:
+    """A hop of 257 samples: only the waveform is of another length."""
+    return dataclasses.replace(
+        manifest, geometry=dataclasses.replace(PAPER, mel=dataclasses.replace(PAPER.mel, hop=257))
+    )
+
+
+@pytest.mark.parametrize(
+    ("edit", "complaint"),
+    [
+        (swapped, r"latent_decoder does not fit its manifest: expected latent float32 .*, found log_mel float32"),
+        (released, r"denoiser does not fit .* expected latent float32 \[1, 8, 204, 16\]; .* \[1, 4, 16, 64\]"),
+        (longer, r"vocoder does not fit .* waveform float32 \[1, 131584\], .* waveform float32 \[1, 131072\]"),
+    ],
+    ids=["swapped", "geometry", "hop"],
+)
+def test_graphs_of_another_interface_are_refused(
+    changed: Callable[[Callable[[Manifest], Manifest]], Bundle],
+    edit: Callable[[Manifest], Manifest],
+    complaint: str,
+) -> None:
+    with pytest.raises(BundleError, match=complaint):
+        Networks(changed(edit))
+
+
+def test_an_unknown_engine_and_a_missing_provider_are_refused(bundle_path: Path) -> None:
+    bundle = Bundle.open(bundle_path)
+    with pytest.raises(EngineError, match="engine 'abacus' is unknown"):
+        Networks(bundle, "abacus")
+    with pytest.raises(EngineError, match="cannot use NoSuchProvider here"):
+        Networks(bundle, options=EngineOptions(providers=("NoSuchProvider",)))
+
+
+def test_engines_that_are_open_are_closed_when_a_later_one_fails(
+    bundle_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from mdsgen.runtime import networks as module
+
+    opened = []
+
+    def open_engine(path: Path, *how: object) -> object:
+        if path.stem == DENOISER:
+            raise EngineError("no memory")
+        opened.append(real(path, *how))
+        return opened[-1]
+
+    real = module.open_engine
+    monkeypatch.setattr(module, "open_engine", open_engine)
+    with pytest.raises(EngineError, match="no memory"):
+        Networks(Bundle.open(bundle_path))
+    assert len(opened) == 2
+    for engine in opened:
+        with pytest.raises(EngineError, match="closed"):
+            engine.run({})
