@@ -22,18 +22,12 @@ class EngineOptions:
 
     ``threads``: threads inside one operator; None is the engine's own choice, the physical cores.
     ``providers``: ONNX Runtime's execution providers, the preferred one first.
-    ``release_memory``: give the memory of activations back after every run. For a network that runs once a clip: a
-    convolutional decoder kept 4 MB instead of 128 MB, and peaked at 69 MB instead of 129 MB, for a run 10 to 20 %
-    longer.
-    ``prepack_weights``: let the engine lay the weights out anew for speed. False leaves weights that stand in a file
-    of their own mapped from it, so that the system can drop and reread them: 45 MB of private memory instead of 261 MB
-    for 226 MB of matrices, for a run 15 to 20 % longer.
+    ``fold_limit``: bytes above which a computed constant stays computed, to save memory; None folds them all.
     """
 
     threads: int | None = None
     providers: tuple[str, ...] = ("CPUExecutionProvider",)
-    release_memory: bool = False
-    prepack_weights: bool = True
+    fold_limit: int | None = None
 
     def __post_init__(self) -> None:
         if self.threads is not None and (not isinstance(self.threads, int) or self.threads < 1):

@@ -4,13 +4,17 @@ Measured on two x86 cores with ONNX Runtime 1.32, medians: binding arrays saves 
 for 12 blocks of width 192, 164 against 167 ms for width 768, 112 against 111 ms for a convolutional decoder), so
 ``run`` returns fresh arrays and ``bind`` serves loops that must allocate nothing. Threads that spin while they wait
 save up to a tenth in the small network and cost nothing in the others, so they keep spinning.
+
+Memory decides on the edge. Without ONNX Runtime's arena a network keeps nothing between runs: the five networks of Base
+hold on to 0.7 GB less, for 0 to 5 % of the time.
 """
 
 from __future__ import annotations
 
+import ctypes
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from types import ModuleType
@@ -25,6 +29,8 @@ from mdsgen.tensor import TensorSpec
 _DTYPES = {f"tensor({name})": name for name in ("float16", "bool")}
 _DTYPES |= {f"tensor({sign}int{bits})": f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)}
 _DTYPES |= {"tensor(float)": "float32", "tensor(double)": "float64"}
+
+_FOLD_LIMIT = "optimization.constant_folding_max_output_size_in_bytes"  # older versions do not know it and fold all
 
 _ERRORS_ONLY, _SILENT = 3, 4  # ONNX Runtime's log levels
 
@@ -46,8 +52,7 @@ class OnnxRuntimeEngine(Engine):
         self.providers: tuple[str, ...] = tuple(self._session.get_providers())
         self._run_options = self._runtime.RunOptions()
         self._run_options.log_severity_level = _SILENT  # the exception says it
-        if options.release_memory:
-            self._run_options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
+        _return_freed_memory()
         super().__init__(
             path.stem, _specs(path.stem, self._session.get_inputs()), _specs(path.stem, self._session.get_outputs())
         )
@@ -61,8 +66,9 @@ class OnnxRuntimeEngine(Engine):
         settings.log_severity_level = _ERRORS_ONLY
         if options.threads is not None:
             settings.intra_op_num_threads = options.threads
-        if not options.prepack_weights:
-            settings.add_session_config_entry("session.disable_prepacking", "1")
+        settings.enable_cpu_mem_arena = False
+        if options.fold_limit is not None:
+            settings.add_session_config_entry(_FOLD_LIMIT, str(options.fold_limit))
         with _errors(path.stem, "open"):
             session = self._runtime.InferenceSession(str(path), settings, providers=list(options.providers))
         _require_providers(path.stem, options.providers, session.get_providers(), available)
@@ -71,7 +77,9 @@ class OnnxRuntimeEngine(Engine):
     def _run(self, feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         names = [spec.name for spec in self.outputs]
         with _errors(self.graph, "run"):
-            return dict(zip(names, self._session.run(names, dict(feeds), self._run_options), strict=True))
+            outputs = self._session.run(names, dict(feeds), self._run_options)
+        _return_freed_memory()
+        return dict(zip(names, outputs, strict=True))
 
     def _bind(self, inputs: dict[str, np.ndarray], outputs: dict[str, np.ndarray]) -> Callable[[], None]:
         wrap = self._runtime.OrtValue.ortvalue_from_numpy  # shares the array's memory
@@ -91,6 +99,15 @@ class OnnxRuntimeEngine(Engine):
 
     def _close(self) -> None:
         del self._session
+
+
+def _return_freed_memory() -> None:
+    """Make glibc give back what was freed: after opening the CAVP encoder 150 MB of weights, after a run 260 MB.
+
+    Elsewhere there is nothing to do. A bound loop does without, since its next step needs the memory again.
+    """
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL("libc.so.6").malloc_trim(0)
 
 
 def _import() -> ModuleType:

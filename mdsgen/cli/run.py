@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -12,7 +13,7 @@ import click
 
 from mdsgen.cli.errors import command
 from mdsgen.engines import ENGINES
-from mdsgen.errors import BundleError, MdsgenError
+from mdsgen.errors import BundleError, MdsgenError, MediaError
 from mdsgen.media import FORMATS
 from mdsgen.runtime import Pipeline, Progress, Rendered, default_target, render
 from mdsgen.runtime.pipeline import OnProgress
@@ -22,6 +23,12 @@ DEFAULT_BUNDLE = Path("mdsgen-bundle")
 
 VIDEO_SUFFIXES = frozenset([".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ts", ".flv", ".wmv"])
 """What is taken from a folder; a file that is named is tried whatever it is called."""
+
+
+def _finite(_ctx: click.Context, _param: click.Parameter, value: float | None) -> float | None:
+    if value is not None and not math.isfinite(value):
+        raise click.BadParameter(f"{value} is not a finite number")
+    return value
 
 
 @command("mdsgen-run")
@@ -46,10 +53,26 @@ VIDEO_SUFFIXES = frozenset([".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".m
 @click.option("--threads", type=click.IntRange(1), help="Threads of the engine.  [default: one per physical core]")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Another seed, another sound.")
 @click.option("--steps", type=click.IntRange(1, 1000), help="Denoising steps.  [default: the bundle's]")
-@click.option("--guidance", type=float, help="How closely to follow the picture.  [default: the bundle's]")
-@click.option("--start", type=click.FloatRange(0), default=0.0, help="Second of the video where the sound begins.")
-@click.option("--duration", type=click.FloatRange(0, min_open=True), help="Seconds of sound.  [default: to the end]")
-@click.option("--mix", type=click.FloatRange(0, 1), default=0.0, help="Share of the original sound, 0 to 1.")
+@click.option(
+    "--guidance",
+    type=float,
+    callback=_finite,
+    help="How closely to follow the picture.  [default: the bundle's]",
+)
+@click.option("--start", type=click.FloatRange(0), default=0.0, callback=_finite, help="Second where sound begins.")
+@click.option(
+    "--duration",
+    type=click.FloatRange(0, min_open=True),
+    callback=_finite,
+    help="Seconds of sound.  [default: to the end]",
+)
+@click.option(
+    "--mix",
+    type=click.FloatRange(0, 1),
+    default=0.0,
+    callback=_finite,
+    help="Share of the original sound, from 0 (none) to 1 (nothing else).",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead, for programs.")
 def main(
     videos: tuple[Path, ...],
@@ -67,8 +90,10 @@ def main(
         raise BundleError(f"no bundle at {bundle}: make one with mdsgen-export, or name one with --bundle")
     providers = provider or ("CPUExecutionProvider",)
     results: list[Rendered] = []
-    failures: list[str] = []
+    failures: list[dict[str, str]] = []
     with Pipeline.open(bundle, engine, threads=threads, providers=providers) as pipeline:
+        if output is not None and output not in dict(jobs).values():
+            _make_folder(output)
         for source, target in jobs:
             try:
                 with _progress_bar(source) as progress:
@@ -76,7 +101,7 @@ def main(
             except MdsgenError as error:
                 if len(jobs) == 1:
                     raise
-                failures.append(f"{source}: {error}")
+                failures.append({"source": str(source), "error": str(error)})
                 click.echo(f"error: {error}", err=True)
                 continue
             results.append(rendered)
@@ -105,7 +130,6 @@ def _jobs(videos: Sequence[Path], output: Path | None) -> list[tuple[Path, Path]
     elif output.suffix.lower() in FORMATS:
         raise click.UsageError(f"several videos need a folder as --output, not {output}")
     else:
-        output.mkdir(parents=True, exist_ok=True)
         targets = [default_target(source, output) for source in sources]
     doubles = {str(target) for target in targets if targets.count(target) > 1}
     if doubles:
@@ -119,11 +143,21 @@ def _sources(video: Path) -> list[Path]:
     found = sorted(
         path
         for path in video.iterdir()
-        if path.suffix.lower() in VIDEO_SUFFIXES and ".mdsgen" not in path.suffixes and not path.name.startswith(".")
+        if path.suffix.lower() in VIDEO_SUFFIXES
+        and ".mdsgen" not in path.suffixes
+        and not path.name.startswith(".")
+        and path.is_file()
     )
     if not found:
         raise click.UsageError(f"no videos in {video}: expected files that end in {', '.join(sorted(VIDEO_SUFFIXES))}")
     return found
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise MediaError(f"cannot make the folder {folder}: {error.strerror}") from error
 
 
 @contextmanager

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import math
 import os
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from itertools import islice
+from itertools import islice, repeat
 from types import TracebackType
 
 import numpy as np
@@ -15,7 +14,7 @@ import numpy as np
 from mdsgen.bundle import Bundle
 from mdsgen.engines import EngineOptions
 from mdsgen.errors import Cancelled, MediaError
-from mdsgen.geometry import FRAME_RATE, SAMPLE_RATE
+from mdsgen.geometry import FRAME_RATE, FRAME_SIZE, SAMPLE_RATE
 from mdsgen.media import VideoInfo, frame_count, prepare_frames, probe, read_frames, sample_count
 from mdsgen.runtime.clip import ClipGenerator, SamplerSettings, Timings
 from mdsgen.runtime.networks import Networks
@@ -182,26 +181,39 @@ class Pipeline:
 
 
 class FrameWindow:
-    """The frames that the current window sees, out of a stream of which nothing else is kept."""
+    """The frames that the current window sees, in one buffer; of the stream nothing else is kept.
 
-    def __init__(self, length: int, frames: Iterator[np.ndarray]) -> None:
-        self._length, self._source = length, frames
-        self._held: deque[np.ndarray] = deque(maxlen=length)  # drops the oldest
-        self._read = 0
+    New arrays for every window would leave holes in the heap: a minute then takes a quarter more memory than a window.
+    """
+
+    def __init__(self, length: int, frames: Iterable[np.ndarray]) -> None:
+        self._source = _endless(frames)
+        self._frames = np.empty((length, 3, FRAME_SIZE, FRAME_SIZE), np.float32)
+        self._end = 0  # of what has been read
 
     def advance(self, first: int) -> np.ndarray:
-        """Frames ``first`` to ``first + length``, ``[length, 3, 224, 224]``; ``first`` never goes back.
+        """Frames ``first`` to ``first + length``, ``[length, 3, 224, 224]``, valid until the next call.
 
-        Past the end of the stream the last frame is repeated. Raises :class:`MediaError` where there is none at all.
+        ``first`` never goes back. Past the end of the stream the last frame is repeated. Raises :class:`MediaError`
+        where there is none at all.
         """
-        for frame in islice(self._source, first + self._length - self._read):
-            self._held.append(frame)
-            self._read += 1
-        if not self._held:
-            raise MediaError("the video has no picture in the chosen part")
-        oldest = self._read - len(self._held)
-        seen = list(self._held)[max(0, first - oldest) :] or [self._held[-1]]
-        return np.stack(seen + [seen[-1]] * (self._length - len(seen)))
+        length = len(self._frames)
+        skipped, kept = max(0, first - self._end), max(0, self._end - first)
+        self._frames[:kept] = self._frames[length - kept :]
+        for position, frame in enumerate(islice(self._source, skipped, skipped + length - kept), kept):
+            self._frames[position] = frame
+        self._end = first + length
+        return self._frames
+
+
+def _endless(frames: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+    """The frames, then the last one for ever."""
+    last = None
+    for last in frames:
+        yield last
+    if last is None:
+        raise MediaError("the video has no picture in the chosen part")
+    yield from repeat(last)
 
 
 def _open_source(video: VideoSource, start: float, duration: float | None) -> tuple[Iterator[np.ndarray], int]:

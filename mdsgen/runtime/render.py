@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,17 +22,13 @@ TARGET_SUFFIX = ".mdsgen.mp4"
 
 @dataclass(frozen=True)
 class Rendered:
-    """A finished file: how many ``seconds`` of sound it got, and what each stage took."""
+    """A finished file: how many ``seconds`` of sound it got, what each stage took, and what it took in all."""
 
     source: Path
     target: Path
     seconds: float
     timings: dict[str, float]
-
-    @property
-    def total(self) -> float:
-        """Seconds that it took in all."""
-        return sum(self.timings.values())
+    total: float
 
     @property
     def real_time_factor(self) -> float:
@@ -75,7 +72,9 @@ def render(
     ``mix`` is the share of the video's original sound: 0 none, 1 nothing else. The file appears whole or not at all.
     Raises :class:`~mdsgen.errors.MediaError` and what :meth:`Pipeline.stream` raises.
     """
-    timings = Timings()
+    if not 0.0 <= mix <= 1.0:
+        raise ValueError(f"mix must be 0 to 1, not {mix!r}")
+    timings, begun = Timings(), time.perf_counter()
     with timings.stage("video decoding"):
         info = probe(source)
     seconds = info.remaining(start, duration)
@@ -94,7 +93,8 @@ def render(
         for block in blocks:
             with timings.stage("writing"):
                 writer.write(block if original is None else (1.0 - mix) * block + mix * original.take(len(block)))
-    return Rendered(Path(source), Path(target), sample_count(seconds) / SAMPLE_RATE, dict(timings.seconds))
+    sounding = sample_count(seconds) / SAMPLE_RATE
+    return Rendered(Path(source), Path(target), sounding, dict(timings.seconds), time.perf_counter() - begun)
 
 
 class OriginalSound:

@@ -90,9 +90,8 @@ def test_weights_in_a_file_of_their_own_are_found(tmp_path: Path) -> None:
     "options",
     [
         EngineOptions(threads=1),
-        EngineOptions(release_memory=True),
-        EngineOptions(prepack_weights=False),
-        EngineOptions(threads=2, release_memory=True, prepack_weights=False),
+        EngineOptions(fold_limit=0),
+        EngineOptions(threads=2, fold_limit=1 << 20),
     ],
 )
 def test_every_option_computes_the_same(options: EngineOptions) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -43,7 +44,7 @@ def test_windows_cover_every_sample_in_order(geometry: Geometry, samples: int) -
     assert [window.index for window in windows] == list(range(len(plan)))
     assert windows[0].start == 0
     assert windows[-1].start + windows[-1].samples == samples
-    for before, after in zip(windows, windows[1:], strict=False):
+    for before, after in pairwise(windows):
         assert before.first_frame < after.first_frame
         assert before.samples == geometry.samples
         assert before.start + before.samples - after.start >= plan.overlap
@@ -57,7 +58,7 @@ def test_windows_cover_every_sample_in_order(geometry: Geometry, samples: int) -
 def test_windows_share_four_frames_and_see_real_ones_only(geometry: Geometry, samples: int) -> None:
     plan = WindowPlan(geometry, samples)
     windows = list(plan)
-    for before, after in zip(windows, windows[1:], strict=False):
+    for before, after in pairwise(windows):
         assert before.first_frame + geometry.video_frames - after.first_frame >= OVERLAP_FRAMES
     if len(windows) > 1:
         assert max(window.first_frame for window in windows) + geometry.video_frames <= plan.frames

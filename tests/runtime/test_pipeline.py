@@ -1,0 +1,326 @@
+"""From a video to its sound: the same every time, right to the sample, of any length in the memory of one window."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import mdsgen
+from mdsgen import Pipeline, Sound
+from mdsgen.errors import BundleError, Cancelled, EngineError, MediaError, TensorError
+from mdsgen.geometry import FRAME_RATE, FRAME_SIZE, PAPER, SAMPLE_RATE
+from mdsgen.media import probe
+from mdsgen.runtime import Progress, Timings
+from mdsgen.runtime.pipeline import FrameWindow
+from mdsgen.runtime.windows import WindowPlan
+from tests.media.conftest import Renderer
+
+STAGES = ["video decoding", "video encoder", "conditioning", "denoiser", "latent decoder", "vocoder"]
+
+
+def moving(frames: int, size: tuple[int, int] = (48, 64), seed: int = 0) -> np.ndarray:
+    """Frames that differ, uint8 ``[frames, height, width, 3]``."""
+    coarse = np.random.default_rng(seed).integers(0, 256, (frames, size[0] // 16, size[1] // 16, 3), dtype=np.uint8)
+    return coarse.repeat(16, axis=1).repeat(16, axis=2)
+
+
+def still(frames: int) -> np.ndarray:
+    """One picture all the time."""
+    return np.broadcast_to(moving(1), (frames, 48, 64, 3))
+
+
+def alike(first: np.ndarray, second: np.ndarray) -> float:
+    return float(np.corrcoef(first, second)[0, 1])
+
+
+# What comes out
+
+
+def test_three_lines_make_a_sound(bundle_path: Path, film: Renderer) -> None:
+    with mdsgen.Pipeline.open(bundle_path) as pipeline:
+        sound = pipeline(film(frames=8, rate=4), seed=0)
+    assert isinstance(sound, Sound)
+    assert (sound.audio.dtype, sound.audio.shape) == (np.float32, (2 * SAMPLE_RATE,))
+    assert (sound.sample_rate, sound.duration) == (SAMPLE_RATE, 2.0)
+    assert 0.01 < sound.audio.std() < 1
+    assert np.abs(sound.audio).max() <= 1
+
+
+def test_the_same_seed_gives_the_same_sound_and_another_seed_another(pipeline: Pipeline) -> None:
+    frames = moving(40)
+    first = pipeline(frames, seed=7).audio
+    np.testing.assert_array_equal(pipeline(frames, seed=7).audio, first)
+    assert alike(pipeline(frames, seed=8).audio, first) < 0.9
+
+
+def test_every_setting_and_the_pictures_reach_the_sound(pipeline: Pipeline) -> None:
+    frames = moving(8)
+    sound = pipeline(frames).audio
+    assert alike(pipeline(moving(8, seed=1)).audio, sound) < 0.95
+    assert alike(pipeline(frames, steps=12).audio, sound) < 0.95
+    assert alike(pipeline(frames, guidance=1.0).audio, sound) < 0.95
+
+
+def test_what_nobody_sets_is_the_bundle_s(pipeline: Pipeline) -> None:
+    sampler = pipeline.bundle.manifest.sampler
+    explicit = pipeline(moving(8), steps=sampler.steps, guidance=sampler.guidance)
+    np.testing.assert_array_equal(pipeline(moving(8)).audio, explicit.audio)
+
+
+def test_streaming_is_calling_in_blocks(pipeline: Pipeline) -> None:
+    frames, timings = moving(80), Timings()
+    blocks = list(pipeline.stream(frames, seed=1, timings=timings))
+    assert [len(block) for block in blocks] == [7 * SAMPLE_RATE, 7 * SAMPLE_RATE, 6 * SAMPLE_RATE]
+    np.testing.assert_array_equal(np.concatenate(blocks), pipeline(frames, seed=1).audio)
+    assert list(timings.seconds) == STAGES
+
+
+def test_the_first_block_comes_before_the_second_window_is_computed(pipeline: Pipeline) -> None:
+    seen: list[int] = []
+    stream = pipeline.stream(moving(80), progress=lambda progress: seen.append(progress.window))
+    next(stream)
+    assert set(seen) == {0}
+
+
+def test_every_stage_is_timed(pipeline: Pipeline) -> None:
+    timings = pipeline(moving(8)).timings
+    assert list(timings) == STAGES
+    assert all(seconds > 0 for seconds in timings.values())
+
+
+def test_two_streams_at_once_do_not_disturb_each_other(pipeline: Pipeline) -> None:
+    one, other = moving(40), moving(40, seed=1)
+    blocks = list(zip(pipeline.stream(one, seed=1), pipeline.stream(other, seed=2), strict=True))
+    np.testing.assert_array_equal(np.concatenate([first for first, _ in blocks]), pipeline(one, seed=1).audio)
+    np.testing.assert_array_equal(np.concatenate([second for _, second in blocks]), pipeline(other, seed=2).audio)
+
+
+def test_sound_never_leaves_its_range(pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two windows that are loud in the same places are louder still where they meet."""
+
+    def loud(log_mel: np.ndarray) -> np.ndarray:
+        return np.sign(np.random.default_rng(log_mel.tobytes()[0]).standard_normal((1, PAPER.samples))).astype("f")
+
+    monkeypatch.setattr(pipeline._networks, "vocode", loud)
+    assert np.abs(pipeline(moving(40)).audio).max() == 1
+
+
+# What goes in
+
+
+def test_frames_in_memory_sound_like_a_file_of_the_same(pipeline: Pipeline, film: Renderer) -> None:
+    frames = moving(37)
+    path = film("a.mkv", picture=lambda i: frames[i], frames=37, rate=4, codec="ffv1", pix_fmt="bgr0")
+    np.testing.assert_array_equal(pipeline(frames).audio, pipeline(path).audio)
+
+
+@pytest.mark.parametrize("start", [0.0, 0.125, 0.2, 3.24])
+@pytest.mark.parametrize("duration", [None, 0.1, 2.2])
+def test_a_part_in_memory_is_the_same_part_of_a_file(
+    pipeline: Pipeline, film: Renderer, monkeypatch: pytest.MonkeyPatch, start: float, duration: float | None
+) -> None:
+    """The frames that reach the video encoder, and the length of the sound."""
+    frames = moving(13)
+    path = film("a.mkv", picture=lambda i: frames[i], frames=13, rate=4, codec="ffv1", pix_fmt="bgr0")
+    seen: list[np.ndarray] = []
+
+    def encode(view: np.ndarray) -> np.ndarray:
+        seen.append(view.copy())
+        return np.zeros((1, PAPER.video_frames, 512), np.float32)
+
+    monkeypatch.setattr(pipeline._networks, "encode", encode)
+    of_array = pipeline(frames, start=start, duration=duration, steps=1)
+    from_array = np.stack(seen)
+    seen.clear()
+    of_file = pipeline(path, start=start, duration=duration, steps=1)
+    np.testing.assert_array_equal(from_array, np.stack(seen))
+    assert len(of_array.audio) == len(of_file.audio) == round(min(duration or 100, 13 / 4 - start) * SAMPLE_RATE)
+
+
+def test_a_path_a_string_and_a_probed_video_are_the_same(pipeline: Pipeline, film: Renderer) -> None:
+    path = film(frames=8)
+    expected = pipeline(path).audio
+    np.testing.assert_array_equal(pipeline(str(path)).audio, expected)
+    np.testing.assert_array_equal(pipeline(probe(path)).audio, expected)
+
+
+def test_a_part_is_the_sound_of_what_is_seen_there(pipeline: Pipeline) -> None:
+    frames = moving(60)
+    part = pipeline(frames, start=2.0, duration=9.0, seed=4)
+    assert part.duration == 9.0
+    np.testing.assert_array_equal(part.audio, pipeline(frames[8:44], seed=4).audio)
+
+
+def test_a_short_video_is_padded_with_its_last_picture(pipeline: Pipeline) -> None:
+    short = moving(10)
+    padded = np.concatenate([short, np.repeat(short[-1:], PAPER.video_frames - 10, axis=0)])
+    sound = pipeline(short).audio
+    assert len(sound) == 10 * SAMPLE_RATE // FRAME_RATE
+    np.testing.assert_array_equal(sound, pipeline(padded).audio[: len(sound)])
+
+
+@settings(max_examples=12, deadline=None)
+@given(milliseconds=st.integers(1, 9_000))
+def test_the_length_is_right_to_the_sample(pipeline: Pipeline, milliseconds: int) -> None:
+    sound = pipeline(still(40), duration=milliseconds / 1000, steps=1)
+    assert len(sound.audio) == milliseconds * SAMPLE_RATE // 1000
+
+
+@pytest.mark.parametrize(
+    "part",
+    [("start", second) for second in (-1.0, 2.0, float("nan"))]
+    + [("duration", seconds) for seconds in (0.0, -1.0, float("nan"), 1e-6)],
+    ids=str,
+)
+def test_a_part_that_is_not_there_is_refused(pipeline: Pipeline, film: Renderer, part: tuple[str, float]) -> None:
+    for video in (moving(8), film(frames=8, rate=4)):
+        with pytest.raises(MediaError):
+            pipeline.stream(video, **dict([part]))  # type: ignore[arg-type]
+
+
+def test_what_is_no_video_is_refused(pipeline: Pipeline, tmp_path: Path) -> None:
+    with pytest.raises(MediaError, match="no such file"):
+        pipeline(tmp_path / "absent.mp4")
+    with pytest.raises(MediaError, match="do not fit 0 frames"):
+        pipeline(moving(0))
+    for frames in (moving(8).astype(np.float32), moving(8)[..., :2], moving(8)[0]):
+        with pytest.raises(TensorError, match="expected frames as uint8"):
+            pipeline(frames)
+
+
+@pytest.mark.parametrize("setting", [{"steps": 0}, {"steps": 1001}, {"guidance": float("inf")}], ids=str)
+def test_impossible_settings_are_refused_before_any_work(pipeline: Pipeline, setting: dict[str, float]) -> None:
+    with pytest.raises(ValueError, match=next(iter(setting))):
+        pipeline.stream(moving(8), **setting)  # type: ignore[arg-type]
+
+
+# Progress
+
+
+def test_progress_is_told_after_every_step_of_every_window(pipeline: Pipeline) -> None:
+    seen: list[Progress] = []
+    pipeline(moving(40), steps=3, progress=seen.append)
+    assert [(p.window, p.windows, p.step, p.steps) for p in seen] == [
+        (0, 2, 1, 3),
+        (0, 2, 2, 3),
+        (0, 2, 3, 3),
+        (1, 2, 1, 3),
+        (1, 2, 2, 3),
+        (1, 2, 3, 3),
+    ]
+    assert [p.fraction for p in seen] == pytest.approx([1 / 6, 2 / 6, 3 / 6, 4 / 6, 5 / 6, 1])
+
+
+def test_false_cancels_and_the_engines_stay_usable(pipeline: Pipeline) -> None:
+    expected = pipeline(moving(40)).audio
+    steps: list[int] = []
+
+    def stop(progress: Progress) -> bool:
+        steps.append(progress.step)
+        return (progress.window, progress.step) != (1, 2)
+
+    with pytest.raises(Cancelled):
+        pipeline(moving(40), progress=stop)
+    assert steps == [1, 2, 3, 4, 1, 2]
+    np.testing.assert_array_equal(pipeline(moving(40)).audio, expected)
+
+
+# Opening
+
+
+def test_a_bundle_that_is_not_there_and_an_engine_that_is_unknown(bundle_path: Path, tmp_path: Path) -> None:
+    with pytest.raises(BundleError, match="absent: expected a bundle"):
+        Pipeline.open(tmp_path / "absent")
+    with pytest.raises(EngineError, match="'abacus' is unknown"):
+        Pipeline.open(bundle_path, "abacus")
+
+
+def test_a_closed_pipeline_refuses_to_run(bundle_path: Path) -> None:
+    with Pipeline.open(bundle_path) as pipeline:
+        assert (pipeline.engine, pipeline.providers) == ("onnxruntime", ("CPUExecutionProvider",))
+    with pytest.raises(EngineError, match="closed"):
+        pipeline(moving(8))
+
+
+# The frames of a window
+
+
+def numbered(count: int) -> Iterator[np.ndarray]:
+    """Frames that say which one they are."""
+    return (np.full((3, FRAME_SIZE, FRAME_SIZE), index, np.float32) for index in range(count))
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(1, 30), st.integers(1, 6), st.lists(st.integers(0, 30), max_size=6))
+def test_a_window_sees_its_frames_and_then_the_last_one_again(count: int, length: int, firsts: list[int]) -> None:
+    window = FrameWindow(length, numbered(count))
+    for first in sorted(firsts):
+        expected = np.minimum(np.arange(first, first + length), count - 1)
+        view = window.advance(first)
+        np.testing.assert_array_equal(view[:, 0, 0, 0], expected)
+        assert (view == view[:, :1, :1, :1]).all()
+
+
+def test_no_more_frames_are_read_than_a_window_needs() -> None:
+    source = numbered(100)
+    window = FrameWindow(10, source)
+    window.advance(0)
+    assert next(source).max() == 10
+
+
+def test_every_window_is_in_the_same_memory() -> None:
+    window = FrameWindow(4, numbered(10))
+    assert np.shares_memory(window.advance(0), window.advance(3))
+
+
+def test_no_frame_at_all_is_refused() -> None:
+    with pytest.raises(MediaError, match="no picture"):
+        FrameWindow(4, iter([])).advance(0)
+
+
+# A long video
+
+
+def test_a_minute_is_right_to_the_sample_and_has_no_audible_seams(pipeline: Pipeline) -> None:
+    """A still picture sounds the same all the time, so its energy may not change where windows meet."""
+    sound = pipeline(still(60 * FRAME_RATE), steps=2).audio.astype(np.float64)
+    plan = WindowPlan(PAPER, len(sound))
+    assert (len(sound), len(plan)) == (60 * SAMPLE_RATE, 9)
+    overlap = plan.overlap
+    for before in list(plan)[:-1]:
+        seam = before.start + before.samples - overlap
+        around = [sound[seam - overlap : seam], sound[seam + overlap : seam + 2 * overlap]]
+        ratio = np.mean(sound[seam : seam + overlap] ** 2) / np.mean(np.concatenate(around) ** 2)
+        assert abs(10 * np.log10(ratio)) < 1
+
+
+MEASURE = """
+import re, sys
+from mdsgen import Pipeline
+with Pipeline.open(sys.argv[1], threads=1) as pipeline:
+    samples = sum(map(len, pipeline.stream(sys.argv[2], steps=1)))
+print(samples, re.search(r"VmHWM:\\s*(\\d+)", open("/proc/self/status").read())[1])
+"""
+"""Prints the samples of a video's sound, and the most memory that the process had, in kilobytes.
+
+Not ``ru_maxrss``: a process inherits that from the one that started it.
+"""
+
+
+def test_a_minute_needs_no_more_memory_than_ten_seconds(bundle_path: Path, film: Renderer) -> None:
+    def peak(seconds: int) -> int:
+        path = film(f"{seconds}.mp4", frames=4 * seconds, rate=4, size=(64, 48))
+        command = [sys.executable, "-c", MEASURE, str(bundle_path), str(path)]
+        result = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+        samples, kilobytes = map(int, result.stdout.split())
+        assert samples == seconds * SAMPLE_RATE
+        return kilobytes
+
+    assert peak(60) < 1.1 * peak(10)
