@@ -1,0 +1,37 @@
+# Two commands set themselves up on a fresh machine with Python and make: `make run` and `make test`.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+BUNDLE ?= build/bundle
+VIDEO ?= assets/sample.mp4
+SOUND ?= build/sample.mdsgen.mp4
+
+.PHONY: run test lint pytest lean clean
+
+run: $(VENV)/.installed ## Export a bundle if there is none, and give VIDEO its sound
+	test -d $(BUNDLE) || $(BIN)/mdsgen-export --precision fp32 --output $(BUNDLE)
+	mkdir -p $(dir $(SOUND))
+	$(BIN)/mdsgen-run $(VIDEO) --bundle $(BUNDLE) --output $(SOUND)
+
+test: lint pytest lean ## Everything that is checked before a change lands
+
+lint: $(VENV)/.installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/python tests/typecheck.py
+
+pytest: $(VENV)/.installed
+	$(BIN)/python -m pytest
+
+lean: ## The device's part alone, without PyTorch and ONNX, in the other supported Pythons that are present
+	sh tests/lean.sh 3.10 3.12
+
+$(VENV)/.installed: pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit("mdsgen needs Python 3.10 or newer" if sys.version_info < (3, 10) else 0)'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	touch $@
+
+clean:
+	rm -rf build .venv .venv-lean-*

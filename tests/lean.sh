@@ -1,0 +1,27 @@
+#!/bin/sh
+# The lean install and its tests, in a virtual environment of their own, for each Python version named that is present.
+set -eu
+
+interpreter() {
+    for candidate in "python$1" "${PYENV_ROOT:-$HOME/.pyenv}"/versions/"$1".*/bin/python; do
+        if "$candidate" -c 'import venv' >/dev/null 2>&1; then
+            echo "$candidate"
+            return
+        fi
+    done
+    return 1
+}
+
+for version in "$@"; do
+    if ! python=$(interpreter "$version"); then
+        echo "lean tests: Python $version is not here, skipped"
+        continue
+    fi
+    venv=".venv-lean-$version"
+    echo "lean tests: Python $version"
+    "$python" -m venv "$venv"
+    "$venv/bin/python" -m pip install --quiet --upgrade pip
+    "$venv/bin/python" -m pip install --quiet --editable '.[test]'
+    "$venv/bin/python" -c 'import importlib.util as u; assert not u.find_spec("torch") and not u.find_spec("onnx")'
+    "$venv/bin/python" -m pytest -q
+done
