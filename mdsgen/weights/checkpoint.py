@@ -50,6 +50,13 @@ def load_strictly(module: nn.Module, state: Mapping[str, Tensor], what: str, ign
     ``what`` names the expected model in the error. Names that start with one of ``ignore`` may stand in ``state``
     without being used. Integer buffers (fixed indices, counters) must be equal in shape like everything else.
     """
+    module.load_state_dict(fitting_state(module, state, what, ignore))
+
+
+def fitting_state(
+    module: nn.Module, state: Mapping[str, Tensor], what: str, ignore: Sequence[str] = ()
+) -> dict[str, Tensor]:
+    """What :func:`load_strictly` would copy, after all its checks; ``module`` may be on the meta device."""
     expected = module.state_dict()
     found = {name: value for name, value in state.items() if name in expected or not name.startswith(tuple(ignore))}
     complaints = []
@@ -73,7 +80,7 @@ def load_strictly(module: nn.Module, state: Mapping[str, Tensor], what: str, ign
     ]
     if mistyped:
         raise CheckpointError(f"these are not the weights of {what}: other number types: {_first(mistyped)}")
-    module.load_state_dict(found)
+    return found
 
 
 def _read_safetensors(path: Path) -> object:
