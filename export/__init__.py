@@ -1,0 +1,48 @@
+"""From PyTorch to a bundle: trace to ONNX, choose the precision, verify every graph, keep all of it or nothing.
+
+Importing this package imports nothing heavy; its names are imported when they are asked for, and need the ``export``
+extra (PyTorch and ONNX)::
+
+    from mdsgen.export import export_bundle, seeded_models, verification_frames
+
+    models = seeded_models()
+    bundle = export_bundle(models, Path("bundle"), frames=verification_frames(models.geometry))
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mdsgen.export.clip import verification_frames
+    from mdsgen.export.exporter import export_bundle
+    from mdsgen.export.models import Models, published_models, seeded_models
+    from mdsgen.export.parity import THRESHOLDS, decibels
+
+__all__ = [
+    "THRESHOLDS",
+    "Models",
+    "decibels",
+    "export_bundle",
+    "published_models",
+    "seeded_models",
+    "verification_frames",
+]
+
+_HOMES = {
+    "THRESHOLDS": "parity",
+    "Models": "models",
+    "decibels": "parity",
+    "export_bundle": "exporter",
+    "published_models": "models",
+    "seeded_models": "models",
+    "verification_frames": "clip",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is asked for: ``import mdsgen.export`` alone needs neither PyTorch nor ONNX."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'mdsgen.export' has no attribute {name!r}")
+    return getattr(importlib.import_module(f"mdsgen.export.{_HOMES[name]}"), name)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -27,9 +28,9 @@ from mdsgen.errors import ExportError
 from mdsgen.export.graphs import BRANCHES, Conditioning, DenoiserStep
 from mdsgen.export.models import Models
 from mdsgen.export.onnx_graph import Network, save, trace
-from mdsgen.export.parity import THRESHOLDS, table
+from mdsgen.export.parity import THRESHOLDS, in_words, table
 from mdsgen.export.precision import to_half
-from mdsgen.export.verify import compare, run_reference
+from mdsgen.export.verify import compare, run_reference, settings_of
 from mdsgen.geometry import FEATURE_CHANNELS, FRAME_SIZE
 from mdsgen.model.audio import LatentDecoder, Vocoder
 from mdsgen.runtime.networks import Networks
@@ -37,11 +38,14 @@ from mdsgen.runtime.networks import Networks
 Report = Callable[[str], None]
 """Takes one line about what is being done."""
 
+MAX_TOLERANCE = 100.0
+"""More than any threshold is high: what is unusable stays refused."""
+
 _STEPS_AXIS = "steps"
 
 
 def export_bundle(
-    models: Models,
+    models: Models | Callable[[], Models],
     target: Path,
     *,
     precision: str = "fp16",
@@ -53,44 +57,53 @@ def export_bundle(
 ) -> Bundle:
     """Export, verify and keep a bundle.
 
-    ``frames [F, 3, 224, 224]`` are a real clip's, on which all graphs are compared with PyTorch. ``tolerance`` lowers
-    every threshold by so many decibels. Raises :class:`ExportError` with the whole table where a figure is too low;
-    whatever goes wrong, ``target`` is then as it was before.
+    ``models`` may be a function that loads them: it is called once all that can be checked without them is checked,
+    the target above all. ``frames [F, 3, 224, 224]`` are a real clip's, on which all graphs are compared with PyTorch.
+    ``tolerance`` lowers every threshold by so many decibels.
+
+    Raises :class:`ExportError` with all figures where one is too low, and :class:`~mdsgen.errors.BundleError` where
+    ``target`` may not be written. Whatever goes wrong, ``target`` is then as it was before.
     """
     if precision not in THRESHOLDS:
         raise ExportError(f"precision {precision!r} is unknown: expected one of {', '.join(THRESHOLDS)}")
-    _check_frames(models, frames)
+    if not 0 <= tolerance <= MAX_TOLERANCE:
+        raise ExportError(f"tolerance must be from 0 to {MAX_TOLERANCE:g} dB, not {tolerance!r}")
     sampler = sampler or SamplerDefaults()
-    with create_bundle(target, replace=replace) as folder:
-        graphs: dict[str, Graph] = {}
-        for network in networks_of(models):
-            report(f"exporting {network.name} in {precision}")
-            model = trace(network)
-            graphs[network.name] = save(
-                to_half(model, network.name) if precision == "fp16" else model, network.name, folder
-            )
-            del model
-        manifest = Manifest(
-            geometry=models.geometry,
-            graphs=graphs,
-            precision=precision,
-            model=models.describe(),
-            provenance=models.provenance,
-            licence=models.licence,
-            sampler=sampler,
-        )
-        write_manifest(folder, manifest)
+    _check_sampler(sampler)
+    with _disk_errors(target), create_bundle(target, replace=replace) as folder:
+        models = models() if callable(models) else models
+        _check_frames(models, frames)
+        manifest = _write_graphs(models, folder, precision, sampler, report)
         report(f"verifying against PyTorch over {sampler.steps} steps")
         quality = _verify(models, Bundle.open(folder, verify=False), frames, tolerance)
-        report(table(quality))
-        failed = [figure.graph for figure in quality if not figure.passed]
-        if failed:
-            raise ExportError(
-                f"not exported: {', '.join(failed)} below the least decibels for {precision} "
-                f"(--tolerance lowers them knowingly)\n{table(quality)}"
-            )
+        for line in table(quality).splitlines():
+            report(line)
+        _require_passed(quality, precision)
         write_manifest(folder, dataclasses.replace(manifest, quality=quality))
     return Bundle.open(target, verify=False)
+
+
+def _write_graphs(models: Models, folder: Path, precision: str, sampler: SamplerDefaults, report: Report) -> Manifest:
+    """All graphs with a manifest that has no quality figures yet."""
+    graphs: dict[str, Graph] = {}
+    for network in networks_of(models):
+        report(f"exporting {network.name} in {precision}")
+        model = trace(network)
+        if precision == "fp16":
+            model = to_half(model, network.name)
+        graphs[network.name] = save(model, network.name, folder, geometry=models.geometry.name, precision=precision)
+        del model  # before the next one is traced
+    manifest = Manifest(
+        geometry=models.geometry,
+        graphs=graphs,
+        precision=precision,
+        model=models.describe(),
+        provenance=models.provenance,
+        licence=models.licence,
+        sampler=sampler,
+    )
+    write_manifest(folder, manifest)
+    return manifest
 
 
 def networks_of(models: Models) -> Iterator[Network]:
@@ -122,7 +135,36 @@ def _verify(models: Models, bundle: Bundle, frames: np.ndarray, tolerance: float
         return tuple(compare(networks, reference, thresholds))
 
 
+def _require_passed(quality: Sequence[Quality], precision: str) -> None:
+    failed = [figure for figure in quality if not figure.passed]
+    if not failed:
+        return
+    passed = [f"{figure.graph} {in_words(figure.decibels)}" for figure in quality if figure.passed]
+    raise ExportError(
+        f"not exported, too far from PyTorch in {precision}: "
+        + ", ".join(f"{figure.graph} {in_words(figure.decibels)} dB of {figure.threshold:g}" for figure in failed)
+        + (f"; good enough are {', '.join(passed)}" if passed else "")
+        + "; a tolerance accepts less"
+    )
+
+
+def _check_sampler(sampler: SamplerDefaults) -> None:
+    try:
+        settings_of(sampler).solve()
+    except ValueError as error:
+        raise ExportError(f"nothing can be sampled with these defaults: {error}") from error
+
+
 def _check_frames(models: Models, frames: np.ndarray) -> None:
     expected = (models.geometry.video_frames, 3, FRAME_SIZE, FRAME_SIZE)
     if frames.shape != expected or frames.dtype != np.float32:
         raise ExportError(f"expected verification frames float32 {expected}, got {frames.dtype} {frames.shape}")
+
+
+@contextmanager
+def _disk_errors(target: Path) -> Iterator[None]:
+    """A full disk or a folder that refuses to be written, as an error that says what was to be written."""
+    try:
+        yield
+    except OSError as error:
+        raise ExportError(f"the bundle {target} cannot be written: {error}") from error

@@ -11,6 +11,7 @@ import copy
 import torch
 from torch import Tensor, nn
 
+from mdsgen.export.attention import StepAttention
 from mdsgen.model.denoiser import Denoiser, Mlp
 
 BRANCHES = 2
@@ -45,6 +46,8 @@ class DenoiserStep(nn.Module):
     def __init__(self, denoiser: Denoiser) -> None:
         super().__init__()
         self.denoiser = deployable(denoiser)
+        for block in self.denoiser.blocks:
+            block.attn = StepAttention(block.attn, denoiser.geometry.grid)  # type: ignore[arg-type]
 
     def forward(self, latent: Tensor, modulations: Tensor) -> Tensor:
         tokens = self.denoiser.embed(latent)  # [1, N, D], shared by both branches

@@ -49,9 +49,8 @@ class Models:
     def describe(self) -> dict[str, Any]:
         """The denoiser's size, for the manifest."""
         c = self.denoiser.config
-        fitting = [name for name, size in SIZES.items() if (size.width, size.depth) == (c.width, c.depth)]
         return {
-            "size": fitting[0] if fitting else "custom",
+            "size": _size(self.denoiser),
             "width": c.width,
             "depth": c.depth,
             "heads": c.heads,
@@ -77,11 +76,19 @@ def published_models(
 ) -> Models:
     """Published or self-trained weights from files. ``size``, where given, must be that of the checkpoint.
 
-    Raises :class:`~mdsgen.errors.CheckpointError` for a file that is not what it should be.
+    Raises :class:`~mdsgen.errors.CheckpointError` for a file that is not what it should be, :class:`ExportError` for a
+    denoiser of another geometry or size than was asked for, before the other files are read.
     """
     denoiser = load_release(checkpoint, decode_layer)
     if denoiser.geometry != geometry:
-        raise ExportError(f"{checkpoint} is of the {denoiser.geometry.name} geometry, not {geometry.name}")
+        raise ExportError(
+            f"{checkpoint} is of the {denoiser.geometry.name} geometry, not {geometry.name}: "
+            f"ask for the geometry {denoiser.geometry.name}"
+        )
+    found = _size(denoiser)
+    if size is not None and found != size:
+        c = denoiser.config
+        raise ExportError(f"{checkpoint} holds {c.depth} blocks of {c.width} ({found}), not the {size} model")
     video_encoder, codec = load_cavp(cavp), load_audioldm(audioldm, geometry)
     provenance = {
         "denoiser": _origin(checkpoint),
@@ -89,13 +96,13 @@ def published_models(
         "video_encoder": _origin(cavp),
         "audio": Path(audioldm).name if Path(audioldm).is_dir() else audioldm,
     }
-    models = Models(denoiser, video_encoder, codec, provenance, PUBLISHED_LICENCE)
-    found = models.describe()
-    if size is not None and found["size"] != size:
-        raise ExportError(
-            f"{checkpoint} holds {found['depth']} blocks of {found['width']} ({found['size']}), not the {size} model"
-        )
-    return models
+    return Models(denoiser, video_encoder, codec, provenance, PUBLISHED_LICENCE)
+
+
+def _size(denoiser: Denoiser) -> str:
+    """The name of the published size, or ``"custom"``."""
+    shape = (denoiser.config.width, denoiser.config.depth)
+    return next((name for name, size in SIZES.items() if (size.width, size.depth) == shape), "custom")
 
 
 def _origin(path: Path) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import tempfile
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -83,14 +84,20 @@ def _replace(field: Any, values: Sequence[Any]) -> None:
     field.extend(kept)
 
 
-def save(model: onnx.ModelProto, name: str, folder: Path) -> Graph:
-    """Write ``name.onnx`` and ``name.weights`` into ``folder`` and describe them for the manifest."""
+def save(model: onnx.ModelProto, name: str, folder: Path, **facts: str) -> Graph:
+    """Write ``name.onnx`` and ``name.weights`` into ``folder`` and describe them for the manifest.
+
+    The file says which graph it is, and ``facts`` (as ``precision="fp16"``), for whoever meets it alone.
+    """
+    onnx.helper.set_model_props(model, {"graph": name, **facts})
     path, weights = folder / f"{name}.onnx", folder / f"{name}.weights"
     onnx.save_model(model, str(path), save_as_external_data=True, all_tensors_to_one_file=True, location=weights.name)
     try:
         onnx.checker.check_model(str(path))
     except onnx.checker.ValidationError as error:
         raise ExportError(f"the exported {name} is not a valid ONNX model: {error}") from error
+    if weights.exists():
+        weights.chmod(path.stat().st_mode)  # newer versions of onnx let only its owner read it
     inputs, outputs = tuple(map(_spec, model.graph.input)), tuple(map(_spec, model.graph.output))
     return describe_graph(path, inputs, outputs, data=(weights,) if weights.exists() else ())
 
@@ -103,8 +110,6 @@ def _spec(value: onnx.ValueInfoProto) -> TensorSpec:
 
 @contextlib.contextmanager
 def _temporary_file(name: str) -> Iterator[Path]:
-    import tempfile
-
     with tempfile.TemporaryDirectory(prefix="mdsgen-") as folder:
         yield Path(folder) / f"{name}.onnx"
 

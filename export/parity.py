@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
 
 from mdsgen.bundle import CONDITIONING, DENOISER, LATENT_DECODER, VIDEO_ENCODER, VOCODER, Quality
+
+UNUSABLE = -999.0
+"""The figure of an output that is not finite, or is something where nothing should be: below every threshold, and a
+number that a manifest can hold."""
 
 CLIP = "clip"
 """The name under which the whole way from frames to waveform is reported."""
@@ -33,17 +38,17 @@ THRESHOLDS: dict[str, dict[str, float]] = {
 
 
 def decibels(reference: np.ndarray, measured: np.ndarray) -> float:
-    """Signal-to-noise ratio of ``measured``; infinite where equal, minus infinite where it is not finite."""
+    """Signal-to-noise ratio of ``measured``; infinite where equal, :data:`UNUSABLE` where it is not finite."""
     reference64, measured64 = np.asarray(reference, np.float64), np.asarray(measured, np.float64)
     if reference64.shape != measured64.shape:
         raise ValueError(f"shapes differ: reference {reference64.shape}, measured {measured64.shape}")
     if not np.isfinite(measured64).all():
-        return -np.inf
+        return UNUSABLE
     noise = float(np.sum((measured64 - reference64) ** 2))
     if noise == 0.0:
-        return np.inf
+        return math.inf
     signal = float(np.sum(reference64**2))
-    return float(10.0 * np.log10(signal / noise)) if signal > 0.0 else -np.inf
+    return max(UNUSABLE, 10.0 * math.log10(signal / noise)) if signal > 0.0 else UNUSABLE
 
 
 def table(figures: Sequence[Quality]) -> str:
@@ -51,8 +56,15 @@ def table(figures: Sequence[Quality]) -> str:
     rows = [("graph", "compared on", "dB", "at least", "")]
     for figure in figures:
         verdict = "ok" if figure.passed else "FAILED"
-        rows.append((figure.graph, figure.what, f"{figure.decibels:.1f}", f"{figure.threshold:.0f}", verdict))
+        rows.append((figure.graph, figure.what, in_words(figure.decibels), f"{figure.threshold:g}", verdict))
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     return "\n".join(
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
     )
+
+
+def in_words(figure: float) -> str:
+    """A figure as a person reads it."""
+    if figure == math.inf:
+        return "exact"
+    return "unusable" if figure == UNUSABLE else f"{figure:.1f}"

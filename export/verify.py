@@ -16,6 +16,7 @@ from mdsgen.bundle import (
     Quality,
     SamplerDefaults,
 )
+from mdsgen.errors import ExportError
 from mdsgen.export.models import Models
 from mdsgen.export.parity import CLIP, decibels
 from mdsgen.runtime.clip import ClipGenerator, SamplerSettings, Timings
@@ -41,11 +42,19 @@ class Reference:
     waveform: np.ndarray  # [1, samples]
 
 
+def settings_of(sampler: SamplerDefaults) -> SamplerSettings:
+    """A bundle's defaults as the runtime takes them."""
+    return SamplerSettings(sampler.steps, sampler.guidance, sampler.guidance_power)
+
+
 @torch.no_grad()
 def run_reference(models: Models, frames: np.ndarray, sampler: SamplerDefaults, seed: int = 0) -> Reference:
-    """Run the PyTorch model the published way: conditioning and two separate passes in every step."""
+    """Run the PyTorch model the published way: conditioning and two separate passes in every step.
+
+    Raises :class:`ExportError` where it gives what is not finite: nothing could be compared with that.
+    """
     denoiser, geometry = models.denoiser, models.geometry
-    settings = SamplerSettings(sampler.steps, sampler.guidance, sampler.guidance_power)
+    settings = settings_of(sampler)
     noise = seeded_noise(geometry, seed)
     features = models.video_encoder(torch.from_numpy(frames)[None])  # [1, F, 512]
     compared = set(np.linspace(0, settings.steps - 1, _COMPARED_STEPS).astype(int))
@@ -63,7 +72,7 @@ def run_reference(models: Models, frames: np.ndarray, sampler: SamplerDefaults, 
 
     latent = sample(network, noise, settings.steps, settings.guidance, settings.guidance_power)
     log_mel = models.codec.decode(torch.from_numpy(latent))
-    return Reference(
+    reference = Reference(
         frames=frames,
         noise=noise,
         settings=settings,
@@ -74,6 +83,8 @@ def run_reference(models: Models, frames: np.ndarray, sampler: SamplerDefaults, 
         log_mel=log_mel.contiguous().numpy(),
         waveform=models.codec.vocode(log_mel).numpy(),
     )
+    _check_finite(reference)
+    return reference
 
 
 def compare(networks: Networks, reference: Reference, thresholds: dict[str, float]) -> list[Quality]:
@@ -108,3 +119,11 @@ def _reference_modulations(models: Models, features: torch.Tensor, settings: Sam
         conditions = torch.cat([denoiser.condition(t, branch) for branch in (features, None)])  # [2, D]
         per_step.append(denoiser.modulations(conditions).numpy())  # [2, M, D]
     return np.stack(per_step)
+
+
+def _check_finite(reference: Reference) -> None:
+    for name in ("features", "modulations", "latent", "log_mel", "waveform"):  # in the order of the way
+        if not np.isfinite(getattr(reference, name)).all():
+            raise ExportError(
+                f"the PyTorch model itself gives a {name} that is not finite on this clip: check the weights"
+            )

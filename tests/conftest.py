@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
 from mdsgen import Pipeline
-from tests.media.conftest import Renderer
+from tests.media.conftest import Renderer, file_size_limit, heard, packets
+
+# The device's part is tested without PyTorch, too: what needs it is then left out.
+collect_ignore = [] if find_spec("torch") else ["model", "weights", "training", "export", "bench", "cli/test_export.py"]
+
+__all__ = ["bundle_path", "file_size_limit", "film", "heard", "packets", "pipeline"]
 
 
 @pytest.fixture(scope="session")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import click
@@ -32,7 +33,7 @@ MODEL_SIZES = ("tiny", "small", "base")
 @click.option("--steps", type=click.IntRange(1, 1000), default=25, show_default=True, help="The bundle's default.")
 @click.option("--guidance", type=float, default=5.0, show_default=True, help="The bundle's default.")
 @click.option("--video", type=click.Path(path_type=Path), help="Verify on this video.  [default: a rendered one]")
-@click.option("--tolerance", type=click.FloatRange(0), default=0.0, help="Accept so many decibels less than required.")
+@click.option("--tolerance", type=float, default=0.0, help="Accept so many decibels less than required, 0 to 100.")
 @click.option("--replace", is_flag=True, help="Replace a bundle that is there already.")
 @click.option(
     "-o", "--output", type=click.Path(path_type=Path), default=DEFAULT_BUNDLE, show_default=True, help="The bundle."
@@ -57,34 +58,32 @@ def main(
     Published or self-trained weights: name --checkpoint, --cavp and --audioldm. With none of the three the published
     architectures get seeded, untrained weights: good for parity and speed, not for sound.
     """
-    given = {"--checkpoint": checkpoint, "--cavp": cavp, "--audioldm": audioldm}
-    missing = [option for option, value in given.items() if value is None]
-    if missing and len(missing) < len(given):
+    named = {"--checkpoint": checkpoint, "--cavp": cavp, "--audioldm": audioldm}
+    missing = [option for option, value in named.items() if value is None]
+    if missing and len(missing) < len(named):
         raise click.UsageError(f"a whole model needs {', '.join(missing)} as well")
     try:
-        from mdsgen.export.clip import verification_frames
-        from mdsgen.export.exporter import export_bundle
-        from mdsgen.export.models import published_models, seeded_models
+        from mdsgen.export import export_bundle, published_models, seeded_models, verification_frames
     except ImportError as error:
         raise ExportError(f"exporting needs PyTorch and ONNX ({error}): pip install 'mdsgen[export]'") from error
     from mdsgen.bundle import SamplerDefaults
 
     if checkpoint and cavp and audioldm:
         space = geometry(geometry_name or "release")
-        models = published_models(checkpoint, cavp, audioldm, space, decode_layer, model)
+        load = partial(published_models, checkpoint, cavp, audioldm, space, decode_layer, model)
     else:
         space = geometry(geometry_name or "paper")
         click.echo("no weights named: exporting seeded, untrained ones, for parity and speed, not for sound", err=True)
-        models = seeded_models(space, model or "tiny")
+        load = partial(seeded_models, space, model or "tiny")
     bundle = export_bundle(
-        models,
+        load,  # once the video and the target have been found good
         output,
         precision=precision,
         frames=verification_frames(space, video),
         sampler=SamplerDefaults(steps=steps, guidance=guidance),
         tolerance=tolerance,
         replace=replace,
-        report=lambda line: click.echo(line, err=True),
+        report=partial(click.echo, err=True),
     )
     click.echo(bundle.folder)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -163,11 +164,10 @@ def _make_folder(folder: Path) -> None:
 @contextmanager
 def _progress_bar(source: Path) -> Iterator[OnProgress | None]:
     """A bar on stderr where a person is watching."""
-    stream = click.get_text_stream("stderr")
-    if not stream.isatty():
+    if not sys.stderr.isatty():
         yield None
         return
-    with click.progressbar(length=1000, label=os.path.basename(source), file=stream, show_pos=False) as bar:
+    with click.progressbar(length=1000, label=os.path.basename(source), file=sys.stderr, show_pos=False) as bar:
 
         def update(progress: Progress) -> None:
             bar.update(round(1000 * progress.fraction) - bar.pos)

@@ -4,7 +4,7 @@ Every time is in seconds and counts from the first picture; every sound is float
 or written is a :class:`~mdsgen.errors.MediaError`. Nothing here grows with the length of a video.
 """
 
-from mdsgen.media.frames import prepare_frames, read_frames
+from mdsgen.media.frames import prepare_frames, prepared_frames, read_frames
 from mdsgen.media.sound import read_sound
 from mdsgen.media.video import VideoInfo, frame_count, probe, sample_count
 from mdsgen.media.writer import FORMATS, Writer, open_writer
@@ -16,6 +16,7 @@ __all__ = [
     "frame_count",
     "open_writer",
     "prepare_frames",
+    "prepared_frames",
     "probe",
     "read_frames",
     "read_sound",

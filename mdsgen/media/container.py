@@ -32,15 +32,25 @@ def open_input(path: str | os.PathLike[str]) -> Iterator[InputContainer]:
     _check(path)
     refuse_truncated(path)
     try:
-        # "file:" keeps a colon in the name from being read as a protocol; time stamps that a container leaves out
-        # (AVI with B-frames) are generated; metadata in an odd encoding must not stop anybody.
-        container = av.open(f"file:{path}", options={"fflags": "+genpts"}, metadata_errors="replace")
+        container = _opened(path)
     except (av.error.FFmpegError, OSError) as error:
         raise MediaError(f"cannot read {path} as a video: {cause(error)}") from error
     with container:
         if container.format.name in _NOT_VIDEO:
             raise MediaError(f"{path} is a text file: expected a video file")
         yield container
+
+
+def _opened(path: Path) -> InputContainer:
+    # "file:" keeps a colon in the name from being read as a protocol; time stamps that a container leaves out (AVI with
+    # B-frames) are generated.
+    name, options = f"file:{path}", {"fflags": "+genpts"}
+    opened: Any = av.open
+    try:
+        container: InputContainer = opened(name, options=options)
+    except UnicodeDecodeError:  # metadata in an odd encoding: PyAV 19 never minds, those before want to be told
+        container = opened(name, options=options, metadata_errors="replace")
+    return container
 
 
 def _check(path: Path) -> None:

@@ -17,7 +17,7 @@ from av.filter import Graph
 from mdsgen.errors import MediaError, TensorError
 from mdsgen.geometry import FRAME_RATE, FRAME_SIZE
 from mdsgen.media.container import decode, picture_stream
-from mdsgen.media.orientation import display_matrix, upright
+from mdsgen.media.orientation import UPRIGHT, display_matrix, upright
 from mdsgen.media.video import VideoInfo, frame_count, probe
 
 # Without the flags the scaler halves the chroma resolution of its output: 36 dB instead of 44 dB on a real clip.
@@ -41,31 +41,43 @@ def read_frames(
 
 def prepare_frames(frames: np.ndarray) -> np.ndarray:
     """Frames in memory, uint8 ``[frames, height, width, 3]`` RGB, as float32 ``[frames, 3, 224, 224]`` in 0..1."""
+    one_by_one = prepared_frames(frames)
+    prepared = np.empty((len(frames), 3, FRAME_SIZE, FRAME_SIZE), dtype=np.float32)
+    for index, frame in enumerate(one_by_one):
+        prepared[index] = frame
+    return prepared
+
+
+def prepared_frames(frames: np.ndarray) -> Iterator[np.ndarray]:
+    """As :func:`prepare_frames`, but one by one ``[3, 224, 224]``, in bounded memory."""
     if frames.ndim != 4 or frames.shape[-1] != 3 or frames.dtype != np.uint8 or not frames.size:
         raise TensorError(
             f"expected frames as uint8 [frames, height, width, 3], got {frames.dtype} {list(frames.shape)}"
         )
     scaler = Scaler()
-    prepared = np.empty((len(frames), 3, FRAME_SIZE, FRAME_SIZE), dtype=np.float32)
-    for index, frame in enumerate(frames):
-        prepared[index] = scaler(VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24"))
-    return prepared
+    return (scaler(VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24")) for frame in frames)
 
 
 class Scaler:
-    """Turns decoded frames of any size and pixel format into float32 ``[3, 224, 224]``."""
+    """Turns decoded frames of any size and pixel format into float32 ``[3, 224, 224]``, upright.
+
+    Size, format and rotation may change within a stream; a mirror that comes or goes without a turn is not noticed.
+    """
 
     def __init__(self) -> None:
         self._graph: Graph | None = None
         self._layout: tuple[object, ...] = ()
+        self._matrix = UPRIGHT
 
     def __call__(self, frame: VideoFrame) -> np.ndarray:
-        layout = (frame.width, frame.height, frame.format.name, frame.colorspace, frame.color_range)
-        if self._graph is None or layout != self._layout:  # size and format may change within a stream
-            self._graph, self._layout = _scaling_graph(frame), layout
+        colours = (frame.format.name, frame.colorspace, frame.color_range)
+        layout = (frame.width, frame.height, frame.rotation, *colours)
+        if self._graph is None or layout != self._layout:
+            # Before PyAV 19 a picture whose matrix has been read waits for the garbage collector: 12 MB each in 4K.
+            self._graph, self._layout, self._matrix = _scaling_graph(frame), layout, display_matrix(frame)
         self._graph.vpush(frame)
         scaled = self._graph.vpull().to_ndarray()  # [224, 224, 3]
-        planes = upright(scaled, display_matrix(frame)).transpose(2, 0, 1)  # [3, 224, 224]
+        planes = upright(scaled, self._matrix).transpose(2, 0, 1)  # [3, 224, 224]
         return np.ascontiguousarray(planes, dtype=np.float32) / np.float32(255)
 
 

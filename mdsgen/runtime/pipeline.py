@@ -15,7 +15,7 @@ from mdsgen.bundle import Bundle
 from mdsgen.engines import EngineOptions
 from mdsgen.errors import Cancelled, MediaError
 from mdsgen.geometry import FRAME_RATE, FRAME_SIZE, SAMPLE_RATE
-from mdsgen.media import VideoInfo, frame_count, prepare_frames, probe, read_frames, sample_count
+from mdsgen.media import VideoInfo, frame_count, prepared_frames, probe, read_frames, sample_count
 from mdsgen.runtime.clip import ClipGenerator, SamplerSettings, Timings
 from mdsgen.runtime.networks import Networks
 from mdsgen.runtime.sampler import seeded_noise
@@ -235,8 +235,7 @@ def _open_array(video: np.ndarray, start: float, duration: float | None) -> tupl
         raise MediaError(f"start {start} s and duration {duration} s do not fit {len(video)} frames, {length} s")
     seconds = length - start if duration is None else min(duration, length - start)
     first = min(math.ceil(start * FRAME_RATE - 0.5), len(video) - 1)
-    shown = range(first, min(first + frame_count(seconds), len(video)))
-    return (prepare_frames(video[i : i + 1])[0] for i in shown), seconds
+    return prepared_frames(video[first : first + frame_count(seconds)]), seconds
 
 
 def _reporter(progress: OnProgress | None, window: Window, windows: int, steps: int) -> Callable[[int], None]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mdsgen.media.container import SEEK_MARGIN, decode, picture_stream, sound_stream
+from mdsgen.media.container import SEEK_MARGIN, decode, open_input, picture_stream, sound_stream
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".webm", ".avi"])
@@ -20,3 +20,14 @@ def test_decoding_begins_shortly_before(render, suffix, since):
 def test_all_frames_without_a_time(render):
     frames = list(decode(render(frames=10, rate=5), picture_stream))
     assert [float(frame.pts * frame.time_base) for frame in frames] == [index / 5 for index in range(10)]
+
+
+def test_metadata_in_an_odd_encoding_stops_nobody(render):
+    """Old cameras and editors write what they like where UTF-8 is due."""
+    path = render()
+    data = path.read_bytes()
+    assert data.count(b"Lavf") == 1  # the writing program's name
+    path.write_bytes(data.replace(b"Lavf", b"L\xe9v\xff"))
+    with open_input(path) as container:
+        assert container.metadata["encoder"].startswith("L")
+    assert len(list(decode(path, picture_stream))) == 8

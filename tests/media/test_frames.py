@@ -13,7 +13,9 @@ from hypothesis import strategies as st
 
 from mdsgen.errors import MediaError, TensorError
 from mdsgen.geometry import FRAME_SIZE
-from mdsgen.media import prepare_frames, probe, read_frames
+from mdsgen.media import prepare_frames, prepared_frames, probe, read_frames
+from mdsgen.media.container import decode, picture_stream
+from mdsgen.media.frames import Scaler
 
 
 def filtered(path, *filters):
@@ -118,12 +120,20 @@ def test_frames_in_memory_are_prepared_the_same_way():
     assert min(map(psnr, prepared, map(resized, pictures))) > 45
 
 
+def test_frames_in_memory_are_prepared_one_by_one_when_asked_for():
+    pictures = np.stack([detailed(0), detailed(1)])
+    one_by_one = prepared_frames(pictures)
+    pictures[1] = detailed(2)  # nobody has asked for it yet
+    np.testing.assert_array_equal(list(one_by_one), prepare_frames(np.stack([detailed(0), detailed(2)])))
+
+
+@pytest.mark.parametrize("prepare", [prepare_frames, prepared_frames])
 @pytest.mark.parametrize(
     "frames", [np.zeros((2, 3, 8, 8), np.uint8), np.zeros((2, 8, 8, 3)), np.zeros((0, 8, 8, 3), np.uint8)]
 )
-def test_frames_in_memory_must_be_8_bit_rgb(frames):
+def test_frames_in_memory_must_be_8_bit_rgb(frames, prepare):
     with pytest.raises(TensorError, match=r"expected frames as uint8 \[frames, height, width, 3\]"):
-        prepare_frames(frames)
+        prepare(frames)
 
 
 @settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -199,6 +209,16 @@ def test_pictures_are_turned_upright(render, turn, matrix):
     expected = np.zeros((2, 2))
     expected[int(below), int(right)] = 1
     np.testing.assert_allclose(quarters, expected, atol=0.06)
+
+
+def test_a_turn_may_come_and_go_within_a_stream(render, turn):
+    """Two films of one size and format, as one: what nobody turned stays as it is, what follows is turned."""
+    plain = render("plain.mp4", picture=detailed, frames=2, size=(320, 180))
+    turned = turn(render("turned.mp4", picture=detailed, frames=2, size=(320, 180)), (0, 1, -1, 0))
+    scaler = Scaler()
+    for path in (plain, turned, plain):
+        seen = [scaler(frame) for frame in decode(path, picture_stream)]
+        np.testing.assert_array_equal(seen, list(read_frames(path)))
 
 
 @pytest.mark.parametrize(

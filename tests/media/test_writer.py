@@ -196,7 +196,8 @@ def test_a_video_trimmed_by_an_edit_list_stays_trimmed(render, tmp_path):
     data = bytearray(path.read_bytes())
     at = data.index(b"elst") + 12
     (begin,) = struct.unpack_from(">i", data, at + 4)
-    struct.pack_into(">Ii", data, at, 2000, begin + TICKS)  # in milliseconds, in ticks of the track
+    (unit,) = struct.unpack_from(">I", data, data.index(b"mvhd") + 16)  # ticks per second of the film
+    struct.pack_into(">Ii", data, at, 2 * unit, begin + TICKS)  # in ticks of the film, in ticks of the track
     path.write_bytes(data)
     info = probe(path)
     assert (info.start, info.duration) == (0, 2)

@@ -52,7 +52,8 @@ def test_a_window_is_its_five_stages(networks: Networks, frames: np.ndarray, mod
     sound = generator(frames, noise, Timings())
     expected = networks.vocode(networks.decode(generator.denoise(noise, modulations)))[0]
     np.testing.assert_array_equal(sound, expected)
-    assert (sound.dtype, sound.shape) == (np.float32, (PAPER.samples,))
+    assert sound.dtype == np.float32
+    assert sound.shape == (PAPER.samples,)
 
 
 def test_the_noise_stays_the_caller_s(networks: Networks, modulations: np.ndarray) -> None:

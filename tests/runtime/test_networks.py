@@ -6,12 +6,13 @@ import dataclasses
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from mdsgen.bundle import DENOISER, LATENT_DECODER, VOCODER, Bundle, Manifest, write_manifest
-from mdsgen.engines import EngineOptions
+from mdsgen.engines import Engine, EngineOptions, open_engine
 from mdsgen.errors import BundleError, EngineError, TensorError
 from mdsgen.geometry import FRAME_SIZE, PAPER, RELEASE
 from mdsgen.runtime import Networks, seeded_noise
@@ -146,18 +147,15 @@ def test_an_unknown_engine_and_a_missing_provider_are_refused(bundle_path: Path)
 def test_engines_that_are_open_are_closed_when_a_later_one_fails(
     bundle_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from mdsgen.runtime import networks as module
-
     opened = []
 
-    def open_engine(path: Path, *how: object) -> object:
+    def failing(path: Path, *how: Any) -> Engine:
         if path.stem == DENOISER:
             raise EngineError("no memory")
-        opened.append(real(path, *how))
+        opened.append(open_engine(path, *how))
         return opened[-1]
 
-    real = module.open_engine
-    monkeypatch.setattr(module, "open_engine", open_engine)
+    monkeypatch.setattr("mdsgen.runtime.networks.open_engine", failing)
     with pytest.raises(EngineError, match="no memory"):
         Networks(Bundle.open(bundle_path))
     assert len(opened) == 2

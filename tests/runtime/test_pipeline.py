@@ -16,8 +16,8 @@ import mdsgen
 from mdsgen import Pipeline, Sound
 from mdsgen.errors import BundleError, Cancelled, EngineError, MediaError, TensorError
 from mdsgen.geometry import FRAME_RATE, FRAME_SIZE, PAPER, SAMPLE_RATE
-from mdsgen.media import probe
-from mdsgen.runtime import Progress, Timings
+from mdsgen.media import prepare_frames, probe
+from mdsgen.runtime import ClipGenerator, Progress, SamplerSettings, Timings, seeded_noise
 from mdsgen.runtime.pipeline import FrameWindow
 from mdsgen.runtime.windows import WindowPlan
 from tests.media.conftest import Renderer
@@ -47,7 +47,8 @@ def test_three_lines_make_a_sound(bundle_path: Path, film: Renderer) -> None:
     with mdsgen.Pipeline.open(bundle_path) as pipeline:
         sound = pipeline(film(frames=8, rate=4), seed=0)
     assert isinstance(sound, Sound)
-    assert (sound.audio.dtype, sound.audio.shape) == (np.float32, (2 * SAMPLE_RATE,))
+    assert sound.audio.dtype == np.float32
+    assert sound.audio.shape == (2 * SAMPLE_RATE,)
     assert (sound.sample_rate, sound.duration) == (SAMPLE_RATE, 2.0)
     assert 0.01 < sound.audio.std() < 1
     assert np.abs(sound.audio).max() <= 1
@@ -142,6 +143,14 @@ def test_a_part_in_memory_is_the_same_part_of_a_file(
     of_file = pipeline(path, start=start, duration=duration, steps=1)
     np.testing.assert_array_equal(from_array, np.stack(seen))
     assert len(of_array.audio) == len(of_file.audio) == round(min(duration or 100, 13 / 4 - start) * SAMPLE_RATE)
+
+
+def test_every_window_sees_its_own_frames_and_starts_from_its_own_noise(pipeline: Pipeline) -> None:
+    """Behind the cross-fade the sound is the second window's alone, which begins with frame 8."""
+    frames, sampler = moving(40), pipeline.bundle.manifest.sampler
+    generator = ClipGenerator(pipeline._networks, SamplerSettings(**vars(sampler)))
+    expected = generator(prepare_frames(frames[8:]), seeded_noise(PAPER, 3, window=1), Timings())
+    np.testing.assert_array_equal(pipeline(frames, seed=3).audio[PAPER.samples :], expected[99_072:128_000])
 
 
 def test_a_path_a_string_and_a_probed_video_are_the_same(pipeline: Pipeline, film: Renderer) -> None:

@@ -104,7 +104,8 @@ def test_outside_the_cross_fades_windows_are_left_alone(geometry: Geometry, samp
     assembler = Assembler(plan)
     sounds = [noise(geometry.samples, window.index) for window in plan]
     whole = np.concatenate([assembler.add(window, sound) for window, sound in zip(plan, sounds, strict=True)])
-    assert (whole.dtype, whole.shape) == (np.float32, (samples,))
+    assert whole.dtype == np.float32
+    assert whole.shape == (samples,)
     free = 0  # the first sample that no earlier window reaches
     for window, sound in zip(plan, sounds, strict=True):
         last = window.index == len(plan) - 1

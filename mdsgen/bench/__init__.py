@@ -1,0 +1,1 @@
+"""Benchmarks: how long everything takes, under which conditions, and against what."""

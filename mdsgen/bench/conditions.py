@@ -1,0 +1,42 @@
+"""Under which conditions something was measured: without them a figure says nothing."""
+
+from __future__ import annotations
+
+import os
+import platform
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+_PACKAGES = ("mdsgen", "numpy", "onnxruntime", "torch")
+
+
+def conditions() -> dict[str, object]:
+    """The machine, how busy it is, and the versions of what computes on it; None where something is not installed."""
+    return {
+        "processor": _processor(),
+        "cores": _usable_cores(),
+        "load average": [round(load, 2) for load in os.getloadavg()],
+        "system": f"{platform.system()} {platform.release()} {platform.machine()}",
+        "python": platform.python_version(),
+        **{package: _version(package) for package in _PACKAGES},
+    }
+
+
+def _processor() -> str:
+    """The processor's name; Linux on Arm gives none, and the architecture stands for it."""
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text(encoding="utf-8").splitlines() if info.exists() else []
+    names = (line.partition(":")[2].strip() for line in lines if line.lower().startswith("model name"))
+    return next(names, platform.processor() or platform.machine())
+
+
+def _usable_cores() -> int:
+    """Those that this process may use, where the system says so."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None

@@ -1,0 +1,303 @@
+"""``mdsgen-export``: from files, or from seeds, to a bundle that runs; and what it refuses, before any long work."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from click.testing import CliRunner, Result
+
+from mdsgen import Pipeline
+from mdsgen.bundle import GRAPHS, Bundle
+from mdsgen.cli import info
+from mdsgen.cli.export import MODEL_SIZES, main
+from mdsgen.export import THRESHOLDS, Models, exporter
+from mdsgen.export.onnx_graph import Network
+from mdsgen.geometry import PAPER, RELEASE, SAMPLE_RATE, Geometry
+from mdsgen.model.denoiser import SIZES
+from mdsgen.runtime import ClipGenerator, Networks, SamplerSettings
+from mdsgen.weights.audioldm import save_audioldm
+from tests.export.conftest import small_codec, small_models
+from tests.media.conftest import Renderer
+from tests.released import DECODE_LAYER, golden, relative_error, released_state
+from tests.seeded import FIXTURES, read_keys, seeded_state
+from tests.threads import one_thread
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _one_thread() -> Iterator[None]:
+    with one_thread():
+        yield
+
+
+def export(*arguments: object) -> Result:
+    return CliRunner().invoke(main, [str(argument) for argument in arguments])
+
+
+def refused(result: Result, code: int = 1) -> str:
+    """The one line of an error, and that nothing was printed as a result."""
+    assert (result.exit_code, result.stdout) == (code, "")
+    *_, line = result.stderr.splitlines()
+    if code == 1:
+        assert line.startswith("error: ")
+    return line
+
+
+@pytest.fixture
+def unloadable(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Any attempt to load or make a model fails the test."""
+
+    def fail(*arguments: object) -> Models:
+        raise AssertionError("the models must not be loaded")
+
+    for name in ("seeded_models", "published_models"):
+        monkeypatch.setattr(f"mdsgen.export.models.{name}", fail)
+
+
+# From seeds
+
+
+@pytest.fixture(scope="module")
+def traces() -> dict[str, bytes]:
+    """The graphs of the small model, each traced once for all tests here."""
+    return {}
+
+
+@pytest.fixture
+def seeded(monkeypatch: pytest.MonkeyPatch, traces: dict[str, bytes]) -> list[tuple[Geometry, str]]:
+    """What was asked of ``seeded_models``, which gives the small model in place of 100 million weights."""
+    asked = []
+    trace = exporter.trace
+
+    def models(geometry: Geometry, size: str) -> Models:
+        asked.append((geometry, size))
+        return small_models()
+
+    def remember(network: Network) -> onnx.ModelProto:
+        if network.name not in traces:
+            traces[network.name] = trace(network).SerializeToString()
+        return onnx.load_from_string(traces[network.name])
+
+    monkeypatch.setattr("mdsgen.export.models.seeded_models", models)
+    monkeypatch.setattr(exporter, "trace", remember)
+    return asked
+
+
+def test_without_weights_it_exports_seeded_ones_and_says_so(seeded: list[tuple[Geometry, str]], tmp_path: Path) -> None:
+    result = export("-o", tmp_path / "b", "--steps", 2, "--guidance", 3)
+    assert (result.exit_code, result.stdout) == (0, f"{tmp_path / 'b'}\n")
+    assert seeded == [(PAPER, "tiny")]
+    notice, *progress = result.stderr.splitlines()
+    assert notice == "no weights named: exporting seeded, untrained ones, for parity and speed, not for sound"
+    assert len([line for line in progress if line.endswith("  ok")]) == len(GRAPHS) + 1
+    manifest = Bundle.open(tmp_path / "b").manifest
+    assert (manifest.precision, manifest.sampler.steps, manifest.sampler.guidance) == ("fp16", 2, 3.0)
+    assert "untrained" in manifest.provenance["weights"]
+
+
+@pytest.mark.usefixtures("seeded")
+def test_poor_parity_is_a_table_then_one_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setitem(THRESHOLDS["fp32"], "vocoder", 500.0)
+    result = export("-o", tmp_path / "b", "--steps", 1, "--precision", "fp32")
+    assert refused(result).startswith("error: not exported, too far from PyTorch in fp32: vocoder ")
+    assert "dB of 500; good enough are video_encoder" in refused(result)
+    table = [line.split() for line in result.stderr.splitlines() if line.endswith(("  ok", "  FAILED"))]
+    assert {row[0]: row[-1] for row in table} == dict.fromkeys([*GRAPHS, "clip"], "ok") | {"vocoder": "FAILED"}
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_sizes_are_the_models() -> None:
+    assert list(MODEL_SIZES) == list(SIZES)
+
+
+# From files
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Everything that a whole model is published as: names, shapes and formats are real, the denoiser is small."""
+    folder = tmp_path_factory.mktemp("published")
+    torch.save(released_state(), folder / "mdsgen_audioldm.pt")
+    keys = {name: entry for name, entry in read_keys(FIXTURES / "cavp.keys.txt").items() if "spec_enc" not in name}
+    counters = {name: torch.tensor(1) for name, (_, dtype) in keys.items() if "int" in dtype}
+    torch.save({"state_dict": {**seeded_state(keys), **counters}}, folder / "cavp_epoch66.ckpt")
+    torch.manual_seed(0)
+    save_audioldm(small_codec(RELEASE), folder / "audioldm")
+    return {
+        "--checkpoint": folder / "mdsgen_audioldm.pt",
+        "--cavp": folder / "cavp_epoch66.ckpt",
+        "--audioldm": folder / "audioldm",
+    }
+
+
+def options(files: dict[str, Path]) -> list[object]:
+    return [word for option in files.items() for word in option]
+
+
+@pytest.fixture(scope="module")
+def published(files: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Result]:
+    """The bundle of these files, in FP32, with the video encoder in its full size; and what the command said."""
+    folder = tmp_path_factory.mktemp("exported")
+    video = Renderer(folder)("clip.mp4", frames=12, rate=4)
+    settings = ["--decode-layer", DECODE_LAYER, "--video", video, "--steps", 2, "--precision", "fp32"]
+    return folder / "bundle", export(*options(files), *settings, "-o", folder / "bundle")
+
+
+def test_published_files_become_a_bundle(published: tuple[Path, Result], files: dict[str, Path]) -> None:
+    folder, result = published
+    assert (result.exit_code, result.stdout) == (0, f"{folder}\n"), result.stderr
+    assert [f"exporting {name} in fp32" for name in GRAPHS] == result.stderr.splitlines()[:5]
+    shown = CliRunner().invoke(info.main, [str(folder), "--json"])
+    document = json.loads(shown.stdout)
+    assert (shown.exit_code, document["verified"]) == (0, True)
+    manifest = document["manifest"]
+    assert (manifest["precision"], manifest["geometry"]["name"]) == ("fp32", "release")
+    assert (manifest["model"]["width"], manifest["model"]["depth"]) == (48, 4)
+    sources = [manifest["provenance"][name]["file"] for name in ("denoiser", "video_encoder")]
+    assert sources == ["mdsgen_audioldm.pt", "cavp_epoch66.ckpt"]
+    assert min(figure["decibels"] for figure in manifest["quality"]) >= 80
+
+
+def test_the_bundle_samples_what_the_published_code_samples(published: tuple[Path, Result]) -> None:
+    """25 steps through its conditioning and denoiser, against the published implementation's latent."""
+    arrays, settings = golden(), SamplerSettings(steps=25, guidance=5.0, guidance_power=0.01)
+    timesteps = np.array([step.timestep for step in settings.solve()], np.float32)
+    with Networks(Bundle.open(published[0])) as networks:
+        modulations = networks.condition(arrays["video_features"][None], timesteps)
+        latent = ClipGenerator(networks, settings).denoise(arrays["latent"], modulations)
+    assert relative_error(latent, arrays["sample_25"]) <= 1e-4
+
+
+def test_the_bundle_gives_a_video_its_sound(published: tuple[Path, Result]) -> None:
+    with Pipeline.open(published[0]) as pipeline:
+        sound = pipeline(published[0].parent / "clip.mp4", seed=1)
+    assert sound.audio.shape == (3 * SAMPLE_RATE,)
+    assert np.isfinite(sound.audio).all()
+    assert sound.audio.std() > 1e-3
+
+
+# What is refused
+
+
+@pytest.mark.usefixtures("unloadable")
+@pytest.mark.parametrize(
+    ("given", "missing"),
+    [
+        (["--checkpoint"], "--cavp, --audioldm as well"),
+        (["--cavp", "--audioldm"], "needs --checkpoint as well"),
+    ],
+)
+def test_half_a_model_is_wrong_use(given: list[str], missing: str, tmp_path: Path) -> None:
+    result = export(*(word for option in given for word in (option, "x")), "-o", tmp_path / "b")
+    assert missing in refused(result, code=2)
+
+
+@pytest.mark.usefixtures("unloadable")
+@pytest.mark.parametrize(
+    "arguments",
+    [["--precision", "int4"], ["--geometry", "round"], ["--model", "huge"], ["--steps", "0"], ["--steps", "1001"]],
+)
+def test_unknown_words_are_wrong_use(arguments: list[str]) -> None:
+    refused(export(*arguments), code=2)
+
+
+def with_a_bundle(folder: Path) -> None:
+    (folder / "b").mkdir()
+    (folder / "b" / "manifest.json").write_text('{"schema": 1, "graphs": {}}')
+
+
+def with_a_thesis(folder: Path) -> None:
+    (folder / "b").mkdir()
+    (folder / "b" / "thesis.txt").write_text("precious")
+
+
+def with_a_file(folder: Path) -> None:
+    (folder / "b").write_text("precious")
+
+
+def with_nothing(folder: Path) -> None:
+    pass
+
+
+@pytest.mark.usefixtures("unloadable")
+@pytest.mark.parametrize(
+    ("occupy", "arguments", "message"),
+    [
+        (with_a_bundle, [], "exists: choose another place, or ask to replace it"),
+        (with_a_thesis, ["--replace"], "exists and is not a bundle"),
+        (with_a_file, ["--replace"], "exists and is not a bundle"),
+        (with_nothing, ["--video", "missing.mp4"], "missing.mp4"),
+        (with_nothing, ["--video", __file__], "test_export.py"),
+        (with_nothing, ["--tolerance", "nan"], "tolerance must be from 0 to 100 dB, not nan"),
+        (with_nothing, ["--tolerance", "-3"], "tolerance must be from 0 to 100 dB, not -3.0"),
+        (with_nothing, ["--guidance", "inf"], "must be finite, not inf"),
+    ],
+)
+def test_what_can_be_known_at_once_is_found_before_models_are_loaded(
+    tmp_path: Path, occupy: Callable[[Path], None], arguments: list[str], message: str
+) -> None:
+    occupy(tmp_path)
+    before = sorted(tmp_path.rglob("*"))
+    assert message in refused(export("-o", tmp_path / "b", *arguments))
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.usefixtures("unloadable")
+def test_a_place_that_cannot_be_written_is_found_before_models_are_loaded(tmp_path: Path) -> None:
+    with_a_file(tmp_path)
+    assert "cannot be written" in refused(export("-o", tmp_path / "b" / "bundle"))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"--checkpoint": "--cavp"}, "this is not an MDSGen denoiser"),
+        ({"--checkpoint": "--audioldm"}, "no such file"),
+        ({"--cavp": "--checkpoint"}, "these are not the weights of the CAVP video encoder"),
+        ({"--audioldm": "--cavp"}, "is a file: expected a folder with vae/ and vocoder/"),
+    ],
+    ids=["video encoder as denoiser", "folder as denoiser", "denoiser as video encoder", "file as audio networks"],
+)
+def test_files_that_are_mistaken_for_each_other_are_one_line(
+    files: dict[str, Path], tmp_path: Path, wrong: dict[str, str], message: str
+) -> None:
+    mistaken = files | {option: files[other] for option, other in wrong.items()}
+    result = export(*options(mistaken), "--decode-layer", DECODE_LAYER, "-o", tmp_path / "b")
+    assert message in refused(result)
+    assert result.stderr.count("\n") == 1
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_checkpoint_of_another_size_is_one_line(files: dict[str, Path], tmp_path: Path) -> None:
+    result = export(*options(files), "--decode-layer", DECODE_LAYER, "--model", "base", "-o", tmp_path / "b")
+    assert "holds 4 blocks of 48 (custom), not the base model" in refused(result)
+    assert not list(tmp_path.iterdir())
+
+
+# The command itself
+
+
+def test_the_module_runs_by_itself_and_its_help_needs_no_pytorch() -> None:
+    script = (
+        "import runpy, sys\n"
+        "sys.modules['torch'] = sys.modules['onnx'] = None\n"
+        "sys.argv = ['mdsgen-export', *sys.argv[1:]]\n"
+        "runpy.run_module('mdsgen.cli.export', run_name='__main__')\n"
+    )
+    command = [sys.executable, "-c", script]
+    shown = subprocess.run([*command, "--help"], capture_output=True, text=True, timeout=60, check=False)
+    assert (shown.returncode, shown.stderr) == (0, "")
+    for option in ("--checkpoint", "--cavp", "--audioldm", "--precision", "--video", "--tolerance", "--debug"):
+        assert option in shown.stdout
+    refused = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert (refused.returncode, refused.stdout) == (1, "")
+    assert refused.stderr.startswith("error: exporting needs PyTorch and ONNX (")
+    assert refused.stderr.endswith("pip install 'mdsgen[export]'\n")
+    assert refused.stderr.count("\n") == 1

@@ -1,0 +1,273 @@
+"""An export is a verified bundle, or nothing at all."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from onnx import numpy_helper
+
+import mdsgen.export
+from mdsgen.bundle import DENOISER, GRAPHS, VOCODER, Bundle, SamplerDefaults
+from mdsgen.errors import BundleError, ExportError
+from mdsgen.export import Models, export_bundle
+from mdsgen.export.onnx_graph import Network
+from mdsgen.export.parity import CLIP, THRESHOLDS, decibels
+from mdsgen.geometry import FRAME_SIZE, PAPER
+from mdsgen.runtime import ClipGenerator, Networks, SamplerSettings, Timings, sample, seeded_noise
+from tests.export.conftest import SAMPLER
+
+Export = Callable[..., Bundle]
+ONE_STEP = SamplerDefaults(steps=1)
+
+
+@pytest.fixture
+def export(models: Models, frames: np.ndarray, tmp_path: Path, traced_before: None) -> Export:
+    """Export the small model to ``tmp_path / "bundle"`` in FP32, in one step."""
+
+    def call(load: Models | Callable[[], Models] = models, **settings: object) -> Bundle:
+        defaults = {"precision": "fp32", "frames": frames, "sampler": ONE_STEP}
+        return export_bundle(load, tmp_path / "bundle", **(defaults | settings))  # type: ignore[arg-type]
+
+    return call
+
+
+@pytest.fixture
+def sabotaged(export: Export, monkeypatch: pytest.MonkeyPatch) -> Export:
+    """The same, but the denoiser's graph comes out with wrong weights: about 20 dB."""
+    from mdsgen.export import exporter
+
+    right = exporter.trace
+
+    def wrong(network: Network) -> onnx.ModelProto:
+        model = right(network)
+        if network.name == DENOISER:
+            spoil(model)
+        return model
+
+    monkeypatch.setattr(exporter, "trace", wrong)
+    return export
+
+
+def spoil(model: onnx.ModelProto) -> None:
+    """Enlarge the weights of the first convolution, the patch embedding, by a tenth."""
+    name = next(node.input[1] for node in model.graph.node if node.op_type == "Conv")
+    (weight,) = [tensor for tensor in model.graph.initializer if tensor.name == name]
+    weight.CopyFrom(numpy_helper.from_array(1.1 * numpy_helper.to_array(weight), name))
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+# What is kept
+
+
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+def test_every_graph_is_as_close_to_pytorch_as_promised(bundles: dict[str, Bundle], precision: str) -> None:
+    quality = bundles[precision].manifest.quality
+    assert [figure.graph for figure in quality] == [*GRAPHS, CLIP]
+    for figure in quality:
+        least = {"fp32": 80.0, "fp16": 35.0 if figure.graph == VOCODER else 45.0}[precision]
+        if figure.graph == CLIP:
+            least = {"fp32": 60.0, "fp16": THRESHOLDS["fp16"][CLIP]}[precision]
+        assert figure.threshold == least
+        assert figure.decibels >= least
+
+
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+def test_the_bundle_is_whole_and_describes_itself(bundles: dict[str, Bundle], models: Models, precision: str) -> None:
+    manifest = Bundle.open(bundles[precision].folder, verify=True).manifest
+    assert manifest == bundles[precision].manifest
+    assert (manifest.precision, manifest.geometry, manifest.sampler) == (precision, PAPER, SAMPLER)
+    assert manifest.model == models.describe()
+    assert manifest.provenance == models.provenance
+    stored = {part.file for part in manifest.files} | {"manifest.json"}
+    assert {path.name for path in bundles[precision].folder.iterdir()} == stored
+
+
+def test_a_whole_clip_of_the_bundle_is_pytorch_s_from_the_same_noise(
+    bundles: dict[str, Bundle], models: Models, frames: np.ndarray
+) -> None:
+    """Another noise, more steps and other guidance than the export was verified with."""
+    settings, noise = SamplerSettings(steps=8, guidance=2.0, guidance_power=0.5), seeded_noise(PAPER, 7)
+    with Networks(bundles["fp32"]) as networks:
+        sound = ClipGenerator(networks, settings)(frames, noise, Timings())
+    features = models.video_encoder(torch.from_numpy(frames)[None])
+
+    def network(latent: np.ndarray, timestep: float) -> tuple[np.ndarray, ...]:
+        x, t = torch.from_numpy(latent), torch.tensor([timestep], dtype=torch.float32)
+        return tuple(models.denoiser(x, t, branch)[:, : PAPER.channels].numpy() for branch in (features, None))
+
+    latent = sample(network, noise, settings.steps, settings.guidance, settings.guidance_power)  # type: ignore[arg-type]
+    expected = models.codec(torch.from_numpy(latent))[0].numpy()
+    assert expected.std() > 1e-3
+    assert decibels(expected, sound) >= 60
+
+
+def test_progress_comes_line_by_line(export: Export) -> None:
+    lines: list[str] = []
+    export(report=lines.append)
+    assert lines[:5] == [f"exporting {name} in fp32" for name in GRAPHS]
+    assert lines[5] == "verifying against PyTorch over 1 steps"
+    assert [line.split()[0] for line in lines[6:]] == ["graph", *GRAPHS, CLIP]
+    assert not any("\n" in line for line in lines)
+
+
+# What is refused
+
+
+def test_wrong_weights_keep_nothing_and_show_all_figures(sabotaged: Export, tmp_path: Path) -> None:
+    lines: list[str] = []
+    with pytest.raises(ExportError) as caught:
+        sabotaged(report=lines.append)
+    message = str(caught.value)
+    assert message.startswith("not exported, too far from PyTorch in fp32: denoiser ")
+    assert all(name in message for name in (*GRAPHS, CLIP))
+    assert "dB of 80" in message
+    assert "\n" not in message
+    verdicts = {line.split()[0]: line.split()[-1] for line in lines[-6:]}
+    assert verdicts == dict.fromkeys(GRAPHS, "ok") | {DENOISER: "FAILED", CLIP: verdicts[CLIP]}
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_fp16_graph_that_overflows_is_refused_with_all_figures(
+    export: Export, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    from mdsgen.export import exporter
+
+    to_half = exporter.to_half
+
+    def overflowing(model: onnx.ModelProto, graph: str) -> onnx.ModelProto:
+        half = to_half(model, graph)
+        for weight in half.graph.initializer if graph == DENOISER else ():
+            if weight.data_type == onnx.TensorProto.FLOAT16 and len(weight.dims) == 4:
+                weight.CopyFrom(numpy_helper.from_array(np.full(weight.dims, 6e4, np.float16), weight.name))
+        return half
+
+    monkeypatch.setattr(exporter, "to_half", overflowing)
+    with pytest.raises(ExportError, match=r"denoiser unusable dB of 45.*; good enough are video_encoder \d"):
+        export(precision="fp16")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_tolerance_accepts_less_and_the_manifest_says_so(sabotaged: Export) -> None:
+    manifest = sabotaged(tolerance=70.0).manifest
+    assert {f.graph: f.threshold for f in manifest.quality} == {
+        graph: least - 70 for graph, least in THRESHOLDS["fp32"].items()
+    }
+    (figure,) = [figure for figure in manifest.quality if figure.graph == DENOISER]
+    assert 10 <= figure.decibels < 80
+
+
+@pytest.fixture
+def existing(bundles: dict[str, Bundle], tmp_path: Path) -> Path:
+    """A bundle where the export would put its own."""
+    return Path(shutil.copytree(bundles["fp32"].folder, tmp_path / "bundle"))
+
+
+def test_an_existing_bundle_survives_a_failed_export(sabotaged: Export, existing: Path) -> None:
+    before = contents(existing.parent)
+    with pytest.raises(ExportError):
+        sabotaged(replace=True)
+    assert contents(existing.parent) == before
+
+
+def test_an_interruption_leaves_nothing(export: Export, tmp_path: Path) -> None:
+    def interrupt(line: str) -> None:
+        if "verifying" in line:
+            assert list(tmp_path.rglob("*.onnx"))
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        export(report=interrupt)
+    assert not list(tmp_path.iterdir())
+
+
+def test_replacing_must_be_asked_for(export: Export, models: Models, existing: Path) -> None:
+    with pytest.raises(BundleError, match="exists: choose another place, or ask to replace it"):
+        export(forbidden)
+    other = dataclasses.replace(models, licence="another")
+    assert export(lambda: other, replace=True).manifest.licence == "another"
+    assert Bundle.open(existing).manifest.licence == "another"
+    assert [path.name for path in existing.parent.iterdir()] == ["bundle"]
+
+
+# What is found before any long work
+
+
+def forbidden() -> Models:
+    raise AssertionError("the models must not be loaded")
+
+
+def taken(path: Path) -> None:
+    path.mkdir()
+    (path / "thesis.txt").write_text("precious")
+
+
+@pytest.mark.parametrize(
+    ("occupy", "settings", "message"),
+    [
+        (taken, {}, "exists and is not a bundle"),
+        (taken, {"replace": True}, "exists and is not a bundle"),
+        (lambda path: path.write_text("x"), {}, "exists and is not a bundle"),
+        (lambda path: None, {"precision": "int4"}, "precision 'int4' is unknown: expected one of fp32, fp16"),
+        (lambda path: None, {"tolerance": -1.0}, "tolerance must be from 0 to 100 dB, not -1.0"),
+        (lambda path: None, {"tolerance": math.nan}, "tolerance must be from 0 to 100 dB, not nan"),
+        (lambda path: None, {"tolerance": 2000.0}, "tolerance must be from 0 to 100 dB"),
+        (lambda path: None, {"sampler": SamplerDefaults(steps=2000)}, "steps must be a whole number from 1 to 1000"),
+    ],
+)
+def test_is_refused_before_models_are_loaded(
+    export: Export, tmp_path: Path, occupy: Callable[[Path], object], settings: dict[str, object], message: str
+) -> None:
+    occupy(tmp_path / "bundle")
+    before = contents(tmp_path)
+    with pytest.raises((ExportError, BundleError), match=message):
+        export(forbidden, **settings)
+    assert contents(tmp_path) == before
+
+
+def test_a_place_that_cannot_be_written_is_found_before_models_are_loaded(frames: np.ndarray, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(ExportError, match=r"the bundle .*file/bundle cannot be written: .*Errno"):
+        export_bundle(forbidden, tmp_path / "file" / "bundle", frames=frames)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        np.zeros((PAPER.video_frames - 1, 3, FRAME_SIZE, FRAME_SIZE), np.float32),
+        np.zeros((PAPER.video_frames, FRAME_SIZE, FRAME_SIZE, 3), np.float32),
+        np.zeros((PAPER.video_frames, 3, FRAME_SIZE, FRAME_SIZE), np.uint8),
+    ],
+    ids=["short", "channels last", "bytes"],
+)
+def test_frames_that_do_not_fit_are_refused_before_the_first_trace(
+    export: Export, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, wrong: np.ndarray
+) -> None:
+    monkeypatch.setattr("mdsgen.export.exporter.trace", forbidden)
+    with pytest.raises(ExportError, match=r"expected verification frames float32 \(32, 3, 224, 224\), got "):
+        export(frames=wrong)
+    assert not list(tmp_path.iterdir())
+
+
+def test_importing_the_package_imports_nothing_heavy() -> None:
+    script = "import sys, mdsgen.export; print({'torch', 'onnx', 'numpy', 'onnxruntime'} & set(sys.modules))"
+    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False)
+    assert (result.returncode, result.stdout, result.stderr) == (0, "set()\n", "")
+
+
+def test_the_package_gives_its_public_names() -> None:
+    assert all(getattr(mdsgen.export, name) is not None for name in mdsgen.export.__all__)
+    with pytest.raises(AttributeError, match="no attribute 'import_bundle'"):
+        mdsgen.export.import_bundle  # noqa: B018

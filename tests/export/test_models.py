@@ -1,0 +1,141 @@
+"""Which networks become a bundle: seeded ones that are the same everywhere, or files that fit together."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from mdsgen.errors import CheckpointError, ExportError
+from mdsgen.export import Models, published_models, seeded_models
+from mdsgen.export.models import PUBLISHED_LICENCE, UNTRAINED
+from mdsgen.geometry import PAPER, RELEASE
+from mdsgen.model.denoiser import inference_parameters
+from mdsgen.weights.audioldm import save_audioldm
+from tests.export.conftest import StandInEncoder, small_codec, small_denoiser
+from tests.released import DECODE_LAYER, released_state
+
+
+@pytest.fixture
+def _small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Few channels in the networks around the denoiser, so that building them takes no time."""
+    module = "mdsgen.export.models"
+    autoencoders = {geometry: small_codec(geometry).autoencoder for geometry in (PAPER, RELEASE)}
+    monkeypatch.setattr(f"{module}.VideoEncoder", StandInEncoder)
+    monkeypatch.setattr(f"{module}.stable_diffusion_autoencoder", lambda: autoencoders[PAPER])
+    monkeypatch.setattr(f"{module}.audioldm_autoencoder", lambda: autoencoders[RELEASE])
+    monkeypatch.setattr(f"{module}.hifigan", lambda geometry: small_codec(geometry).vocoder)
+
+
+def weights(models: Models) -> dict[str, Tensor]:
+    parts = {"denoiser": models.denoiser, "encoder": models.video_encoder, "codec": models.codec}
+    return {f"{part}.{name}": p.clone() for part, net in parts.items() for name, p in net.named_parameters()}
+
+
+# Seeded
+
+
+@pytest.mark.usefixtures("_small")
+@pytest.mark.parametrize("geometry", [PAPER, RELEASE], ids=lambda geometry: geometry.name)
+def test_a_seed_names_its_weights(geometry: object) -> None:
+    first, again, other = (weights(seeded_models(geometry, "tiny", seed)) for seed in (0, 0, 1))  # type: ignore[arg-type]
+    matrices = [name for name, value in first.items() if value.dim() > 1]
+    assert all(torch.equal(first[name], again[name]) for name in first)
+    assert not any(torch.equal(first[name], other[name]) for name in matrices)
+    assert all(first[name].std() > 1e-3 for name in matrices if first[name].numel() > 1)
+
+
+@pytest.mark.usefixtures("_small")
+def test_seeding_leaves_the_caller_s_random_numbers_alone() -> None:
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    seeded_models()
+    assert torch.equal(torch.rand(3), expected)
+
+
+@pytest.mark.usefixtures("_small")
+def test_seeded_models_say_that_they_are_untrained() -> None:
+    models = seeded_models()
+    assert models.provenance == {"weights": UNTRAINED}
+    assert "untrained" in UNTRAINED
+    assert models.describe() == {
+        "size": "tiny",
+        "width": 192,
+        "depth": 7,
+        "heads": 3,
+        "parameters": inference_parameters(models.denoiser),
+    }
+
+
+def test_a_model_is_frozen_and_of_one_geometry() -> None:
+    models = Models(small_denoiser().train(), StandInEncoder().train(), small_codec(PAPER))
+    for network in (models.denoiser, models.video_encoder, models.codec):
+        assert not network.training
+        assert not any(parameter.requires_grad for parameter in network.parameters())
+    assert (models.geometry, models.describe()["size"]) == (PAPER, "custom")
+    with pytest.raises(ExportError, match=r"denoiser is of the paper geometry, the audio networks are of the release"):
+        Models(small_denoiser(), StandInEncoder(), small_codec(RELEASE))
+
+
+# From files
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("checkpoint") / "mdsgen_audioldm.pt"
+    torch.save(released_state(), path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def audio(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("files") / "audioldm"
+    save_audioldm(small_codec(RELEASE), folder)
+    return folder
+
+
+def test_files_become_a_model_that_says_where_it_came_from(
+    checkpoint: Path, audio: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cavp = tmp_path / "cavp.ckpt"
+    cavp.write_bytes(b"weights")
+    encoder = StandInEncoder()
+    monkeypatch.setattr("mdsgen.export.models.load_cavp", lambda path: encoder)
+    models = published_models(checkpoint, cavp, str(audio), RELEASE, DECODE_LAYER)
+    assert models.video_encoder is encoder
+    assert (models.geometry, models.denoiser.config.decode_layers) == (RELEASE, DECODE_LAYER)
+    assert models.licence == PUBLISHED_LICENCE
+    digest = hashlib.sha256(checkpoint.read_bytes()).hexdigest()
+    assert models.provenance == {
+        "denoiser": {"file": checkpoint.name, "sha256": digest, "bytes": checkpoint.stat().st_size},
+        "decode_layer": DECODE_LAYER,
+        "video_encoder": {"file": "cavp.ckpt", "sha256": hashlib.sha256(b"weights").hexdigest(), "bytes": 7},
+        "audio": "audioldm",
+    }
+    assert str(tmp_path) not in str(models.provenance)
+
+
+def test_a_checkpoint_of_another_size_is_refused_before_the_other_files_are_read(checkpoint: Path) -> None:
+    with pytest.raises(ExportError, match=r"mdsgen_audioldm\.pt holds 4 blocks of 48 \(custom\), not the base model"):
+        published_models(checkpoint, Path("missing"), "./missing", RELEASE, DECODE_LAYER, "base")
+
+
+def test_a_checkpoint_of_another_geometry_is_refused_before_the_other_files_are_read(checkpoint: Path) -> None:
+    with pytest.raises(ExportError, match=r"is of the release geometry, not paper: ask for the geometry release"):
+        published_models(checkpoint, Path("missing"), "./missing", PAPER, DECODE_LAYER)
+
+
+@pytest.mark.parametrize("missing", ["checkpoint", "cavp", "audioldm"])
+def test_a_file_that_is_missing_is_named(
+    checkpoint: Path, audio: Path, missing: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = {"checkpoint": checkpoint, "cavp": checkpoint, "audioldm": str(audio)}
+    files[missing] = f"./no-{missing}-here" if missing == "audioldm" else Path(f"no-{missing}-here")
+    if missing == "audioldm":
+        monkeypatch.setattr("mdsgen.export.models.load_cavp", lambda path: StandInEncoder())
+    with pytest.raises(CheckpointError, match=f"no-{missing}-here: no such"):
+        published_models(*files.values(), RELEASE, DECODE_LAYER)  # type: ignore[arg-type]
