@@ -9,7 +9,7 @@ import numpy as np
 
 from mdsgen.geometry import FRAME_RATE, FRAME_SIZE, Geometry
 from mdsgen.media import probe, read_frames
-from mdsgen.runtime.pipeline import FrameWindow
+from mdsgen.runtime.frame_window import FrameWindow
 
 _FALL = 1.6  # seconds from one bounce to the next
 

@@ -92,6 +92,8 @@ def save(model: onnx.ModelProto, name: str, folder: Path, **facts: str) -> Graph
     onnx.helper.set_model_props(model, {"graph": name, **facts})
     path, weights = folder / f"{name}.onnx", folder / f"{name}.weights"
     onnx.save_model(model, str(path), save_as_external_data=True, all_tensors_to_one_file=True, location=weights.name)
+    if weights.exists():
+        weights.chmod(path.stat().st_mode)  # ONNX makes it private; it is for the same readers as the graph
     try:
         onnx.checker.check_model(str(path))
     except onnx.checker.ValidationError as error:

@@ -40,5 +40,9 @@ class ExportError(MdsgenError):
     """An export that failed or did not reach its parity thresholds."""
 
 
+class SceneError(MdsgenError, ValueError):
+    """A scene that cannot be drawn: an unknown kind, or lengths that do not fit."""
+
+
 class Cancelled(MdsgenError):
     """The caller's progress callback asked to stop."""

@@ -6,10 +6,10 @@ from typing import Protocol
 
 import numpy as np
 
+from mdsgen.errors import SceneError
 from mdsgen.scenes.actor import Actor, Place
 from mdsgen.scenes.bounce import Bounce
 from mdsgen.scenes.elements import Fire, Rain, Waves
-from mdsgen.scenes.errors import SceneError
 from mdsgen.scenes.machines import Cars, Engine, Fan
 from mdsgen.scenes.pendulum import Metronome
 from mdsgen.scenes.scene import DURATION, Scene

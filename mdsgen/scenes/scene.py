@@ -9,9 +9,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mdsgen.errors import SceneError
 from mdsgen.geometry import FRAME_RATE, FRAME_SIZE, PAPER, SAMPLE_RATE
 from mdsgen.scenes.actor import Actor
-from mdsgen.scenes.errors import SceneError
 from mdsgen.scenes.raster import Canvas
 from mdsgen.scenes.stage import Stage
 from mdsgen.scenes.truth import Truth

@@ -18,7 +18,7 @@ from mdsgen.errors import BundleError, Cancelled, EngineError, MediaError, Tenso
 from mdsgen.geometry import FRAME_RATE, FRAME_SIZE, PAPER, SAMPLE_RATE
 from mdsgen.media import prepare_frames, probe
 from mdsgen.runtime import ClipGenerator, Progress, SamplerSettings, Timings, seeded_noise
-from mdsgen.runtime.pipeline import FrameWindow
+from mdsgen.runtime.frame_window import FrameWindow
 from mdsgen.runtime.windows import WindowPlan
 from tests.media.conftest import Renderer
 

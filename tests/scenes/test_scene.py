@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mdsgen.errors import SceneError
 from mdsgen.geometry import PAPER
 from mdsgen.scenes import CONTINUOUS, IMPACTS, INTENSITY_RATE, KINDS, sample_scene
-from mdsgen.scenes.errors import SceneError
 
 SIZE = 48
 SHORT = 4.0
