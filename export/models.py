@@ -72,9 +72,16 @@ def seeded_models(geometry: Geometry = PAPER, size: str = "tiny", seed: int = 0)
 
 
 def published_models(
-    checkpoint: Path, cavp: Path, audioldm: str, geometry: Geometry, decode_layer: int, size: str | None = None
+    checkpoint: Path,
+    cavp: Path,
+    audioldm: str,
+    geometry: Geometry,
+    decode_layer: int | None = None,
+    size: str | None = None,
 ) -> Models:
     """Published or self-trained weights from files. ``size``, where given, must be that of the checkpoint.
+
+    ``decode_layer`` is as in :func:`~mdsgen.weights.load_release`.
 
     Raises :class:`~mdsgen.errors.CheckpointError` for a file that is not what it should be, :class:`ExportError` for a
     denoiser of another geometry or size than was asked for, before the other files are read.
@@ -92,7 +99,7 @@ def published_models(
     video_encoder, codec = load_cavp(cavp), load_audioldm(audioldm, geometry)
     provenance = {
         "denoiser": _origin(checkpoint),
-        "decode_layer": decode_layer,
+        "decode_layer": denoiser.config.decode_layers,
         "video_encoder": _origin(cavp),
         "audio": Path(audioldm).name if Path(audioldm).is_dir() else audioldm,
     }

@@ -31,7 +31,7 @@ THRESHOLDS: dict[str, dict[str, float]] = {
         DENOISER: 45.0,
         LATENT_DECODER: 45.0,
         VOCODER: 35.0,
-        CLIP: 15.0,
+        CLIP: 30.0,
     },
 }
 """The least decibels per precision and graph. The clip's is lower: the diffusion loop feeds its own errors back."""

@@ -28,7 +28,9 @@ MODEL_SIZES = ("tiny", "small", "base")
     type=click.Choice(sorted(GEOMETRIES)),
     help="Latent geometry.  [default: release with a checkpoint, paper without]",
 )
-@click.option("--decode-layer", type=click.IntRange(1), default=4, show_default=True, help="The checkpoint's.")
+@click.option(
+    "--decode-layer", type=click.IntRange(1), help="Last blocks that see all tokens.  [default: the published size's]"
+)
 @click.option("--precision", type=click.Choice(["fp32", "fp16"]), default="fp16", show_default=True)
 @click.option("--steps", type=click.IntRange(1, 1000), default=25, show_default=True, help="The bundle's default.")
 @click.option("--guidance", type=float, default=5.0, show_default=True, help="The bundle's default.")
@@ -44,7 +46,7 @@ def main(
     audioldm: str | None,
     model: str | None,
     geometry_name: str | None,
-    decode_layer: int,
+    decode_layer: int | None,
     precision: str,
     steps: int,
     guidance: float,
@@ -68,7 +70,7 @@ def main(
         raise ExportError(f"exporting needs PyTorch and ONNX ({error}): pip install 'mdsgen[export]'") from error
     from mdsgen.bundle import SamplerDefaults
 
-    if checkpoint and cavp and audioldm:
+    if checkpoint is not None and cavp is not None and audioldm is not None:
         space = geometry(geometry_name or "release")
         load = partial(published_models, checkpoint, cavp, audioldm, space, decode_layer, model)
     else:

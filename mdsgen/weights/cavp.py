@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from mdsgen.errors import CheckpointError
 from mdsgen.model.video_encoder import VideoEncoder
 from mdsgen.weights.checkpoint import load_strictly, read_state_dict
 
@@ -18,5 +19,9 @@ def load_cavp(path: str | Path) -> VideoEncoder:
     raises :class:`CheckpointError`.
     """
     encoder = VideoEncoder()
-    load_strictly(encoder, read_state_dict(path), "the CAVP video encoder", ignore=AUDIO_HALF)
+    state = read_state_dict(path)
+    try:
+        load_strictly(encoder, state, "the CAVP video encoder", ignore=AUDIO_HALF)
+    except CheckpointError as error:
+        raise CheckpointError(f"{path}: {error}") from error
     return encoder.eval().requires_grad_(False)

@@ -12,24 +12,27 @@ from torch import Tensor
 from mdsgen.errors import CheckpointError
 from mdsgen.geometry import GEOMETRIES, Geometry
 from mdsgen.model.attention import relative_position_index
-from mdsgen.model.denoiser import Denoiser, DenoiserConfig
+from mdsgen.model.denoiser import SIZES, Denoiser, DenoiserConfig
 from mdsgen.weights.checkpoint import fitting_state, read_state_dict
 
 _BIAS_TABLE = "blocks.0.attn.rel_pos_bias.relative_position_bias_table"
 _TELLING = ("pos_embed", "x_embedder.proj.weight", "t_embedder.mlp.0.weight", _BIAS_TABLE)
 
 
-def load_release(path: str | Path, decode_layer: int = 4) -> Denoiser:
+RELEASED_DECODE_LAYERS = 4
+
+
+def load_release(path: str | Path, decode_layer: int | None = RELEASED_DECODE_LAYERS) -> Denoiser:
     """The denoiser in a released or self-trained file, in eval mode on the CPU, in float32.
 
     Geometry, width, depth and heads are read from the file. ``decode_layer`` is not in it: the number of last blocks
-    before which the second position embedding is added, 4 in the release. Raises :class:`CheckpointError` for anything
-    else than a whole MDSGen denoiser.
+    before which the second position embedding is added, 4 in the release; None takes that of the published size with
+    this width and depth. Raises :class:`CheckpointError` for anything else than a whole MDSGen denoiser.
     """
     return denoiser_from_state(read_state_dict(path), decode_layer, str(path))
 
 
-def denoiser_from_state(state: Mapping[str, Tensor], decode_layer: int, source: str) -> Denoiser:
+def denoiser_from_state(state: Mapping[str, Tensor], decode_layer: int | None, source: str) -> Denoiser:
     """As :func:`load_release`, from tensors by name; ``source`` stands in the errors."""
     try:
         geometry, config = _read_shape(state, decode_layer)
@@ -44,7 +47,7 @@ def denoiser_from_state(state: Mapping[str, Tensor], decode_layer: int, source: 
     return denoiser.eval()
 
 
-def _read_shape(state: Mapping[str, Tensor], decode_layer: int) -> tuple[Geometry, DenoiserConfig]:
+def _read_shape(state: Mapping[str, Tensor], decode_layer: int | None) -> tuple[Geometry, DenoiserConfig]:
     missing = [name for name in _TELLING if name not in state]
     ranks = {"pos_embed": 3, "x_embedder.proj.weight": 4, "t_embedder.mlp.0.weight": 2, _BIAS_TABLE: 2}
     if missing or any(state[name].dim() != rank for name, rank in ranks.items()):
@@ -64,12 +67,17 @@ def _read_shape(state: Mapping[str, Tensor], decode_layer: int) -> tuple[Geometr
             width=width,
             depth=depth,
             heads=state[_BIAS_TABLE].shape[1],
-            decode_layers=decode_layer,
+            decode_layers=_published_decode_layers(width, depth) if decode_layer is None else decode_layer,
             timestep_channels=state["t_embedder.mlp.0.weight"].shape[1],
         )
     except ValueError as error:
         raise CheckpointError(f"this is not an MDSGen denoiser: {error}") from error
     return fitting[0], config
+
+
+def _published_decode_layers(width: int, depth: int) -> int:
+    fitting = (size.decode_layers for size in SIZES.values() if (size.width, size.depth) == (width, depth))
+    return next(fitting, RELEASED_DECODE_LAYERS)
 
 
 def _check_indices(denoiser: Denoiser) -> None:

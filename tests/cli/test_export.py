@@ -18,8 +18,8 @@ from mdsgen import Pipeline
 from mdsgen.bundle import GRAPHS, Bundle
 from mdsgen.cli import info
 from mdsgen.cli.export import MODEL_SIZES, main
-from mdsgen.export import THRESHOLDS, Models, exporter
-from mdsgen.export.onnx_graph import Network
+from mdsgen.export import THRESHOLDS, Models
+from mdsgen.export.onnx_graph import Network, trace
 from mdsgen.geometry import PAPER, RELEASE, SAMPLE_RATE, Geometry
 from mdsgen.model.denoiser import SIZES
 from mdsgen.runtime import ClipGenerator, Networks, SamplerSettings
@@ -74,7 +74,6 @@ def traces() -> dict[str, bytes]:
 def seeded(monkeypatch: pytest.MonkeyPatch, traces: dict[str, bytes]) -> list[tuple[Geometry, str]]:
     """What was asked of ``seeded_models``, which gives the small model in place of 100 million weights."""
     asked = []
-    trace = exporter.trace
 
     def models(geometry: Geometry, size: str) -> Models:
         asked.append((geometry, size))
@@ -86,7 +85,7 @@ def seeded(monkeypatch: pytest.MonkeyPatch, traces: dict[str, bytes]) -> list[tu
         return onnx.load_from_string(traces[network.name])
 
     monkeypatch.setattr("mdsgen.export.models.seeded_models", models)
-    monkeypatch.setattr(exporter, "trace", remember)
+    monkeypatch.setattr("mdsgen.export.exporter.trace", remember)
     return asked
 
 
@@ -197,6 +196,12 @@ def test_the_bundle_gives_a_video_its_sound(published: tuple[Path, Result]) -> N
 def test_half_a_model_is_wrong_use(given: list[str], missing: str, tmp_path: Path) -> None:
     result = export(*(word for option in given for word in (option, "x")), "-o", tmp_path / "b")
     assert missing in refused(result, code=2)
+
+
+def test_an_empty_name_is_not_taken_for_none(tmp_path: Path) -> None:
+    """As a script has it whose variable is not set: seeded weights would pass for the published ones."""
+    result = export("--checkpoint", tmp_path / "x.pt", "--cavp", tmp_path / "x.ckpt", "--audioldm", "")
+    assert "x.pt: no such file" in refused(result)
 
 
 @pytest.mark.usefixtures("unloadable")

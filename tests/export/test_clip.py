@@ -17,7 +17,8 @@ from tests.media.conftest import Renderer
 @pytest.mark.parametrize("geometry", [PAPER, RELEASE], ids=lambda geometry: geometry.name)
 def test_the_rendered_clip_is_one_window(geometry: Geometry) -> None:
     frames = verification_frames(geometry)
-    assert (frames.shape, frames.dtype) == ((geometry.video_frames, 3, FRAME_SIZE, FRAME_SIZE), np.float32)
+    assert frames.shape == (geometry.video_frames, 3, FRAME_SIZE, FRAME_SIZE)
+    assert frames.dtype == np.float32
     assert 0 <= frames.min() < frames.max() <= 1
 
 

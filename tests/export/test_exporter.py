@@ -16,12 +16,13 @@ import pytest
 import torch
 from onnx import numpy_helper
 
-import mdsgen.export
+import mdsgen.export.exporter
 from mdsgen.bundle import DENOISER, GRAPHS, VOCODER, Bundle, SamplerDefaults
 from mdsgen.errors import BundleError, ExportError
 from mdsgen.export import Models, export_bundle
 from mdsgen.export.onnx_graph import Network
 from mdsgen.export.parity import CLIP, THRESHOLDS, decibels
+from mdsgen.export.precision import to_half
 from mdsgen.geometry import FRAME_SIZE, PAPER
 from mdsgen.runtime import ClipGenerator, Networks, SamplerSettings, Timings, sample, seeded_noise
 from tests.export.conftest import SAMPLER
@@ -44,9 +45,7 @@ def export(models: Models, frames: np.ndarray, tmp_path: Path, traced_before: No
 @pytest.fixture
 def sabotaged(export: Export, monkeypatch: pytest.MonkeyPatch) -> Export:
     """The same, but the denoiser's graph comes out with wrong weights: about 20 dB."""
-    from mdsgen.export import exporter
-
-    right = exporter.trace
+    right: Callable[[Network], onnx.ModelProto] = vars(mdsgen.export.exporter)["trace"]
 
     def wrong(network: Network) -> onnx.ModelProto:
         model = right(network)
@@ -54,7 +53,7 @@ def sabotaged(export: Export, monkeypatch: pytest.MonkeyPatch) -> Export:
             spoil(model)
         return model
 
-    monkeypatch.setattr(exporter, "trace", wrong)
+    monkeypatch.setattr(mdsgen.export.exporter, "trace", wrong)
     return export
 
 
@@ -143,10 +142,6 @@ def test_wrong_weights_keep_nothing_and_show_all_figures(sabotaged: Export, tmp_
 def test_an_fp16_graph_that_overflows_is_refused_with_all_figures(
     export: Export, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    from mdsgen.export import exporter
-
-    to_half = exporter.to_half
-
     def overflowing(model: onnx.ModelProto, graph: str) -> onnx.ModelProto:
         half = to_half(model, graph)
         for weight in half.graph.initializer if graph == DENOISER else ():
@@ -154,7 +149,7 @@ def test_an_fp16_graph_that_overflows_is_refused_with_all_figures(
                 weight.CopyFrom(numpy_helper.from_array(np.full(weight.dims, 6e4, np.float16), weight.name))
         return half
 
-    monkeypatch.setattr(exporter, "to_half", overflowing)
+    monkeypatch.setattr(mdsgen.export.exporter, "to_half", overflowing)
     with pytest.raises(ExportError, match=r"denoiser unusable dB of 45.*; good enough are video_encoder \d"):
         export(precision="fp16")
     assert not list(tmp_path.iterdir())

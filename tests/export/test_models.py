@@ -133,9 +133,9 @@ def test_a_checkpoint_of_another_geometry_is_refused_before_the_other_files_are_
 def test_a_file_that_is_missing_is_named(
     checkpoint: Path, audio: Path, missing: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    files = {"checkpoint": checkpoint, "cavp": checkpoint, "audioldm": str(audio)}
-    files[missing] = f"./no-{missing}-here" if missing == "audioldm" else Path(f"no-{missing}-here")
+    files = {"checkpoint": str(checkpoint), "cavp": str(checkpoint), "audioldm": str(audio)}
+    files[missing] = f"./no-{missing}-here"
     if missing == "audioldm":
         monkeypatch.setattr("mdsgen.export.models.load_cavp", lambda path: StandInEncoder())
     with pytest.raises(CheckpointError, match=f"no-{missing}-here: no such"):
-        published_models(*files.values(), RELEASE, DECODE_LAYER)  # type: ignore[arg-type]
+        published_models(Path(files["checkpoint"]), Path(files["cavp"]), files["audioldm"], RELEASE, DECODE_LAYER)

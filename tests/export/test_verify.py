@@ -29,10 +29,10 @@ class PyTorchNetworks:
         self.step, self.conditioning = DenoiserStep(models.denoiser), Conditioning(models.denoiser)
 
     def encode(self, frames: np.ndarray) -> np.ndarray:
-        return self.models.video_encoder(torch.from_numpy(frames)[None]).numpy()
+        return np.asarray(self.models.video_encoder(torch.from_numpy(frames)[None]))
 
     def condition(self, features: np.ndarray, timesteps: np.ndarray) -> np.ndarray:
-        return self.conditioning(torch.from_numpy(features), torch.from_numpy(timesteps)).numpy()
+        return np.asarray(self.conditioning(torch.from_numpy(features), torch.from_numpy(timesteps)))
 
     @torch.no_grad()
     def denoise(self, latent: np.ndarray, modulations: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

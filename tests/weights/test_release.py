@@ -245,3 +245,10 @@ def test_a_truncated_file_is_refused(tmp_path: Path, state: State) -> None:
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     with pytest.raises(CheckpointError, match="not a readable PyTorch checkpoint"):
         load_release(path)
+
+
+def test_without_a_decode_layer_it_is_the_published_sizes(tmp_path: Path) -> None:
+    for size, expected in (("tiny", 2), ("small", 4)):
+        path = tmp_path / f"{size}.pt"
+        torch.save(Denoiser(PAPER, config(size, PAPER)).state_dict(), path)
+        assert load_release(path, decode_layer=None).config.decode_layers == expected
