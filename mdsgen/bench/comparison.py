@@ -23,7 +23,7 @@ from mdsgen.export.onnx_graph import save, trace
 from mdsgen.export.parity import THRESHOLDS, decibels
 from mdsgen.geometry import FEATURE_CHANNELS, Geometry, geometry
 from mdsgen.model.denoiser import SIZES, Denoiser
-from mdsgen.runtime.networks import _DENOISER_FOLD_LIMIT
+from mdsgen.runtime.networks import DENOISER_FOLD_LIMIT
 
 PUBLISHED = "PyTorch eager, two passes as published"
 EAGER = "PyTorch eager, two passes, fused attention"
@@ -132,7 +132,7 @@ def _engine_step(
     with open_engine(paths[CONDITIONING], engine, EngineOptions(threads)) as conditioning:
         feeds = {"features": inputs.features, "timesteps": inputs.timestep}
         modulations = conditioning.run(feeds)["modulations"][0]  # [2, M, D]
-    options = EngineOptions(threads, fold_limit=_DENOISER_FOLD_LIMIT)
+    options = EngineOptions(threads, fold_limit=DENOISER_FOLD_LIMIT)
     with open_engine(paths[DENOISER], engine, options) as denoiser:
         noise = np.zeros((2, *inputs.latent.shape[1:]), np.float32)
         run = denoiser.bind({"latent": inputs.latent, "modulations": modulations}, {"noise": noise})

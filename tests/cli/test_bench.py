@@ -64,6 +64,7 @@ def test_a_bundle_that_is_not_there_is_one_line(tmp_path: Path) -> None:
 
 
 def test_a_bundle_of_other_weights_is_not_compared(bundle_path: Path) -> None:
+    pytest.importorskip("torch")
     result = bench("--compare", "torch", "--bundle", bundle_path, *QUICK)
     assert (result.exit_code, result.stdout) == (1, "")
     assert "expected a bundle of seeded weights" in result.stderr
