@@ -8,7 +8,7 @@ SOUND ?= build/sample.mdsgen.mp4
 
 .PHONY: run test lint pytest lean clean
 
-run: $(VENV)/.installed ## Export a bundle if there is none, and give VIDEO its sound
+run: $(VENV)/.export ## Export a bundle if there is none, and give VIDEO its sound
 	test -d $(BUNDLE) || $(BIN)/mdsgen-export --precision fp32 --output $(BUNDLE)
 	mkdir -p $(dir $(SOUND))
 	$(BIN)/mdsgen-run $(VIDEO) --bundle $(BUNDLE) --output $(SOUND)
@@ -26,11 +26,20 @@ pytest: $(VENV)/.installed
 lean: ## The device's part alone, without PyTorch and ONNX, in the other supported Pythons that are present
 	sh tests/lean.sh 3.10 3.12
 
-$(VENV)/.installed: pyproject.toml
+$(VENV)/.export: pyproject.toml $(VENV)/.made
+	@echo "installing mdsgen with what exports models (PyTorch among it) into $(VENV)"
+	$(BIN)/python -m pip install --quiet --editable '.[export]'
+	touch $@
+
+$(VENV)/.installed: pyproject.toml $(VENV)/.made
+	@echo "installing mdsgen with what develops and tests it (PyTorch among it) into $(VENV)"
+	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	touch $@
+
+$(VENV)/.made:
 	$(PYTHON) -c 'import sys; sys.exit("mdsgen needs Python 3.10 or newer" if sys.version_info < (3, 10) else 0)'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet --editable '.[dev]'
 	touch $@
 
 clean:

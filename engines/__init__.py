@@ -8,13 +8,16 @@ import os
 from mdsgen.engines.base import DEFAULT_OPTIONS, Engine, EngineOptions
 from mdsgen.errors import EngineError
 
-__all__ = ["DEFAULT_OPTIONS", "ENGINES", "Engine", "EngineOptions", "open_engine"]
+__all__ = ["AVAILABLE", "DEFAULT_OPTIONS", "ENGINES", "Engine", "EngineOptions", "open_engine"]
 
 ENGINES = ("auto", "onnxruntime", "openvino", "tensorrt")
-"""The names that every command line takes."""
+"""All names that there will be, the same in every command."""
 
 _ADAPTERS = {"onnxruntime": ("mdsgen.engines.onnxruntime", "OnnxRuntimeEngine")}
 """The adapters of this version, the best first: module and class, imported when asked for."""
+
+AVAILABLE = ("auto", *_ADAPTERS)
+"""The names that this version can open."""
 
 
 def open_engine(

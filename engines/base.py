@@ -22,12 +22,12 @@ class EngineOptions:
 
     ``threads``: threads inside one operator; None is the engine's own choice, the physical cores.
     ``providers``: ONNX Runtime's execution providers, the preferred one first.
-    ``fold_limit``: bytes above which a computed constant stays computed, to save memory; None folds them all.
+    ``fold_constants``: compute constants once and keep them; False computes them in every run, to save memory.
     """
 
     threads: int | None = None
     providers: tuple[str, ...] = ("CPUExecutionProvider",)
-    fold_limit: int | None = None
+    fold_constants: bool = True
 
     def __post_init__(self) -> None:
         if self.threads is not None and (not isinstance(self.threads, int) or self.threads < 1):

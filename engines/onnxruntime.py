@@ -30,8 +30,6 @@ _DTYPES = {f"tensor({name})": name for name in ("float16", "bool")}
 _DTYPES |= {f"tensor({sign}int{bits})": f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)}
 _DTYPES |= {"tensor(float)": "float32", "tensor(double)": "float64"}
 
-_FOLD_LIMIT = "optimization.constant_folding_max_output_size_in_bytes"  # older versions do not know it and fold all
-
 _ERRORS_ONLY, _SILENT = 3, 4  # ONNX Runtime's log levels
 
 
@@ -58,7 +56,11 @@ class OnnxRuntimeEngine(Engine):
         )
 
     def _open_session(self, path: Path, options: EngineOptions) -> Any:
-        """Open the file with exactly the providers asked for, CPU fallback refused."""
+        """Open the file with the providers asked for, all of them or none.
+
+        Operators that a provider does not have still run on the CPU, as ONNX Runtime does it; ``enable_fallback=0`` is
+        about a provider that fails, which would otherwise be replaced by the CPU with a line on stdout.
+        """
         available = self._runtime.get_available_providers()
         _require_providers(path.stem, options.providers, available, available)
         settings = self._runtime.SessionOptions()
@@ -67,10 +69,14 @@ class OnnxRuntimeEngine(Engine):
         if options.threads is not None:
             settings.intra_op_num_threads = options.threads
         settings.enable_cpu_mem_arena = False
-        if options.fold_limit is not None:
-            settings.add_session_config_entry(_FOLD_LIMIT, str(options.fold_limit))
         with _errors(path.stem, "open"):
-            session = self._runtime.InferenceSession(str(path), settings, providers=list(options.providers))
+            session = self._runtime.InferenceSession(
+                str(path),
+                settings,
+                providers=list(options.providers),
+                disabled_optimizers=[] if options.fold_constants else ["ConstantFolding"],
+                enable_fallback=0,
+            )
         _require_providers(path.stem, options.providers, session.get_providers(), available)
         return session
 

@@ -30,7 +30,7 @@ from mdsgen.export.models import Models
 from mdsgen.export.onnx_graph import Network, save, trace
 from mdsgen.export.parity import THRESHOLDS, in_words, table
 from mdsgen.export.precision import to_half
-from mdsgen.export.verify import compare, run_reference, settings_of
+from mdsgen.export.verify import compare, run_reference
 from mdsgen.geometry import FEATURE_CHANNELS, FRAME_SIZE
 from mdsgen.model.audio import LatentDecoder, Vocoder
 from mdsgen.runtime.networks import Networks
@@ -58,7 +58,7 @@ def export_bundle(
     """Export, verify and keep a bundle.
 
     ``models`` may be a function that loads them: it is called once all that can be checked without them is checked,
-    the target above all. ``frames [F, 3, 224, 224]`` are a real clip's, on which all graphs are compared with PyTorch.
+    the target above all. ``frames [F, 3, 224, 224]`` are a clip's, on which all graphs are compared with PyTorch.
     ``tolerance`` lowers every threshold by so many decibels.
 
     Raises :class:`ExportError` with all figures where one is too low, and :class:`~mdsgen.errors.BundleError` where
@@ -69,7 +69,6 @@ def export_bundle(
     if not 0 <= tolerance <= MAX_TOLERANCE:
         raise ExportError(f"tolerance must be from 0 to {MAX_TOLERANCE:g} dB, not {tolerance!r}")
     sampler = sampler or SamplerDefaults()
-    _check_sampler(sampler)
     with _disk_errors(target), create_bundle(target, replace=replace) as folder:
         models = models() if callable(models) else models
         _check_frames(models, frames)
@@ -146,13 +145,6 @@ def _require_passed(quality: Sequence[Quality], precision: str) -> None:
         + (f"; good enough are {', '.join(passed)}" if passed else "")
         + "; a tolerance accepts less"
     )
-
-
-def _check_sampler(sampler: SamplerDefaults) -> None:
-    try:
-        settings_of(sampler).solve()
-    except ValueError as error:
-        raise ExportError(f"nothing can be sampled with these defaults: {error}") from error
 
 
 def _check_frames(models: Models, frames: np.ndarray) -> None:

@@ -40,6 +40,10 @@ class ExportError(MdsgenError):
     """An export that failed or did not reach its parity thresholds."""
 
 
+class SettingsError(MdsgenError, ValueError):
+    """A setting outside of what it may be."""
+
+
 class SceneError(MdsgenError, ValueError):
     """A scene that cannot be drawn: an unknown kind, or lengths that do not fit."""
 

@@ -4,7 +4,7 @@ set -eu
 
 interpreter() {
     for candidate in "python$1" "${PYENV_ROOT:-$HOME/.pyenv}"/versions/"$1".*/bin/python; do
-        if "$candidate" -c 'import venv' >/dev/null 2>&1; then
+        if "$candidate" -c 'import ensurepip, venv' >/dev/null 2>&1; then
             echo "$candidate"
             return
         fi

@@ -23,7 +23,7 @@ from mdsgen.export.onnx_graph import save, trace
 from mdsgen.export.parity import THRESHOLDS, decibels
 from mdsgen.geometry import FEATURE_CHANNELS, Geometry, geometry
 from mdsgen.model.denoiser import SIZES, Denoiser
-from mdsgen.runtime.networks import DENOISER_FOLD_LIMIT
+from mdsgen.runtime.networks import denoiser_options
 
 PUBLISHED = "PyTorch eager, two passes as published"
 EAGER = "PyTorch eager, two passes, fused attention"
@@ -72,7 +72,7 @@ def compare_with_torch(
     with ExitStack() as stack:
         threads = stack.enter_context(torch_threads(threads))
         paths = _graphs(bundle) if bundle else _export(models, stack.enter_context(_temporary_folder()))
-        name, step = stack.enter_context(_engine_step(paths, engine, threads, inputs))
+        name, step = stack.enter_context(_engine_step(paths, engine, EngineOptions(threads), models.geometry, inputs))
         runs = {
             PUBLISHED: _torch_step(published(models.denoiser), inputs),
             EAGER: _torch_step(models.denoiser, inputs),
@@ -126,14 +126,13 @@ def _torch_step(denoiser: Denoiser, inputs: Inputs) -> Callable[[], np.ndarray]:
 
 @contextmanager
 def _engine_step(
-    paths: dict[str, Path], engine: str, threads: int, inputs: Inputs
+    paths: dict[str, Path], engine: str, options: EngineOptions, geometry: Geometry, inputs: Inputs
 ) -> Iterator[tuple[str, Callable[[], np.ndarray]]]:
     """The engine's name and its step, opened and bound as the runtime does it: the modulations are computed before."""
-    with open_engine(paths[CONDITIONING], engine, EngineOptions(threads)) as conditioning:
+    with open_engine(paths[CONDITIONING], engine, options) as conditioning:
         feeds = {"features": inputs.features, "timesteps": inputs.timestep}
         modulations = conditioning.run(feeds)["modulations"][0]  # [2, M, D]
-    options = EngineOptions(threads, fold_limit=DENOISER_FOLD_LIMIT)
-    with open_engine(paths[DENOISER], engine, options) as denoiser:
+    with open_engine(paths[DENOISER], engine, denoiser_options(options, geometry)) as denoiser:
         noise = np.zeros((2, *inputs.latent.shape[1:]), np.float32)
         run = denoiser.bind({"latent": inputs.latent, "modulations": modulations}, {"noise": noise})
 

@@ -121,9 +121,10 @@ def _move(folder: Path, target: Path) -> None:
         if replaced:
             old.rename(target)
         raise
-    _sync_entry(target.parent)
+    with suppress(OSError):  # the new bundle is there, whatever becomes of the old one
+        _sync_entry(target.parent)
     if replaced:
-        shutil.rmtree(old)
+        shutil.rmtree(old, ignore_errors=True)
 
 
 def _check_target(target: Path, replace: bool) -> None:

@@ -29,6 +29,9 @@ GRAPHS = (VIDEO_ENCODER, CONDITIONING, DENOISER, LATENT_DECODER, VOCODER)
 
 PRECISIONS = ("fp32", "fp16", "int8")
 
+MAX_STEPS = 1000
+"""As many as the training schedule has."""
+
 
 @dataclass(frozen=True)
 class SamplerDefaults:
@@ -39,8 +42,10 @@ class SamplerDefaults:
     guidance_power: float = 0.01
 
     def __post_init__(self) -> None:
-        if self.steps < 1:
-            raise BundleError(f"manifest field 'sampler.steps' must be at least 1, not {self.steps}")
+        if not 1 <= self.steps <= MAX_STEPS:
+            raise BundleError(f"manifest field 'sampler.steps' must be 1 to {MAX_STEPS}, not {self.steps}")
+        if self.guidance_power < 0:
+            raise BundleError(f"manifest field 'sampler.guidance_power' must be 0 or more, not {self.guidance_power}")
         for name in ("guidance", "guidance_power"):
             if not math.isfinite(getattr(self, name)):
                 raise BundleError(f"manifest field 'sampler.{name}' must be finite, not {getattr(self, name)}")

@@ -12,7 +12,7 @@ from mdsgen.bench.report import Report
 from mdsgen.bundle import Bundle
 from mdsgen.cli.errors import command
 from mdsgen.cli.run import DEFAULT_BUNDLE
-from mdsgen.engines import ENGINES, EngineOptions
+from mdsgen.engines import AVAILABLE, EngineOptions
 from mdsgen.errors import ExportError
 from mdsgen.geometry import GEOMETRIES
 
@@ -33,7 +33,7 @@ _MODEL_SIZES = ("tiny", "small", "base")
     help="Latent geometry to compare in.  [default: release]",
 )
 @click.option("--model", type=click.Choice(_MODEL_SIZES), help="Size to compare.  [default: base]")
-@click.option("--engine", default="auto", show_default=True, help=f"One of {', '.join(ENGINES)}.")
+@click.option("--engine", default="auto", show_default=True, help=f"One of {', '.join(AVAILABLE)}.")
 @click.option("--threads", type=click.IntRange(1), help="Threads, of both sides of a comparison.  [default: cores]")
 @click.option("--steps", type=click.IntRange(1, 1000), help="Denoising steps of a clip.  [default: the bundle's]")
 @click.option("--repeat", type=click.IntRange(1), help="Timed runs.  [default: 3 clips, or 10 compared steps]")

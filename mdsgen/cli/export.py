@@ -64,6 +64,8 @@ def main(
     missing = [option for option, value in named.items() if value is None]
     if missing and len(missing) < len(named):
         raise click.UsageError(f"a whole model needs {', '.join(missing)} as well")
+    if missing and decode_layer is not None:
+        raise click.UsageError("--decode-layer belongs to a --checkpoint")
     try:
         from mdsgen.export import export_bundle, published_models, seeded_models, verification_frames
     except ImportError as error:

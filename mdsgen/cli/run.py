@@ -13,7 +13,7 @@ from pathlib import Path
 import click
 
 from mdsgen.cli.errors import command
-from mdsgen.engines import ENGINES
+from mdsgen.engines import AVAILABLE
 from mdsgen.errors import BundleError, MdsgenError, MediaError
 from mdsgen.media import FORMATS
 from mdsgen.runtime import Pipeline, Progress, Rendered, default_target, render
@@ -49,7 +49,7 @@ def _finite(_ctx: click.Context, _param: click.Parameter, value: float | None) -
     show_envvar=True,
     help="The bundle that mdsgen-export made.",
 )
-@click.option("--engine", default="auto", show_default=True, help=f"One of {', '.join(ENGINES)}.")
+@click.option("--engine", default="auto", show_default=True, help=f"One of {', '.join(AVAILABLE)}.")
 @click.option("--provider", multiple=True, help="An ONNX Runtime execution provider; repeat it in order of preference.")
 @click.option("--threads", type=click.IntRange(1), help="Threads of the engine.  [default: one per physical core]")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Another seed, another sound.")
@@ -135,7 +135,12 @@ def _jobs(videos: Sequence[Path], output: Path | None) -> list[tuple[Path, Path]
     doubles = {str(target) for target in targets if targets.count(target) > 1}
     if doubles:
         raise click.UsageError(f"several videos would become {', '.join(sorted(doubles))}: run them apart")
-    return list(zip(sources, targets, strict=True))
+    jobs = list(zip(sources, targets, strict=True))
+    inputs = {source.resolve() for source in sources}
+    overwritten = [str(target) for source, target in jobs if target.resolve() in inputs - {source.resolve()}]
+    if overwritten:
+        raise click.UsageError(f"a result would overwrite the video {', '.join(overwritten)}: name another --output")
+    return jobs
 
 
 def _sources(video: Path) -> list[Path]:

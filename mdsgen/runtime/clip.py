@@ -19,7 +19,7 @@ OnStep = Callable[[int], None]
 
 @dataclass(frozen=True)
 class SamplerSettings:
-    """How a clip is sampled. Raises ``ValueError`` for impossible values when the steps are computed."""
+    """How a clip is sampled. Impossible values are refused when the steps are computed."""
 
     steps: int
     guidance: float

@@ -12,7 +12,7 @@ import numpy as np
 
 from mdsgen.bundle import Bundle
 from mdsgen.engines import EngineOptions
-from mdsgen.errors import Cancelled, MediaError
+from mdsgen.errors import Cancelled, MediaError, SettingsError
 from mdsgen.geometry import FRAME_RATE, SAMPLE_RATE
 from mdsgen.media import VideoInfo, frame_count, prepared_frames, probe, read_frames, sample_count
 from mdsgen.runtime.clip import ClipGenerator, SamplerSettings, Timings
@@ -108,7 +108,7 @@ class Pipeline:
         """The sound of a video, or of ``duration`` seconds of it from ``start``; sampling defaults are the bundle's.
 
         The same seed gives the same sound. Raises :class:`~mdsgen.errors.MediaError` for a file that is not a usable
-        video, ``ValueError`` for impossible settings.
+        video, :class:`~mdsgen.errors.SettingsError` for impossible settings.
         """
         timings = Timings()
         stream = self.stream(
@@ -136,6 +136,8 @@ class Pipeline:
         timings: Timings | None = None,
     ) -> Iterator[np.ndarray]:
         """As a call, but block after block ``[samples]`` as windows are done: memory does not grow with the length."""
+        if seed < 0:
+            raise SettingsError(f"a seed must be 0 or more, not {seed}")
         defaults = self.bundle.manifest.sampler
         settings = SamplerSettings(
             steps=defaults.steps if steps is None else steps,

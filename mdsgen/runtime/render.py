@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from mdsgen.errors import SettingsError
 from mdsgen.geometry import SAMPLE_RATE
 from mdsgen.media import VideoInfo, open_writer, probe, read_sound, sample_count
 from mdsgen.runtime.clip import Timings
@@ -73,7 +74,7 @@ def render(
     Raises :class:`~mdsgen.errors.MediaError` and what :meth:`Pipeline.stream` raises.
     """
     if not 0.0 <= mix <= 1.0:
-        raise ValueError(f"mix must be 0 to 1, not {mix!r}")
+        raise SettingsError(f"mix must be 0 to 1, not {mix!r}")
     timings, begun = Timings(), time.perf_counter()
     with timings.stage("video decoding"):
         info = probe(source)

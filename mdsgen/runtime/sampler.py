@@ -26,7 +26,7 @@ def sample(
     """The latent that the denoiser makes of ``noise``; same shape, float32.
 
     The network is called ``steps`` times with the current latent, which it must not change or keep, and the timestep
-    (999 … 0, fractional). Raises ``ValueError`` for impossible steps, order or guidance, :class:`TensorError` where a
+    (999 … 0, fractional). Raises :class:`SettingsError` for impossible settings, :class:`TensorError` where a
     noise estimate does not have the latent's shape.
     """
     latent = np.array(noise, dtype=np.float32)

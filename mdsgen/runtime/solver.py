@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mdsgen.errors import SettingsError
 from mdsgen.kernels import StepCoefficients
 from mdsgen.runtime.guidance import guidance_scale
 from mdsgen.runtime.schedule import NoiseSchedule
@@ -34,14 +35,14 @@ def solver_steps(
     order: int = 2,
     schedule: NoiseSchedule | None = None,
 ) -> tuple[SolverStep, ...]:
-    """The whole way from noise to latent. Raises ``ValueError`` for impossible steps, order or guidance."""
+    """The whole way from noise to latent. Raises :class:`SettingsError` for impossible steps, order or guidance."""
     schedule = schedule or NoiseSchedule()
     if isinstance(steps, bool) or steps not in range(1, schedule.steps + 1):
-        raise ValueError(f"steps must be a whole number from 1 to {schedule.steps}, not {steps!r}")
+        raise SettingsError(f"steps must be a whole number from 1 to {schedule.steps}, not {steps!r}")
     if order not in (1, 2):
-        raise ValueError(f"solver order must be 1 or 2, not {order!r}")
+        raise SettingsError(f"solver order must be 1 or 2, not {order!r}")
     if not (math.isfinite(guidance) and 0 <= guidance_power < math.inf):
-        raise ValueError(f"guidance must be finite and its power not negative, not {guidance!r} and {guidance_power!r}")
+        raise SettingsError(f"guidance must be finite, its power 0 or more, not {guidance!r} and {guidance_power!r}")
     times = schedule.times(int(steps))  # [steps + 1]
     timesteps = schedule.timestep(times[:-1])  # [steps]
     scales = guidance_scale(timesteps, guidance, guidance_power)  # [steps]

@@ -19,7 +19,7 @@ from torch import Tensor
 from mdsgen.errors import CheckpointError, GeometryError
 from mdsgen.geometry import RELEASE, Geometry
 from mdsgen.model.audio import AudioCodec
-from mdsgen.weights.checkpoint import load_strictly, read_state_dict
+from mdsgen.weights.checkpoint import fill, read_state_dict
 
 if TYPE_CHECKING:
     from diffusers import AutoencoderKL
@@ -84,8 +84,8 @@ def load_autoencoder(source: str | Path, part: str = "vae") -> AutoencoderKL:
     config_file, weights_file = _locate(source, part, ["config.json"]), _locate(source, part, _AUTOENCODER_FILES)
     module = _build(AutoencoderKL, _read_settings(config_file, "AutoencoderKL", _AUTOENCODER_SETTINGS), config_file)
     state = read_state_dict(weights_file)
-    load_strictly(module, _rename_attention(state), f"the autoencoder that {source} describes in its configuration")
-    return module.eval()
+    what = f"the autoencoder that {source} describes in its configuration"
+    return fill(module, _rename_attention(state), what).eval()
 
 
 def load_vocoder(source: str | Path, part: str = "vocoder") -> SpeechT5HifiGan:
@@ -98,8 +98,8 @@ def load_vocoder(source: str | Path, part: str = "vocoder") -> SpeechT5HifiGan:
     config_file, weights_file = _locate(source, part, ["config.json"]), _locate(source, part, _VOCODER_FILES)
     module = _build(hifigan, _read_settings(config_file, "SpeechT5HifiGan", _VOCODER_SETTINGS), config_file)
     state = read_state_dict(weights_file)
-    load_strictly(module, _fold_weight_norm(state), f"the vocoder that {source} describes in its configuration")
-    return module.eval()
+    what = f"the vocoder that {source} describes in its configuration"
+    return fill(module, _fold_weight_norm(state), what).eval()
 
 
 # Where a file is
@@ -158,11 +158,10 @@ def _read_settings(path: Path, architecture: str, names: Iterable[str]) -> dict[
 
 
 def _build(architecture: Callable[..., Any], settings: Mapping[str, Any], path: Path) -> Any:
-    """The network with these settings, its weights not yet set: every one of them comes from the weights file."""
+    """The network with these settings, on the meta device: all its weights come from the weights file."""
     try:
         with torch.device("meta"):
-            network = architecture(**settings)
-        return network.to_empty(device="cpu")
+            return architecture(**settings)
     except Exception as error:  # whatever a nonsensical configuration makes the libraries raise
         raise CheckpointError(f"{path}: no network can be built from this configuration ({_line(error)})") from error
 

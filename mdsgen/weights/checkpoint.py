@@ -9,6 +9,7 @@ from __future__ import annotations
 import pickle
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -81,6 +82,21 @@ def fitting_state(
     if mistyped:
         raise CheckpointError(f"these are not the weights of {what}: other number types: {_first(mistyped)}")
     return found
+
+
+M = TypeVar("M", bound=nn.Module)
+
+
+def fill(module: M, state: Mapping[str, Tensor], what: str) -> M:
+    """Give a module on the meta device its weights, on the CPU.
+
+    Compared first, so that no memory is taken for what a wrong file or configuration claims to be. Raises as
+    :func:`load_strictly`.
+    """
+    fitting = fitting_state(module, state, what)
+    filled = module.to_empty(device="cpu")
+    filled.load_state_dict(fitting)
+    return filled
 
 
 def _read_safetensors(path: Path) -> object:

@@ -13,7 +13,7 @@ from mdsgen.errors import CheckpointError
 from mdsgen.geometry import GEOMETRIES, Geometry
 from mdsgen.model.attention import relative_position_index
 from mdsgen.model.denoiser import SIZES, Denoiser, DenoiserConfig
-from mdsgen.weights.checkpoint import fitting_state, read_state_dict
+from mdsgen.weights.checkpoint import fill, read_state_dict
 
 _BIAS_TABLE = "blocks.0.attn.rel_pos_bias.relative_position_bias_table"
 _TELLING = ("pos_embed", "x_embedder.proj.weight", "t_embedder.mlp.0.weight", _BIAS_TABLE)
@@ -36,11 +36,9 @@ def denoiser_from_state(state: Mapping[str, Tensor], decode_layer: int | None, s
     """As :func:`load_release`, from tensors by name; ``source`` stands in the errors."""
     try:
         geometry, config = _read_shape(state, decode_layer)
-        with torch.device("meta"):  # the file is compared before any memory is taken for what it claims to be
+        with torch.device("meta"):
             denoiser = Denoiser(geometry, config)
-        fitting = fitting_state(denoiser, state, f"an MDSGen denoiser ({config.depth} blocks of {config.width})")
-        denoiser = denoiser.to_empty(device="cpu")
-        denoiser.load_state_dict(fitting)
+        denoiser = fill(denoiser, state, f"an MDSGen denoiser ({config.depth} blocks of {config.width})")
         _check_indices(denoiser)
     except CheckpointError as error:
         raise CheckpointError(f"{source}: {error}") from error

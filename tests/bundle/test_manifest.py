@@ -54,7 +54,7 @@ def manifests(draw: st.DrawFn) -> Manifest:
         model=draw(values),
         provenance=draw(values),
         licence=draw(st.text()),
-        sampler=SamplerDefaults(draw(st.integers(1, 1000)), draw(finite), draw(finite)),
+        sampler=SamplerDefaults(draw(st.integers(1, 1000)), draw(finite), abs(draw(finite))),
         quality=tuple(draw(st.lists(figures, max_size=3))),
     )
 
@@ -172,7 +172,7 @@ def test_a_file_name_that_leaves_the_bundle_is_refused(file: str) -> None:
         (("precision",), 16, "'precision' must be text"),
         (("geometry", "latent"), [8, 204], "'geometry'"),
         (("geometry", "latent"), [8, 204, 15], "'geometry'.*does not divide"),
-        (("sampler", "steps"), 0, "'sampler.steps' must be at least 1"),
+        (("sampler", "steps"), 0, "'sampler.steps' must be 1 to 1000"),
         (("sampler", "steps"), True, "'sampler.steps' must be a whole number"),
         (("sampler", "guidance"), "5", "'sampler.guidance' must be a number"),
         (("sampler", "guidance"), math.inf, "'sampler.guidance' must be finite"),
@@ -207,3 +207,9 @@ def test_a_length_of_one_is_a_length() -> None:
 def test_every_file_is_listed_once() -> None:
     files = [part.file for part in example().files]
     assert sorted(files) == sorted([f"{name}.onnx" for name in GRAPHS] + ["weights.bin"])
+
+
+@pytest.mark.parametrize("values", [{"steps": 0}, {"steps": 1001}, {"guidance_power": -1.0}], ids=str)
+def test_sampler_defaults_that_cannot_be_sampled_are_refused(values: dict[str, float]) -> None:
+    with pytest.raises(BundleError, match="sampler"):
+        SamplerDefaults(**values)  # type: ignore[arg-type]

@@ -257,7 +257,7 @@ def test_help_tells_everything(run: Run) -> None:
         "--bundle",
         "MDSGEN_BUNDLE",
         "--engine",
-        "openvino",
+        "onnxruntime",
         "--mix",
         "--json",
         "--debug",
@@ -512,3 +512,12 @@ def test_a_terminal_gets_a_bar_and_a_pipe_does_not(bundle_path: Path, film: Rend
     assert b"video.mp4" in shown
     assert b"100%" in shown
     assert line.count(b"\n") == 1
+
+
+def test_a_result_never_overwrites_an_input(bundle_path: Path, film: Renderer, tmp_path: Path) -> None:
+    first, second = film("a.mp4", frames=8, rate=4), film("a.mdsgen.mp4", frames=8, rate=4)
+    before = second.read_bytes()
+    result = CliRunner().invoke(module.main, [str(first), str(second), "--bundle", str(bundle_path)])
+    assert result.exit_code == 2
+    assert "would overwrite" in result.stderr
+    assert second.read_bytes() == before

@@ -4,6 +4,7 @@ import gc
 import shutil
 import weakref
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnxruntime
@@ -90,8 +91,8 @@ def test_weights_in_a_file_of_their_own_are_found(tmp_path: Path) -> None:
     "options",
     [
         EngineOptions(threads=1),
-        EngineOptions(fold_limit=0),
-        EngineOptions(threads=2, fold_limit=1 << 20),
+        EngineOptions(fold_constants=False),
+        EngineOptions(threads=2, fold_constants=False),
     ],
 )
 def test_every_option_computes_the_same(options: EngineOptions) -> None:
@@ -184,8 +185,8 @@ def test_a_provider_that_the_session_drops_is_an_error(monkeypatch: pytest.Monke
     names = ["CUDAExecutionProvider", "CPUExecutionProvider"]
     session = onnxruntime.InferenceSession
 
-    def without_cuda(path: str, options: object, providers: list[str]) -> onnxruntime.InferenceSession:
-        return session(path, options, providers=[name for name in providers if name == "CPUExecutionProvider"])
+    def without_cuda(path: str, options: object, providers: list[str], **more: Any) -> onnxruntime.InferenceSession:
+        return session(path, options, providers=[name for name in providers if name == "CPUExecutionProvider"], **more)
 
     monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: names)
     monkeypatch.setattr(onnxruntime, "InferenceSession", without_cuda)
@@ -240,3 +241,9 @@ def test_a_known_engine_that_this_version_lacks_says_what_to_use() -> None:
 def test_an_unknown_engine_lists_the_known_ones() -> None:
     with pytest.raises(EngineError, match="'tpu' is unknown: expected one of auto, onnxruntime, openvino, tensorrt"):
         open_engine(AFFINE, "tpu")
+
+
+def test_a_provider_that_fails_is_not_replaced_by_the_cpu() -> None:
+    """ONNX Runtime's own fall-back would print a line to stdout and go on without the provider."""
+    with OnnxRuntimeEngine(AFFINE) as engine:
+        assert not engine._session._enable_fallback

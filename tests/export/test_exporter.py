@@ -219,7 +219,6 @@ def taken(path: Path) -> None:
         (lambda path: None, {"tolerance": -1.0}, "tolerance must be from 0 to 100 dB, not -1.0"),
         (lambda path: None, {"tolerance": math.nan}, "tolerance must be from 0 to 100 dB, not nan"),
         (lambda path: None, {"tolerance": 2000.0}, "tolerance must be from 0 to 100 dB"),
-        (lambda path: None, {"sampler": SamplerDefaults(steps=2000)}, "steps must be a whole number from 1 to 1000"),
     ],
 )
 def test_is_refused_before_models_are_loaded(

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import gc
 import shutil
+import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -12,10 +14,11 @@ import numpy as np
 import pytest
 
 from mdsgen.bundle import DENOISER, LATENT_DECODER, VOCODER, Bundle, Manifest, write_manifest
-from mdsgen.engines import Engine, EngineOptions, open_engine
+from mdsgen.engines import DEFAULT_OPTIONS, Engine, EngineOptions, open_engine
 from mdsgen.errors import BundleError, EngineError, TensorError
 from mdsgen.geometry import FRAME_SIZE, PAPER, RELEASE
 from mdsgen.runtime import Networks, seeded_noise
+from mdsgen.runtime.networks import denoiser_options
 
 
 @pytest.fixture(scope="module")
@@ -162,3 +165,18 @@ def test_engines_that_are_open_are_closed_when_a_later_one_fails(
     for engine in opened:
         with pytest.raises(EngineError, match="closed"):
             engine.run({})
+
+
+def test_a_closed_pipeline_lets_go_of_every_session(bundle_path: Path) -> None:
+    opened = Networks(Bundle.open(bundle_path))
+    sessions = [weakref.ref(engine._session) for engine in opened._engines.values()]
+    opened.close()
+    gc.collect()
+    assert [session() for session in sessions] == [None] * len(sessions)
+    with pytest.raises(EngineError, match="closed"):
+        opened.denoise(opened._latent, opened._modulations)
+
+
+def test_large_position_biases_are_not_kept_in_memory() -> None:
+    assert denoiser_options(DEFAULT_OPTIONS, PAPER).fold_constants
+    assert not denoiser_options(DEFAULT_OPTIONS, RELEASE).fold_constants

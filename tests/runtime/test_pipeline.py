@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 import mdsgen
 from mdsgen import Pipeline, Sound
-from mdsgen.errors import BundleError, Cancelled, EngineError, MediaError, TensorError
+from mdsgen.errors import BundleError, Cancelled, EngineError, MediaError, SettingsError, TensorError
 from mdsgen.geometry import FRAME_RATE, FRAME_SIZE, PAPER, SAMPLE_RATE
 from mdsgen.media import prepare_frames, probe
 from mdsgen.runtime import ClipGenerator, Progress, SamplerSettings, Timings, seeded_noise
@@ -204,9 +204,9 @@ def test_what_is_no_video_is_refused(pipeline: Pipeline, tmp_path: Path) -> None
             pipeline(frames)
 
 
-@pytest.mark.parametrize("setting", [{"steps": 0}, {"steps": 1001}, {"guidance": float("inf")}], ids=str)
+@pytest.mark.parametrize("setting", [{"steps": 0}, {"steps": 1001}, {"guidance": float("inf")}, {"seed": -1}], ids=str)
 def test_impossible_settings_are_refused_before_any_work(pipeline: Pipeline, setting: dict[str, float]) -> None:
-    with pytest.raises(ValueError, match=next(iter(setting))):
+    with pytest.raises(SettingsError, match=next(iter(setting))):
         pipeline.stream(moving(8), **setting)  # type: ignore[arg-type]
 
 

@@ -129,5 +129,5 @@ def test_an_unknown_order_is_refused(order: Any) -> None:
     ("guidance", "power"), [(float("nan"), 1.0), (float("inf"), 1.0), (5.0, -0.1), (5.0, float("nan"))]
 )
 def test_a_guidance_that_gives_no_number_is_refused(guidance: float, power: float) -> None:
-    with pytest.raises(ValueError, match="guidance must be finite and its power not negative"):
+    with pytest.raises(ValueError, match="guidance must be finite, its power 0 or more"):
         solve(10, guidance=guidance, power=power)
