@@ -98,8 +98,6 @@ def save(model: onnx.ModelProto, name: str, folder: Path, **facts: str) -> Graph
         onnx.checker.check_model(str(path))
     except onnx.checker.ValidationError as error:
         raise ExportError(f"the exported {name} is not a valid ONNX model: {error}") from error
-    if weights.exists():
-        weights.chmod(path.stat().st_mode)  # newer versions of onnx let only its owner read it
     inputs, outputs = tuple(map(_spec, model.graph.input)), tuple(map(_spec, model.graph.output))
     return describe_graph(path, inputs, outputs, data=(weights,) if weights.exists() else ())
 

@@ -19,10 +19,9 @@ from mdsgen.bundle import (
 from mdsgen.errors import ExportError
 from mdsgen.export.models import Models
 from mdsgen.export.parity import CLIP, decibels
-from mdsgen.runtime.clip import ClipGenerator, SamplerSettings, Timings
+from mdsgen.runtime.clip import ClipGenerator, SamplerSettings, Timings, timesteps_of
 from mdsgen.runtime.networks import Networks
 from mdsgen.runtime.sampler import sample, seeded_noise
-from mdsgen.runtime.solver import solver_steps
 
 _COMPARED_STEPS = 3  # the first, the middle and the last latent of the trajectory
 
@@ -42,11 +41,6 @@ class Reference:
     waveform: np.ndarray  # [1, samples]
 
 
-def settings_of(sampler: SamplerDefaults) -> SamplerSettings:
-    """A bundle's defaults as the runtime takes them."""
-    return SamplerSettings(sampler.steps, sampler.guidance, sampler.guidance_power)
-
-
 @torch.no_grad()
 def run_reference(models: Models, frames: np.ndarray, sampler: SamplerDefaults, seed: int = 0) -> Reference:
     """Run the PyTorch model the published way: conditioning and two separate passes in every step.
@@ -54,7 +48,7 @@ def run_reference(models: Models, frames: np.ndarray, sampler: SamplerDefaults, 
     Raises :class:`ExportError` where it gives what is not finite: nothing could be compared with that.
     """
     denoiser, geometry = models.denoiser, models.geometry
-    settings = settings_of(sampler)
+    settings = SamplerSettings(sampler.steps, sampler.guidance, sampler.guidance_power)
     noise = seeded_noise(geometry, seed)
     features = models.video_encoder(torch.from_numpy(frames)[None])  # [1, F, 512]
     compared = set(np.linspace(0, settings.steps - 1, _COMPARED_STEPS).astype(int))
@@ -93,7 +87,7 @@ def compare(networks: Networks, reference: Reference, thresholds: dict[str, floa
     def figure(graph: str, what: str, value: float) -> Quality:
         return Quality(graph, what, value, thresholds[graph])
 
-    timesteps = np.array([step.timestep for step in reference.settings.solve()], np.float32)
+    timesteps = timesteps_of(reference.settings.solve())
     worst = min(
         decibels(noise, np.concatenate(networks.denoise(latent, reference.modulations[step])))
         for step, latent, noise in reference.trajectory
@@ -112,9 +106,8 @@ def compare(networks: Networks, reference: Reference, thresholds: dict[str, floa
 
 def _reference_modulations(models: Models, features: torch.Tensor, settings: SamplerSettings) -> np.ndarray:
     denoiser = models.denoiser
-    steps = solver_steps(settings.steps, settings.guidance, settings.guidance_power)
     per_step = []
-    for step in steps:
+    for step in settings.solve():
         t = torch.tensor([step.timestep], dtype=torch.float32)
         conditions = torch.cat([denoiser.condition(t, branch) for branch in (features, None)])  # [2, D]
         per_step.append(denoiser.modulations(conditions).numpy())  # [2, M, D]

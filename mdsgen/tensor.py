@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,12 +24,17 @@ class TensorSpec:
     def __str__(self) -> str:
         return f"{self.name} {self.dtype} [{', '.join(map(str, self.shape))}]"
 
+    def admits(self, dtype: str | np.dtype, shape: Sequence[Dimension]) -> bool:
+        """Whether this dtype and shape are the declared ones; a length that only has a name here may be any."""
+        return (
+            np.dtype(dtype) == np.dtype(self.dtype)
+            and len(shape) == len(self.shape)
+            and all(isinstance(want, str) or want == have for want, have in zip(self.shape, shape, strict=True))
+        )
+
     def check(self, array: np.ndarray) -> None:
         """Raise :class:`TensorError` unless ``array`` has this dtype and shape."""
-        fits = len(array.shape) == len(self.shape) and all(
-            isinstance(want, str) or want == have for want, have in zip(self.shape, array.shape, strict=True)
-        )
-        if not fits or array.dtype != np.dtype(self.dtype):
+        if not self.admits(array.dtype, array.shape):
             raise TensorError(f"expected {self}, got {array.dtype} {list(array.shape)}")
 
 

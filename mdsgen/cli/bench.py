@@ -11,12 +11,11 @@ from mdsgen.bench.clip import time_clip
 from mdsgen.bench.report import Report
 from mdsgen.bundle import Bundle
 from mdsgen.cli.errors import command
+from mdsgen.cli.export import MODEL_SIZES
 from mdsgen.cli.run import DEFAULT_BUNDLE
 from mdsgen.engines import AVAILABLE, EngineOptions
 from mdsgen.errors import ExportError
 from mdsgen.geometry import GEOMETRIES
-
-_MODEL_SIZES = ("tiny", "small", "base")
 
 
 @command("mdsgen-bench")
@@ -32,7 +31,7 @@ _MODEL_SIZES = ("tiny", "small", "base")
     type=click.Choice(sorted(GEOMETRIES)),
     help="Latent geometry to compare in.  [default: release]",
 )
-@click.option("--model", type=click.Choice(_MODEL_SIZES), help="Size to compare.  [default: base]")
+@click.option("--model", type=click.Choice(MODEL_SIZES), help="Size to compare.  [default: base]")
 @click.option("--engine", default="auto", show_default=True, help=f"One of {', '.join(AVAILABLE)}.")
 @click.option("--threads", type=click.IntRange(1), help="Threads, of both sides of a comparison.  [default: cores]")
 @click.option("--steps", type=click.IntRange(1, 1000), help="Denoising steps of a clip.  [default: the bundle's]")

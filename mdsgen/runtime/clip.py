@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from mdsgen.kernels import guided_step
 from mdsgen.runtime.networks import Networks
+from mdsgen.runtime.sampler import OnStep, solve
 from mdsgen.runtime.solver import SolverStep, solver_steps
-
-OnStep = Callable[[int], None]
-"""Called with the number of solver steps done in this window. It stops the run by raising."""
 
 
 @dataclass(frozen=True)
@@ -28,6 +25,11 @@ class SamplerSettings:
     def solve(self) -> tuple[SolverStep, ...]:
         """The solver's steps with all their coefficients."""
         return solver_steps(self.steps, self.guidance, self.guidance_power)
+
+
+def timesteps_of(steps: Sequence[SolverStep]) -> np.ndarray:
+    """What the conditioning graph is told, ``[steps]`` float32."""
+    return np.array([step.timestep for step in steps], np.float32)
 
 
 @dataclass
@@ -56,7 +58,7 @@ class ClipGenerator:
     def __init__(self, networks: Networks, settings: SamplerSettings) -> None:
         self._networks = networks
         self._steps = settings.solve()
-        self._timesteps = np.array([step.timestep for step in self._steps], np.float32)
+        self._timesteps = timesteps_of(self._steps)
 
     def __call__(
         self, frames: np.ndarray, noise: np.ndarray, timings: Timings, on_step: OnStep = lambda done: None
@@ -77,10 +79,4 @@ class ClipGenerator:
 
     def denoise(self, noise: np.ndarray, modulations: np.ndarray, on_step: OnStep = lambda done: None) -> np.ndarray:
         """The diffusion loop: ``noise [1, C, H, W]`` -> latent of the same shape."""
-        latent = np.array(noise, np.float32)
-        clean = np.zeros_like(latent)
-        for i, step in enumerate(self._steps):
-            conditional, unconditional = self._networks.denoise(latent, modulations[i])  # [1, C, H, W] each
-            guided_step(latent, conditional, unconditional, clean, step.coefficients)
-            on_step(i + 1)
-        return latent
+        return solve(noise, self._steps, lambda latent, i: self._networks.denoise(latent, modulations[i]), on_step)

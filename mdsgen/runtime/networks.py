@@ -132,18 +132,12 @@ def _interfaces(geometry: Geometry) -> dict[str, tuple[TensorSpec, ...]]:
 
 def _check_interface(graph: str, engine: Engine, *expected: TensorSpec) -> None:
     found = {spec.name: spec for spec in (*engine.inputs, *engine.outputs)}
-    fits = found.keys() == {spec.name for spec in expected} and all(_fits(spec, found[spec.name]) for spec in expected)
+    fits = found.keys() == {spec.name for spec in expected} and all(
+        spec.admits(found[spec.name].dtype, found[spec.name].shape) for spec in expected
+    )
     loose = graph == DENOISER and any(isinstance(length, str) for spec in found.values() for length in spec.shape)
     if not fits or loose:
         raise BundleError(
             f"the bundle's {graph} does not fit its manifest: expected {'; '.join(map(str, expected))}, "
             f"found {'; '.join(map(str, found.values()))}; export the bundle again"
         )
-
-
-def _fits(expected: TensorSpec, found: TensorSpec) -> bool:
-    return (
-        expected.dtype == found.dtype
-        and len(expected.shape) == len(found.shape)
-        and all(isinstance(want, str) or want == have for want, have in zip(expected.shape, found.shape, strict=True))
-    )

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from mdsgen.errors import TensorError
 from mdsgen.geometry import Geometry
 from mdsgen.kernels import guided_step
-from mdsgen.runtime.solver import solver_steps
+from mdsgen.runtime.solver import SolverStep, solver_steps
 
-Network = Callable[[np.ndarray, float], tuple[np.ndarray, np.ndarray]]
+Estimates = tuple[np.ndarray, np.ndarray]
+"""Conditional and unconditional noise, each of the latent's shape."""
+
+Network = Callable[[np.ndarray, float], Estimates]
 """``network(latent, timestep) -> (conditional, unconditional)`` noise estimates, each of the latent's shape."""
+
+OnStep = Callable[[int], None]
+"""Called with the number of solver steps done. It stops the run by raising."""
 
 
 def sample(
@@ -29,17 +35,34 @@ def sample(
     (999 … 0, fractional). Raises :class:`SettingsError` for impossible settings, :class:`TensorError` where a
     noise estimate does not have the latent's shape.
     """
-    latent = np.array(noise, dtype=np.float32)
-    clean = np.zeros_like(latent)
-    for step in solver_steps(steps, guidance, guidance_power, order):
-        conditional, unconditional = network(latent, step.timestep)
-        for name, estimate in (("conditional", conditional), ("unconditional", unconditional)):
-            if np.shape(estimate) != latent.shape:
+    way = solver_steps(steps, guidance, guidance_power, order)
+
+    def estimate(latent: np.ndarray, index: int) -> Estimates:
+        estimates = network(latent, way[index].timestep)
+        for name, found in zip(("conditional", "unconditional"), estimates, strict=True):
+            if np.shape(found) != latent.shape:
                 raise TensorError(
                     f"expected the network's {name} estimate in the latent's shape {list(latent.shape)},"
-                    f" got {list(np.shape(estimate))}"
+                    f" got {list(np.shape(found))}"
                 )
+        return estimates
+
+    return solve(noise, way, estimate)
+
+
+def solve(
+    noise: np.ndarray,
+    steps: Sequence[SolverStep],
+    estimate: Callable[[np.ndarray, int], Estimates],
+    on_step: OnStep = lambda done: None,
+) -> np.ndarray:
+    """The diffusion loop: ``noise`` -> latent, float32. ``estimate(latent, index)`` is the network at that step."""
+    latent = np.array(noise, dtype=np.float32)
+    clean = np.zeros_like(latent)
+    for index, step in enumerate(steps):
+        conditional, unconditional = estimate(latent, index)
         guided_step(latent, conditional, unconditional, clean, step.coefficients)
+        on_step(index + 1)
     return latent
 
 
