@@ -21,8 +21,9 @@ BRANCHES = 2
 class Conditioning(nn.Module):
     """Reducer, timestep embedding and all modulations.
 
-    ``features [1, frames, 512]``, ``timesteps [steps]`` -> ``modulations [steps, 2, 6·depth + 2, D]``: step after step,
-    so that the loop addresses its own by an offset.
+    ``features [1, frames, 512]``, ``timesteps [steps]`` -> ``modulations [steps, 2, V, D]``: step after step, so that
+    the loop addresses its own by an offset. V is 6·depth + 2, and one for each time column where those are told of
+    their frames.
     """
 
     def __init__(self, denoiser: Denoiser) -> None:
@@ -32,15 +33,14 @@ class Conditioning(nn.Module):
     def forward(self, features: Tensor, timesteps: Tensor) -> Tensor:
         embedded = self.denoiser.t_embedder(timesteps)  # [S, D]
         conditional = embedded + self.denoiser.reduce(features)  # [S, D] + [1, D]
-        branches = torch.stack([conditional, embedded], dim=1)  # [S, 2, D]
-        modulations = self.denoiser.modulations(branches.flatten(0, 1))  # [S·2, M, D]
-        return modulations.reshape(-1, BRANCHES, *modulations.shape[1:])
+        branches = (self.denoiser.modulations(conditional, features), self.denoiser.modulations(embedded))  # [S, V, D]
+        return torch.stack(branches, dim=1)
 
 
 class DenoiserStep(nn.Module):
     """One guided pass: both branches see the same latent, each under its own modulations.
 
-    ``latent [1, C, H, W]``, ``modulations [2, 6·depth + 2, D]`` -> ``noise [2, C, H, W]``.
+    ``latent [1, C, H, W]``, ``modulations [2, V, D]`` -> ``noise [2, C, H, W]``.
     """
 
     def __init__(self, denoiser: Denoiser) -> None:

@@ -48,5 +48,13 @@ class SceneError(MdsgenError, ValueError):
     """A scene that cannot be drawn: an unknown kind, or lengths that do not fit."""
 
 
+class DatasetError(MdsgenError, ValueError):
+    """Training data that are missing, incomplete, or not what the training needs."""
+
+
+class TrainingError(MdsgenError, ValueError):
+    """A training that cannot start or go on: its configuration, its checkpoint or what it computed."""
+
+
 class Cancelled(MdsgenError):
     """The caller's progress callback asked to stop."""

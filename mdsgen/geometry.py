@@ -7,7 +7,7 @@ space, for :data:`RELEASE`; Diff-Foley (NeurIPS 2023) for the frame rate and the
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from mdsgen.errors import GeometryError
@@ -226,7 +226,10 @@ RELEASE = Geometry(
 )
 """The public release's: AudioLDM's autoencoder. Time runs along the height. 816 tokens, 8.16 s."""
 
-GEOMETRIES = {geometry.name: geometry for geometry in (PAPER, RELEASE)}
+DEMO = replace(PAPER, name="demo", latent_scale=1.0)
+"""The paper's shapes with this project's own compact autoencoder, whose latents have unit variance as they are."""
+
+GEOMETRIES = {geometry.name: geometry for geometry in (PAPER, RELEASE, DEMO)}
 
 
 def geometry(name: str) -> Geometry:

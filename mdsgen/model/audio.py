@@ -16,15 +16,15 @@ from torch.nn.utils import parametrize
 
 from mdsgen.errors import GeometryError, TensorError
 from mdsgen.geometry import PAPER, RELEASE, SAMPLE_RATE, Geometry
-from mdsgen.model.mel import LogMel
+from mdsgen.model.codec import Codec
 
 if TYPE_CHECKING:
     from diffusers import AutoencoderKL
     from transformers import SpeechT5HifiGan
 
 
-class AudioCodec(nn.Module):
-    """An autoencoder and a vocoder that fit a geometry. Frozen: in eval mode, without gradients for its weights.
+class AudioCodec(Codec):
+    """A published autoencoder and vocoder that fit a geometry.
 
     It takes the two networks over: the vocoder's weight norm, if it has any, is folded into plain weights. Every method
     takes any number of spectrogram frames; a window of the geometry is only the usual one. Raises
@@ -35,19 +35,10 @@ class AudioCodec(nn.Module):
     vocoder: SpeechT5HifiGan
 
     def __init__(self, geometry: Geometry, autoencoder: AutoencoderKL, vocoder: SpeechT5HifiGan) -> None:
-        super().__init__()
         _check_autoencoder(geometry, autoencoder)
         _check_vocoder(geometry, vocoder)
-        self.geometry = geometry
+        super().__init__(geometry, autoencoder, fold_weight_norm(vocoder))
         self.image_channels: int = autoencoder.config.in_channels
-        self.autoencoder = autoencoder
-        self.vocoder = fold_weight_norm(vocoder)
-        self.mel = LogMel(geometry.mel)
-        self.eval().requires_grad_(False)
-
-    def forward(self, latent: Tensor) -> Tensor:
-        """Latent ``[B, C, H, W]`` → waveform ``[B, samples]``."""
-        return self.vocode(self.decode(latent))
 
     def decode(self, latent: Tensor) -> Tensor:
         """Latent ``[B, C, H, W]`` → log-mel spectrogram ``[B, frames, bins]``.
@@ -87,33 +78,6 @@ class AudioCodec(nn.Module):
         """
         waveform: Tensor = self.vocoder(log_mel)  # [B, ≥ frames · hop]
         return waveform[:, : log_mel.shape[1] * self.geometry.mel.hop]
-
-    def log_mel(self, waveform: Tensor) -> Tensor:
-        """Waveform ``[B, samples]`` → log-mel spectrogram ``[B, samples // hop, bins]``."""
-        mel: Tensor = self.mel(waveform)
-        return mel
-
-
-class LatentDecoder(nn.Module):
-    """:meth:`AudioCodec.decode` as a module of its own, to be exported as one graph."""
-
-    def __init__(self, codec: AudioCodec) -> None:
-        super().__init__()
-        self.codec = codec
-
-    def forward(self, latent: Tensor) -> Tensor:
-        return self.codec.decode(latent)
-
-
-class Vocoder(nn.Module):
-    """:meth:`AudioCodec.vocode` as a module of its own, to be exported as one graph."""
-
-    def __init__(self, codec: AudioCodec) -> None:
-        super().__init__()
-        self.codec = codec
-
-    def forward(self, log_mel: Tensor) -> Tensor:
-        return self.codec.vocode(log_mel)
 
 
 def fold_weight_norm(module: nn.Module) -> nn.Module:

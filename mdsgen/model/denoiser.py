@@ -10,6 +10,7 @@ timestep and video only and can be computed for all steps ahead; :meth:`Denoiser
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -19,7 +20,7 @@ from mdsgen.geometry import FEATURE_CHANNELS, Geometry
 from mdsgen.model.attention import Attention
 from mdsgen.model.embedding import PatchEmbedding, TimestepEmbedding, sincos_position_embedding
 from mdsgen.model.masking import Mask
-from mdsgen.model.reducer import FramePooling, FrameProjection
+from mdsgen.model.reducer import FrameColumns, FramePooling, FrameProjection
 
 MLP_RATIO = 4
 BLOCK_MODULATIONS = 6  # shift, scale, gate of the attention, then of the MLP
@@ -28,18 +29,25 @@ FINAL_MODULATIONS = 2  # shift, scale
 
 @dataclass(frozen=True)
 class DenoiserConfig:
-    """The size of a denoiser. ``decode_layers`` blocks at the end see all tokens even in masked training."""
+    """The size of a denoiser. ``decode_layers`` blocks at the end see all tokens even in masked training.
+
+    ``video`` says what the denoiser learns of the video: ``"clip"`` is the published Reducer's one vector for the whole
+    clip; with ``"columns"`` each time column of tokens is told of its own video frame as well.
+    """
 
     width: int
     depth: int
     heads: int
     decode_layers: int
     timestep_channels: int = 256
+    video: Literal["clip", "columns"] = "clip"
 
     def __post_init__(self) -> None:
-        for name, value in vars(self).items():
-            if value < 1:
-                raise ValueError(f"{name} must be at least 1, not {value}")
+        for name in ("width", "depth", "heads", "decode_layers", "timestep_channels"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
+        if self.video not in ("clip", "columns"):
+            raise ValueError(f"video must be 'clip' or 'columns', not {self.video!r}")
         if self.width % self.heads:
             raise ValueError(f"width {self.width} does not divide into {self.heads} heads")
         if self.width % 4:
@@ -51,7 +59,7 @@ class DenoiserConfig:
 
     @property
     def modulations(self) -> int:
-        """Modulation vectors of one pass, all blocks and the final layer."""
+        """Vectors that modulate one pass, all blocks and the final layer."""
         return BLOCK_MODULATIONS * self.depth + FINAL_MODULATIONS
 
 
@@ -153,6 +161,7 @@ class Denoiser(nn.Module):
         self.final_layer = FinalLayer(width, geometry.patch**2 * 2 * geometry.channels)
         self.mlp_feat = FrameProjection(FEATURE_CHANNELS, width)
         self.conv1d_feat = FramePooling(geometry.video_frames, width)
+        self.columns = FrameColumns(geometry, width) if config.video == "columns" else None
         self._initialise()
 
     def _initialise(self) -> None:
@@ -187,9 +196,26 @@ class Denoiser(nn.Module):
             reduced = reduced.masked_fill(drop[:, None], 0.0)
         return embedded + reduced
 
-    def modulations(self, condition: Tensor) -> Tensor:
-        """The modulation vectors of all blocks and the final layer, ``[B, D] -> [B, 6·depth + 2, D]``."""
-        return torch.cat([layer.modulation(condition) for layer in (*self.blocks, self.final_layer)], dim=1)
+    def modulations(self, condition: Tensor, features: Tensor | None = None, drop: Tensor | None = None) -> Tensor:
+        """What the loop is told in one step, ``[B, 6·depth + 2, D]``: the vectors of all blocks and the final layer.
+
+        Where the config has ``video="columns"``, what is added to the tokens of each time column follows, ``[B, 6·depth
+        + 2 + columns, D]``: ``features [1 or B, 32, 512]`` and ``drop`` as in :meth:`condition`.
+        """
+        vectors = [layer.modulation(condition) for layer in (*self.blocks, self.final_layer)]  # [B, 6 or 2, D] each
+        if self.columns is not None:
+            added = condition.new_zeros(1, self.geometry.time_columns, self.config.width)
+            if features is not None:
+                added = self.columns(self.mlp_feat(features))  # [1 or B, columns, D]
+            if drop is not None:
+                added = added.masked_fill(drop[:, None, None], 0.0)
+            vectors.append(added.expand(condition.shape[0], -1, -1).to(vectors[0].dtype))
+        return torch.cat(vectors, dim=1)
+
+    @property
+    def vectors(self) -> int:
+        """How many vectors :meth:`modulations` gives of each clip."""
+        return self.config.modulations + (self.geometry.time_columns if self.columns is not None else 0)
 
     def embed(self, latent: Tensor) -> Tensor:
         """Tokens with their position, ``[B, C, H, W] -> [B, N, D]``. Raises :class:`TensorError` for another shape."""
@@ -200,7 +226,8 @@ class Denoiser(nn.Module):
         return tokens + self.pos_embed
 
     def denoise(self, x: Tensor, modulations: Tensor) -> Tensor:
-        """All blocks over all tokens, ``x [B, N, D]``, ``modulations [B, 6·depth + 2, D]`` -> ``[B, 2C, H, W]``."""
+        """All blocks over all tokens, ``x [B, N, D]``, ``modulations [B, V, D]`` -> ``[B, 2C, H, W]``."""
+        x = self._see(x, modulations)
         encoder_layers = self.config.depth - self.config.decode_layers
         for i, block in enumerate(self.blocks):
             if i == encoder_layers:
@@ -211,7 +238,7 @@ class Denoiser(nn.Module):
     def denoise_masked(self, x: Tensor, modulations: Tensor, condition: Tensor, mask: Mask) -> Tensor:
         """As :meth:`denoise`, but the encoder blocks see only the kept tokens (training)."""
         encoder_layers = self.config.depth - self.config.decode_layers
-        x = mask.select(x)  # [B, K, D]
+        x = mask.select(self._see(x, modulations))  # [B, K, D]
         for i, block in enumerate(self.blocks):
             if i == encoder_layers:
                 x = self.interpolate(x, condition, mask)  # [B, N, D]
@@ -235,14 +262,21 @@ class Denoiser(nn.Module):
         drop_condition: Tensor | None = None,
     ) -> Tensor:
         condition = self.condition(timestep, features, drop_condition)  # [B, D]
-        modulations = self.modulations(condition)  # [B, 6·depth + 2, D]
+        modulations = self.modulations(condition, features, drop_condition)  # [B, V, D]
         x = self.embed(latent)  # [B, N, D]
         if mask is None:
             return self.denoise(x, modulations)
         return self.denoise_masked(x, modulations, condition, mask)
 
+    def _see(self, x: Tensor, modulations: Tensor) -> Tensor:
+        """Adds to each token what its time column is to know of the video, ``[B, N, D] -> [B, N, D]``."""
+        if self.columns is None:
+            return x
+        return x + self.columns.of_tokens(modulations[:, self.config.modulations :])
+
     def _output(self, x: Tensor, modulations: Tensor) -> Tensor:
-        return self.unpatchify(self.final_layer(x, modulations[:, -FINAL_MODULATIONS:]))
+        end = self.config.modulations
+        return self.unpatchify(self.final_layer(x, modulations[:, end - FINAL_MODULATIONS : end]))
 
     def unpatchify(self, x: Tensor) -> Tensor:
         """Patches back to a latent, ``[B, N, patch²·channels] -> [B, channels, H, W]``."""

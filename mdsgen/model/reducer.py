@@ -1,11 +1,16 @@
 """The Reducer: 32 frame features become one vector that conditions the whole clip (MDSGen, section 3.2).
 
 It has two parts, which the release keeps side by side in the denoiser under the names ``mlp_feat`` and ``conv1d_feat``.
+The second one weighs every frame by one number: what it can say of *when* something happens has to be in the features.
+:class:`FrameColumns` is this project's addition: in the paper's geometry each of the 32 columns of tokens is exactly as
+long as a video frame, and can be told of it directly.
 """
 
 from __future__ import annotations
 
 from torch import Tensor, nn
+
+from mdsgen.geometry import Geometry
 
 _EPSILON = 1e-12
 
@@ -31,3 +36,25 @@ class FramePooling(nn.Sequential):
     def forward(self, features: Tensor) -> Tensor:
         pooled: Tensor = super().forward(features)  # type: ignore[no-untyped-call]  # [B, 1, D]
         return pooled.squeeze(1)
+
+
+class FrameColumns(nn.Linear):
+    """What each time column's tokens are told of their own video frame, ``[B, frames, D] -> [B, columns, D]``.
+
+    Raises ``ValueError`` for a geometry in which columns and frames are not the same.
+    """
+
+    def __init__(self, geometry: Geometry, width: int) -> None:
+        if geometry.time_columns != geometry.video_frames:
+            raise ValueError(
+                f"the {geometry.name} geometry has {geometry.time_columns} time columns for {geometry.video_frames} "
+                "video frames: expected one each"
+            )
+        super().__init__(width, width)
+        self.geometry = geometry
+
+    def of_tokens(self, columns: Tensor) -> Tensor:
+        """The same value for all tokens of a column, ``[B, columns, D] -> [B, N, D]``."""
+        across = 2 - self.geometry.time_axis  # the grid's other axis: behind the columns, or before them
+        shape = [-1, *self.geometry.grid, -1]
+        return columns.unsqueeze(across).expand(*shape).flatten(1, 2)

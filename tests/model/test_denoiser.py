@@ -330,3 +330,45 @@ def test_float64_weights_compute_in_float64() -> None:
     assert exact.dtype == torch.float64
     assert relative_error(single(latent, timestep, features).detach().numpy(), exact.detach().numpy()) < 1e-6
     assert np.abs(exact.detach().numpy() - exact.detach().float().numpy()).max() > 0  # more digits than float32 has
+
+
+# Told of every frame
+
+
+def test_a_denoiser_told_of_columns_hears_a_frame_change_at_its_own_time_first() -> None:
+    geometry = replace(PAPER, height=4, mel=replace(PAPER.mel, bins=32))
+    denoiser = seeded(geometry, replace(QUICK, video="columns"))
+    latent, timestep, features = inputs(geometry)
+    changed = features.clone()
+    changed[:, 5] += 1.0
+    before, after = (
+        denoiser._see(denoiser.embed(latent), denoiser.modulations(denoiser.condition(timestep, features), seen))
+        for seen in (features, changed)
+    )
+    moved = (after - before).abs().amax(dim=(0, 2)).reshape(geometry.grid)  # [rows, columns]
+    assert (moved[:, 5] > 1e-3).all()
+    assert moved.sum() == moved[:, 5].sum()
+
+
+def test_without_video_nothing_is_added_to_the_columns() -> None:
+    denoiser = seeded(PAPER, replace(QUICK, video="columns"))
+    latent, timestep, features = inputs(PAPER)
+    dropped = torch.tensor([True, False])
+    output = denoiser(latent, timestep, features, drop_condition=dropped)
+    torch.testing.assert_close(output[:1], denoiser(latent[:1], timestep[:1], None))
+    torch.testing.assert_close(output[1:], denoiser(latent[1:], timestep[1:], features[1:]))
+
+
+def test_masking_nothing_but_the_columns_of_the_kept_tokens_arrive() -> None:
+    denoiser = seeded(PAPER, replace(QUICK, video="columns"))
+    latent, timestep, features = inputs(PAPER)
+    mask = some_mask(PAPER)
+    changed = features.clone()
+    changed[:, 3] += 1.0
+    outputs = [denoiser(latent, timestep, seen, mask=mask) for seen in (features, changed)]
+    assert not torch.equal(*outputs)
+
+
+def test_a_video_that_is_neither_clip_nor_columns_is_refused() -> None:
+    with pytest.raises(ValueError, match="'clip' or 'columns'"):
+        replace(QUICK, video="frames")

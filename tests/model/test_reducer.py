@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
 
-from mdsgen.model.reducer import FramePooling, FrameProjection
+from mdsgen.geometry import PAPER, RELEASE, Geometry
+from mdsgen.model.reducer import FrameColumns, FramePooling, FrameProjection
+
+TALL_COLUMNS = replace(PAPER, name="tall", height=64, width=16, time_axis=0)
 
 
 def gelu(x: torch.Tensor) -> torch.Tensor:
@@ -61,3 +65,19 @@ def test_nearly_equal_values_are_still_normalised() -> None:
 )
 def test_starts_with_small_weights(module: torch.nn.Module, name: str) -> None:
     assert module.state_dict()[name].std() == pytest.approx(0.02, rel=0.15)
+
+
+@pytest.mark.parametrize("geometry", [PAPER, TALL_COLUMNS], ids=["time last", "time first"])
+def test_columns_reach_all_tokens_of_their_time_and_no_others(geometry: Geometry) -> None:
+    columns = FrameColumns(geometry, width=4)
+    told = torch.zeros(1, geometry.time_columns, 4)
+    told[:, 2] = 1.0
+    grid = columns.of_tokens(told)[0, :, 0].reshape(geometry.grid)
+    by_time = grid if geometry.time_axis == 0 else grid.T  # [columns, rows]
+    assert (by_time[2] == 1).all()
+    assert by_time.sum() == geometry.frequency_rows
+
+
+def test_columns_need_one_video_frame_each() -> None:
+    with pytest.raises(ValueError, match="102 time columns for 32 video frames"):
+        FrameColumns(RELEASE, width=4)
