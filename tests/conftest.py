@@ -12,7 +12,11 @@ from mdsgen import Pipeline
 from tests.media.conftest import Renderer, file_size_limit, heard, packets
 
 # The device's part is tested without PyTorch, too: what needs it is then left out.
-collect_ignore = [] if find_spec("torch") else ["model", "weights", "training", "export", "bench", "cli/test_export.py"]
+collect_ignore = (
+    []
+    if find_spec("torch")
+    else ["model", "weights", "training", "export", "bench", "cli/test_export.py", "cli/test_train.py"]
+)
 
 __all__ = ["bundle_path", "file_size_limit", "film", "heard", "packets", "pipeline"]
 

@@ -13,6 +13,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from mdsgen.geometry import Geometry
 from mdsgen.model.denoiser import Denoiser
 from mdsgen.model.masking import Mask, sample_mask
 from mdsgen.training.diffusion import Diffusion
@@ -26,6 +27,17 @@ class Losses(NamedTuple):
     variational: Tensor
     masked_noise: Tensor
     masked_variational: Tensor
+
+
+@dataclass(frozen=True)
+class Draw:
+    """What chance decides in a training step: ``timestep [B]``, ``noise [B, C, H, W]``, ``drop [B]``: whose video is
+    withheld, and the mask of the masked pass, if there is one."""
+
+    timestep: Tensor
+    noise: Tensor
+    drop: Tensor
+    mask: Mask | None
 
 
 @dataclass(frozen=True)
@@ -55,27 +67,38 @@ class Objective:
             raise ValueError(f"min-SNR gamma must be positive or None, not {self.min_snr_gamma}")
 
     def loss(self, denoiser: Denoiser, latent: Tensor, features: Tensor, generator: torch.Generator) -> Losses:
+        """The losses of one batch with everything random from ``generator``, which must be on the latent's device."""
+        return self.losses(denoiser, latent, features, self.draw(denoiser.geometry, len(latent), generator))
+
+    def draw(self, geometry: Geometry, batch: int, generator: torch.Generator) -> Draw:
+        """What chance decides for a batch of so many clips."""
+        device = generator.device
+        timestep = self.diffusion.sample_timesteps(batch, generator)  # [B]
+        noise = torch.randn(batch, *geometry.latent_shape, generator=generator, device=device)
+        drop = torch.rand(batch, generator=generator, device=device) < self.condition_dropout  # [B]
+        return Draw(timestep, noise, drop, sample_mask(geometry, batch, self.mask_ratio, generator))
+
+    def losses(self, denoiser: Denoiser, latent: Tensor, features: Tensor, draw: Draw) -> Losses:
         """The losses of one batch: ``latent [B, C, H, W]`` (scaled), ``features [B, 32, 512]``.
 
-        Everything random comes from ``generator``, which must be on the latent's device. Both passes see the same
-        noise, timesteps and dropped conditions, so that what differs between them is the mask.
+        Both passes see the same noise, timesteps and dropped conditions, so that what differs between them is the mask.
+        Without a mask there is no masked pass, and its losses are 0.
         """
-        batch = len(latent)
-        timestep = self.diffusion.sample_timesteps(batch, generator)  # [B]
-        noise = torch.randn(latent.shape, generator=generator, device=latent.device, dtype=latent.dtype)
-        drop = torch.rand(batch, generator=generator, device=latent.device) < self.condition_dropout  # [B]
-        mask = sample_mask(denoiser.geometry, batch, self.mask_ratio, generator)
+        noise, timestep = draw.noise.to(latent), draw.timestep
         noisy = self.diffusion.add_noise(latent, timestep, noise)  # [B, C, H, W]
 
         def terms(mask: Mask | None) -> tuple[Tensor, Tensor]:
-            output = denoiser(noisy, timestep.to(latent), features, mask=mask, drop_condition=drop)  # [B, 2C, H, W]
+            output = denoiser(
+                noisy, timestep.to(latent), features, mask=mask, drop_condition=draw.drop
+            )  # [B, 2C, H, W]
             estimate, variance = output.to(latent).chunk(2, dim=1)  # [B, C, H, W] each
             error = (estimate - noise).square().mean(dim=(1, 2, 3)) * self.noise_weight(timestep)  # [B]
             # Detached: the bound is too noisy to train the noise estimate (Nichol & Dhariwal, section 3.1).
             bound = self.diffusion.variational_bound(latent, noisy, timestep, estimate.detach(), variance)  # [B]
             return error.mean(), bound.mean()
 
-        parts = (*terms(None), *terms(mask))
+        nothing = latent.new_zeros(())
+        parts = (*terms(None), *(terms(draw.mask) if draw.mask is not None else (nothing, nothing)))
         total = parts[0] + parts[2] + self.variational_weight * (parts[1] + parts[3])
         return Losses(total, *parts)
 

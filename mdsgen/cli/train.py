@@ -1,0 +1,163 @@
+"""``mdsgen-train``: from nothing to the weights of a whole model, one command per stage."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from mdsgen.cli.errors import Command
+from mdsgen.cli.run import VIDEO_SUFFIXES
+from mdsgen.errors import DatasetError, TrainingError
+from mdsgen.training.recipe import BUILT_IN, STAGES, StageEntry, load_recipe
+
+DEFAULT_WORK = Path("build/training")
+
+
+class _InOrder(click.Group):
+    """Lists its commands in the order in which they are run."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(self.commands)
+
+
+@click.group("mdsgen-train", cls=_InOrder)
+def main() -> None:
+    """Train a model of your own from nothing: run the commands below one after the other.
+
+    Each goes on where it stopped, and the recipe decides everything: networks, data, steps and seeds. Several processes
+    or machines train together under torchrun: torchrun --nproc-per-node 2 -m mdsgen.cli.train denoiser
+    """
+
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def _options(function: F) -> F:
+    """The options that all commands share."""
+    recipe = click.option(
+        "--recipe", default=BUILT_IN[0], show_default=True, help=f"{', '.join(BUILT_IN)} or a TOML file of your own."
+    )
+    work = click.option(
+        "--work",
+        type=click.Path(path_type=Path),
+        default=DEFAULT_WORK,
+        show_default=True,
+        help="The folder in which datasets, checkpoints and weights have their places.",
+    )
+    threads = click.option("--threads", type=click.IntRange(1), help="Threads of PyTorch.  [default: one per core]")
+    return recipe(work(threads(function)))
+
+
+@main.command("prepare", cls=Command)
+@click.argument("videos", required=False, type=click.Path(path_type=Path))
+@_options
+@click.option("--workers", type=click.IntRange(1), default=1, show_default=True, help="Processes that prepare clips.")
+@click.option("--cavp", type=click.Path(path_type=Path), help="Make features with these weights (cavp_epoch66.ckpt).")
+@click.option("--audioldm", help="Make latents with these audio networks (cvssp/audioldm-s-full-v2).")
+def prepare(
+    videos: Path | None,
+    recipe: str,
+    work: Path,
+    threads: int | None,
+    workers: int,
+    cavp: Path | None,
+    audioldm: str | None,
+) -> None:
+    """Make the clips: from the folder VIDEOS, or rendered as the recipe says.
+
+    With --cavp and --audioldm the published networks make features and latents at once: only the denoiser is left to
+    train then. Files that cannot be used are listed in skipped.csv.
+    """
+    if (cavp is None) != (audioldm is None):
+        raise click.UsageError("--cavp and --audioldm belong together")
+    if cavp is not None and videos is None:
+        raise click.UsageError("--cavp and --audioldm need a folder of VIDEOS")
+    _use_torch(threads)
+    from mdsgen.training.work import Work, prepare_films, render_scenes
+
+    loaded, place = load_recipe(recipe), Work(work)
+    if videos is None:
+        render_scenes(place, loaded, workers=workers, report=_report)
+    else:
+        networks = None if cavp is None or audioldm is None else (cavp, audioldm)
+        prepare_films(place, loaded, videos, _films(videos), networks, workers=workers, report=_report)
+
+
+def _films(folder: Path) -> list[Path]:
+    """All videos in a folder, at any depth, in one order on every machine."""
+    found = sorted(
+        path
+        for path in folder.rglob("*")
+        if path.suffix.lower() in VIDEO_SUFFIXES
+        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
+        and path.is_file()
+    )
+    if not found:
+        raise DatasetError(f"no videos in {folder}: expected files that end in {', '.join(sorted(VIDEO_SUFFIXES))}")
+    return found
+
+
+@main.command("encode", cls=Command)
+@_options
+def encode(recipe: str, work: Path, threads: int | None) -> None:
+    """Make features and latents of all clips, with the trained video encoder and autoencoder."""
+    _use_torch(threads)
+    from mdsgen.training.processes import processes
+    from mdsgen.training.work import Work, encode_dataset
+
+    with processes() as here:
+        if here.first:
+            encode_dataset(Work(work), load_recipe(recipe), here.device, _report)
+
+
+def _stage_command(name: str, entry: StageEntry) -> click.Command:
+    @click.command(name.replace("_", "-"), cls=Command, help=f"Train the {name.replace('_', ' ')}: {entry.summary}.")
+    @_options
+    def train(recipe: str, work: Path, threads: int | None) -> None:
+        _use_torch(threads)
+        from mdsgen.training.processes import processes
+        from mdsgen.training.work import Work, train_stage
+
+        with processes() as here:
+            report = _report if here.first else _silent
+            weights = train_stage(Work(work), load_recipe(recipe), name, here, report)
+            if here.first:
+                click.echo(weights)
+
+    return train
+
+
+def _use_torch(threads: int | None) -> None:
+    try:
+        import torch
+    except ImportError as error:
+        raise TrainingError(f"training needs PyTorch ({error}): pip install 'mdsgen[train]'") from error
+    if threads is not None:
+        torch.set_num_threads(threads)
+
+
+_report = partial(click.echo, err=True)
+
+
+def _silent(_line: str) -> None:
+    """For the processes that only compute."""
+
+
+def _add_stages() -> None:
+    """In the order of training: what the others need first, then the encoding, then what needs that."""
+    for dataset in ("clips", "latents"):
+        for name, entry in STAGES.items():
+            if entry.dataset == dataset:
+                main.add_command(_stage_command(name, entry))
+        if dataset == "clips":
+            main.add_command(main.commands.pop("encode"))
+
+
+_add_stages()
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,125 @@
+"""Training clips: pictures, sound and spectrogram of one window each, as they are or rendered from scenes."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from functools import lru_cache, partial
+from multiprocessing import get_context
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+import torch
+
+from mdsgen.geometry import Geometry
+from mdsgen.model.compact_video import PICTURE_SIZE
+from mdsgen.model.mel import LogMel
+from mdsgen.scenes import sample_scene
+from mdsgen.training.shards import describe, shard_path, write_shard
+
+SHARD_CLIPS = 256
+_OVERSAMPLING = 2  # pictures are drawn so much larger and averaged, as the encoder averages a film's
+
+
+def prepare_scenes(
+    folder: Path,
+    geometry: Geometry,
+    count: int,
+    first_seed: int,
+    *,
+    workers: int = 1,
+    shard_clips: int = SHARD_CLIPS,
+    report: Callable[[str], None] = lambda line: None,
+) -> None:
+    """Render ``count`` scenes from ``first_seed`` on into a dataset of pictures, sound and spectrograms.
+
+    Its fields are those of :func:`clip_fields`. Shards that are there already are kept.
+    """
+    describe(folder, {"scenes": count, "first_seed": first_seed, "geometry": geometry.to_dict(), "shard": shard_clips})
+    starts = range(0, count, shard_clips)
+    todo = [start for start in starts if not shard_path(folder, start // shard_clips).exists()]
+    render = partial(_render_shard, folder, geometry, count, first_seed, shard_clips)
+    done = len(starts) - len(todo)
+    for _ in in_parallel(render, todo, workers):
+        done += 1
+        report(f"{done} of {len(starts)} shards rendered")
+
+
+def _render_shard(folder: Path, geometry: Geometry, count: int, first_seed: int, shard_clips: int, start: int) -> None:
+    end = min(start + shard_clips, count)
+    clips = [clip_fields(*scene_clip(first_seed + index, geometry), geometry) for index in range(start, end)]
+    write_shard(folder, start // shard_clips, stacked(clips))
+
+
+def scene_clip(seed: int, geometry: Geometry) -> tuple[np.ndarray, np.ndarray]:
+    """Pictures uint8 ``[F, 56, 56, 3]`` and sound int16 ``[samples]`` of one window of a scene."""
+    scene = sample_scene(seed, duration=geometry.duration)
+    return thumbnails(scene.frames(PICTURE_SIZE * _OVERSAMPLING, geometry.video_frames)), as_int16(scene.sound())
+
+
+def clip_fields(frames: np.ndarray, sound: np.ndarray, geometry: Geometry) -> dict[str, np.ndarray]:
+    """What is kept of a clip.
+
+    ``frames`` uint8 ``[F, 56, 56, 3]``, ``sound`` int16 ``[samples]``, ``log_mel`` float16 ``[frames, bins]``.
+    """
+    return {"frames": frames, "sound": sound, "log_mel": log_mel(sound[np.newaxis], geometry)[0]}
+
+
+def stacked(clips: Sequence[Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    """The fields of several clips as those of a shard, ``[clips, ...]`` each."""
+    return {name: np.stack([clip[name] for clip in clips]) for name in (clips[0] if clips else ())}
+
+
+def thumbnails(frames: np.ndarray) -> np.ndarray:
+    """Pictures averaged down to what the compact encoder sees: uint8 ``[F, k·56, k·56, 3]`` → ``[F, 56, 56, 3]``."""
+    factor = frames.shape[1] // PICTURE_SIZE
+    blocks = frames.reshape(-1, PICTURE_SIZE, factor, PICTURE_SIZE, factor, 3)
+    averaged: np.ndarray = np.rint(blocks.mean(axis=(2, 4), dtype=np.float32))
+    return averaged.astype(np.uint8)
+
+
+def as_int16(sound: np.ndarray) -> np.ndarray:
+    """Sound of -1..1 as 16-bit samples."""
+    samples: np.ndarray = np.rint(np.clip(sound, -1.0, 1.0) * 32767)
+    return samples.astype(np.int16)
+
+
+def as_float(sound: np.ndarray) -> np.ndarray:
+    """16-bit samples as float32 in -1..1."""
+    return sound.astype(np.float32) / 32767
+
+
+@torch.no_grad()
+def log_mel(sound: np.ndarray, geometry: Geometry) -> np.ndarray:
+    """The spectrograms of int16 ``sound [B, samples]``, float16 ``[B, frames, bins]``."""
+    transform = _log_mel(geometry)
+    return np.concatenate([transform(torch.from_numpy(as_float(clip))[None]).numpy() for clip in sound]).astype(
+        np.float16
+    )
+
+
+@lru_cache(maxsize=1)
+def _log_mel(geometry: Geometry) -> LogMel:
+    return LogMel(geometry.mel)
+
+
+T = TypeVar("T")
+
+
+def in_parallel(work: Callable[[T], object], tasks: Sequence[T], workers: int) -> Iterator[object]:
+    """Do all tasks, yielding in their order as they get done; several workers compute on one thread each."""
+    workers = min(workers, len(tasks))
+    if workers <= 1:
+        yield from map(work, tasks)
+        return
+    # Not forked: a process that has computed with PyTorch leaves locks behind in its children.
+    context = get_context("spawn")
+    with ProcessPoolExecutor(workers, context, initializer=_begin) as pool:
+        yield from pool.map(work, tasks)
+
+
+def _begin() -> None:
+    torch.set_num_threads(1)
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C ends a worker at once: its shard is made again

@@ -1,0 +1,107 @@
+"""Training the denoiser with its Reducer: noise is to be found in latents, given what the video encoder saw."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mdsgen.geometry import Geometry
+from mdsgen.model.denoiser import SIZES, Denoiser
+from mdsgen.model.masking import Mask
+from mdsgen.runtime.sampler import sample
+from mdsgen.training.objective import Draw, Objective
+from mdsgen.training.shards import Shards
+from mdsgen.training.stage import LOSS, Stage, choose, generator_from
+
+_PICTURED_STEPS, _PICTURED_GUIDANCE, _PICTURED_POWER = 10, 3.0, 0.01
+_BRIGHTNESS = 8.0  # a picture shows latents of up to half of this many standard deviations from zero
+
+
+@dataclass(frozen=True)
+class DenoiserStageConfig:
+    """Size and conditioning of the denoiser, and its loss (see :class:`~mdsgen.training.objective.Objective`).
+
+    ``masked_share`` of the steps take the masked pass as well: MDT and MDSGen take it in all.
+    """
+
+    size: str = "tiny"
+    video: Literal["clip", "columns"] = "clip"
+    mask_ratio: float = 0.3
+    masked_share: float = 1.0
+    condition_dropout: float = 0.1
+    variational_weight: float = 1.0
+    min_snr_gamma: float = 5.0
+
+
+class DenoiserStage(Stage):
+    """The published training of MDSGen's denoiser: Ho's noise, Nichol's variance, MDT's masks, condition dropout."""
+
+    name = "denoiser"
+    fields = ("features", "latent")
+
+    def __init__(self, geometry: Geometry, config: DenoiserStageConfig) -> None:
+        super().__init__()
+        if config.size not in SIZES:
+            raise ValueError(f"size must be one of {', '.join(SIZES)}, not {config.size!r}")
+        self.geometry, self.config = geometry, config
+        self.denoiser = Denoiser(geometry, replace(SIZES[config.size], video=config.video))
+        self.objective = Objective(
+            config.mask_ratio, config.condition_dropout, config.variational_weight, config.min_snr_gamma
+        )
+
+    @property
+    def network(self) -> Denoiser:
+        return self.denoiser
+
+    def draw(self, clips: Shards, size: int, rng: np.random.Generator) -> dict[str, Tensor]:
+        """Latents and features, and everything random of the objective."""
+        indices = choose(clips, size, rng)
+        draw = self.objective.draw(self.geometry, size, generator_from(rng))
+        batch = {
+            "latent": torch.from_numpy(clips.batch("latent", indices)).float(),  # [B, C, H, W]
+            "features": torch.from_numpy(clips.batch("features", indices)).float(),  # [B, F, 512]
+            "timestep": draw.timestep,
+            "noise": draw.noise,
+            "drop": draw.drop,
+        }
+        if draw.mask is not None and rng.random() < self.config.masked_share:
+            batch |= {"keep": draw.mask.keep, "dropped": draw.mask.dropped}
+        return batch
+
+    def forward(  # type: ignore[override]
+        self,
+        latent: Tensor,
+        features: Tensor,
+        timestep: Tensor,
+        noise: Tensor,
+        drop: Tensor,
+        keep: Tensor | None = None,
+        dropped: Tensor | None = None,
+    ) -> dict[str, Tensor]:
+        mask = None if keep is None or dropped is None else Mask(keep, dropped)
+        losses = self.objective.losses(self.denoiser, latent, features, Draw(timestep, noise, drop, mask))
+        parts = losses._asdict()
+        return {LOSS: parts.pop("total"), **parts}
+
+    @torch.no_grad()
+    def picture(self, clips: Shards, indices: Sequence[int]) -> np.ndarray:
+        """Latents of real clips above those sampled for their videos, a clip a column, a channel a row."""
+        device = self.denoiser.pos_embed.device
+        real = clips.batch("latent", indices).astype(np.float32)  # [B, C, H, W]
+        features = torch.from_numpy(clips.batch("features", indices)).float().to(device)
+
+        def network(latent: np.ndarray, timestep: float) -> tuple[np.ndarray, np.ndarray]:
+            x, t = torch.from_numpy(latent).to(device), torch.full((len(latent),), timestep, device=device)
+            both = [self.denoiser(x, t, seen)[:, : self.geometry.channels].cpu().numpy() for seen in (features, None)]
+            return both[0], both[1]
+
+        noise = np.random.default_rng(0).standard_normal(real.shape, dtype=np.float32)
+        made = sample(network, noise, _PICTURED_STEPS, _PICTURED_GUIDANCE, _PICTURED_POWER)
+        panels = np.concatenate([real, made], axis=1)  # [B, 2C, H, W]
+        grey: np.ndarray = panels.transpose(1, 2, 0, 3).reshape(-1, panels.shape[0] * panels.shape[3])
+        return grey / _BRIGHTNESS + 0.5

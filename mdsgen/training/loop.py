@@ -1,0 +1,181 @@
+"""The training loop: the same for every stage, on one process or many, resumed as if it had never stopped.
+
+The batch of a step depends on the seed and the step alone, so that a resumed training sees what the uninterrupted one
+would have seen. With several processes (``torchrun``) each draws the whole batch and takes its part of it: the result
+is that of one process with the whole batch.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import nullcontext
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from mdsgen.errors import TrainingError
+from mdsgen.media.png import png_bytes
+from mdsgen.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from mdsgen.training.ema import Ema
+from mdsgen.training.interruption import interruption
+from mdsgen.training.log import Log
+from mdsgen.training.processes import Processes
+from mdsgen.training.settings import REPORTING, Settings
+from mdsgen.training.shards import Shards
+from mdsgen.training.stage import LOSS, Stage
+
+Report = Callable[[str], None]
+"""Takes one line about how the training goes."""
+
+_PICTURED = (0, 1, 2, 3)  # clips of the dataset
+
+
+class Trainer:
+    """One stage in training: optimiser, average and step, and how they are kept in ``folder``.
+
+    Batch norms see the whole batch on GPUs; on CPUs, where PyTorch cannot bring them together, each process's own part,
+    so that a network with batch norms does not come out quite as one process would train it.
+
+    ``folder`` holds ``checkpoint.pt``, ``log.csv`` and ``pictures/``. Raises :class:`TrainingError` where the
+    checkpoint there is of another configuration, and where a loss is not finite.
+    """
+
+    def __init__(
+        self,
+        stage: Stage,
+        settings: Settings,
+        clips: Shards,
+        folder: Path,
+        *,
+        processes: Processes | None = None,
+        report: Report = lambda line: None,
+    ) -> None:
+        clips.require(*stage.fields)
+        self.processes = processes or Processes()
+        if settings.batch % self.processes.count:
+            raise TrainingError(f"a batch of {settings.batch} does not divide among {self.processes.count} processes")
+        self.stage = stage.to(self.processes.device).train()
+        self.settings, self.clips, self.folder, self.report = settings, clips, folder, report
+        self.optimiser = _optimiser(stage, settings)
+        self.ema = Ema(settings.ema, warm_up=True)
+        self.step = 0
+        self._forward = self._parallel()
+        if (folder / "checkpoint.pt").exists():
+            self._resume()
+
+    def fit(self, until: int | None = None) -> None:
+        """Train to the end, or until ``until`` steps have been made; what was reached is kept either way.
+
+        Ctrl-C ends it after the step at hand, with a checkpoint, and is then raised as ``KeyboardInterrupt``.
+        """
+        with interruption() as interrupted:
+            self._fit(min(self.settings.steps, self.settings.steps if until is None else until), interrupted)
+
+    def _fit(self, end: int, interrupted: Callable[[], bool]) -> None:
+        log = Log(self.folder / "log.csv", from_step=self.step) if self.processes.first else None
+        started, first = time.perf_counter(), self.step
+        while self.step < end:
+            losses = self._train_step()
+            if log and (self.step % self.settings.log_every == 0 or self.step == end):
+                speed = self.settings.batch * (self.step - first) / (time.perf_counter() - started)
+                values = {name: float(value.detach()) for name, value in losses.items()}
+                log.write(self.step, values | {"rate": self.settings.rate_at(self.step - 1), "clips_per_s": speed})
+                self.report(_line(self.step, self.settings.steps, values, speed))
+            if self.step % self.settings.checkpoint_every == 0 or self.step == end:
+                self._keep()
+            if self.step % self.settings.picture_every == 0 or self.step == end:
+                self._draw_picture()
+            if self.step < end and self.processes.any(interrupted()):
+                self._keep()
+                self.report(f"kept step {self.step} in {self.folder}: the same command goes on from there")
+                raise KeyboardInterrupt
+
+    def finish(self) -> nn.Module:
+        """Put the averaged weights into the stage's network and return it, ready for use."""
+        self.ema.copy_to(self.stage)
+        self.stage.eval()
+        self.stage.finish(self.clips)
+        return self.stage.network
+
+    def _train_step(self) -> dict[str, Tensor]:
+        for group in self.optimiser.param_groups:
+            group["lr"] = self.settings.rate_at(self.step)
+        rng = np.random.default_rng([self.settings.seed, self.step])
+        batch = self.stage.draw(self.clips, self.settings.batch, rng)
+        batch = {name: self.processes.part_of(values) for name, values in batch.items()}
+        with self._autocast():
+            losses: dict[str, Tensor] = self._forward(**batch)
+        if not torch.isfinite(losses[LOSS]):
+            raise TrainingError(f"the loss of step {self.step} is not finite: try a lower learning_rate or fp32")
+        self.optimiser.zero_grad()
+        losses[LOSS].backward()  # type: ignore[no-untyped-call]
+        nn.utils.clip_grad_norm_(self.stage.parameters(), self.settings.clip_norm)
+        self.optimiser.step()
+        self.ema.update(self.stage)
+        self.step += 1
+        return losses
+
+    def _autocast(self) -> torch.autocast | nullcontext[None]:
+        if self.settings.precision == "fp32":
+            return nullcontext()
+        return torch.autocast(self.processes.device.type, torch.bfloat16)
+
+    def _parallel(self) -> nn.Module:
+        module: nn.Module = self.stage
+        if self.processes.count > 1:
+            if self.processes.device.type == "cuda":
+                module = nn.SyncBatchNorm.convert_sync_batchnorm(module)  # type: ignore[no-untyped-call]
+            # Some parameters are used in some steps only, such as the denoiser's side block.
+            module = DistributedDataParallel(module, find_unused_parameters=True)
+        return torch.compile(module) if self.settings.compile else module  # type: ignore[return-value]
+
+    def _keep(self) -> None:
+        if self.processes.first:
+            state = Checkpoint(self.step, self.stage.state_dict(), self.optimiser.state_dict(), self.ema.state_dict())
+            save_checkpoint(self.folder / "checkpoint.pt", state, self._identity())
+
+    def _resume(self) -> None:
+        state = load_checkpoint(self.folder / "checkpoint.pt", self._identity())
+        self.stage.load_state_dict(state.stage)
+        self.optimiser.load_state_dict(state.optimiser)
+        self.ema.load_state_dict(state.ema)
+        self.step = state.step
+        self.report(f"going on from step {self.step}")
+
+    def _identity(self) -> dict[str, object]:
+        """What must be the same when a training goes on."""
+        settings = {name: value for name, value in vars(self.settings).items() if name not in REPORTING}
+        return {"stage": self.stage.name, "settings": settings, "config": self.stage.describe()}
+
+    def _draw_picture(self) -> None:
+        if not self.processes.first:
+            return
+        current = {name: value.clone() for name, value in self.stage.state_dict().items()}
+        self.ema.copy_to(self.stage)
+        self.stage.eval()
+        grey = self.stage.picture(self.clips, [i for i in _PICTURED if i < len(self.clips)])
+        self.stage.load_state_dict(current)
+        self.stage.train()
+        if grey is not None:
+            path = self.folder / "pictures" / f"{self.step:06d}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(png_bytes(np.rint(grey.clip(0, 1) * 255).astype(np.uint8)))
+
+
+def _optimiser(stage: Stage, settings: Settings) -> torch.optim.Optimizer:
+    """AdamW; biases, scales and embeddings are not decayed."""
+    parameters = [parameter for parameter in stage.parameters() if parameter.requires_grad]
+    groups = [
+        {"params": [p for p in parameters if p.dim() > 1], "weight_decay": settings.weight_decay},
+        {"params": [p for p in parameters if p.dim() <= 1], "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW(groups, lr=settings.learning_rate, betas=(0.9, 0.99), fused=True)
+
+
+def _line(step: int, steps: int, losses: dict[str, float], speed: float) -> str:
+    values = "  ".join(f"{name} {value:.4g}" for name, value in losses.items())
+    return f"step {step} of {steps}  {values}  {speed:.1f} clips/s"

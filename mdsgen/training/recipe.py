@@ -1,0 +1,228 @@
+"""A recipe: one TOML file that decides everything about the training of one model, and nothing else does.
+
+It names the geometry, says which scenes are rendered, and has one section per stage: the stage's own configuration, and
+how it is trained under ``training``. Two recipes come with the package, ``demo`` and ``toy``.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+
+from mdsgen.errors import GeometryError, TrainingError
+from mdsgen.geometry import GEOMETRIES, Geometry
+from mdsgen.training.settings import Settings
+
+if TYPE_CHECKING:
+    from mdsgen.training.stage import Stage
+
+BUILT_IN = ("demo", "toy")
+"""The recipes that come with the package."""
+
+
+@dataclass(frozen=True)
+class StageEntry:
+    """Where a stage is written, which of the two datasets it learns from, and what it is, in one line."""
+
+    module: str
+    stage: str
+    config: str
+    dataset: Literal["clips", "latents"]
+    summary: str
+
+    def config_class(self) -> type[Any]:
+        """The dataclass of the stage's section."""
+        found: type[Any] = getattr(import_module(self.module), self.config)
+        return found
+
+    def stage_class(self) -> type[Stage]:
+        """The stage itself, made from a geometry and that dataclass."""
+        found: type[Stage] = getattr(import_module(self.module), self.stage)
+        return found
+
+
+STAGES = {
+    "video_encoder": StageEntry(
+        "mdsgen.training.contrast", "VideoEncoderStage", "VideoEncoderConfig", "clips", "pictures to features"
+    ),
+    "autoencoder": StageEntry(
+        "mdsgen.training.autoencoding",
+        "AutoencoderStage",
+        "AutoencoderConfig",
+        "clips",
+        "spectrogram to latent and back",
+    ),
+    "vocoder": StageEntry(
+        "mdsgen.training.vocoding", "VocoderStage", "VocoderConfig", "clips", "spectrogram to waveform"
+    ),
+    "judge": StageEntry(
+        "mdsgen.training.judging", "JudgeStage", "JudgingConfig", "clips", "whether sound and picture belong together"
+    ),
+    "denoiser": StageEntry(
+        "mdsgen.training.denoising", "DenoiserStage", "DenoiserStageConfig", "latents", "features to latent"
+    ),
+}
+"""Every stage by the name of its section. One more entry is one more stage, in recipes and on the command line."""
+
+
+@dataclass(frozen=True)
+class Scenes:
+    """The scenes to render: how many, from which seed on."""
+
+    scenes: int
+    first_seed: int
+
+    def __post_init__(self) -> None:
+        if self.scenes < 1 or self.first_seed < 0:
+            raise TrainingError(f"scenes must be at least 1 and first_seed at least 0, not {vars(self)}")
+
+
+@dataclass(frozen=True)
+class Section:
+    """One stage of a recipe."""
+
+    name: str
+    config: Any
+    training: Settings
+
+    def build(self, geometry: Geometry) -> Stage:
+        """The stage, its network with fresh weights. Raises :class:`TrainingError` for impossible sizes."""
+        try:
+            return STAGES[self.name].stage_class()(geometry, self.config)
+        except ValueError as error:
+            raise TrainingError(f"no {self.name} can be built in geometry {geometry.name}: {error}") from error
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What a recipe says. ``source`` is the file's name, for messages."""
+
+    source: str
+    geometry: Geometry
+    data: Scenes | None
+    sections: Mapping[str, Section]
+
+    def section(self, stage: str) -> Section:
+        """The section of a stage. Raises :class:`TrainingError` where there is none."""
+        try:
+            return self.sections[stage]
+        except KeyError:
+            there = ", ".join(f"[{name}]" for name in self.sections) or "no stage at all"
+            raise TrainingError(f"{self.source} has no section [{stage}]: it has {there}") from None
+
+    @property
+    def scenes(self) -> Scenes:
+        """What to render. Raises :class:`TrainingError` where the recipe does not say."""
+        if self.data is None:
+            raise TrainingError(
+                f"{self.source} has no section [data]: say scenes and first_seed, or name a folder of videos"
+            )
+        return self.data
+
+    def only(self, stage: str) -> dict[str, Any]:
+        """Geometry and one section as plain values, which :func:`parse_recipe` reads."""
+        section = self.section(stage)
+        table = dataclasses.asdict(section.config) | {"training": dataclasses.asdict(section.training)}
+        return {"geometry": self.geometry.to_dict(), stage: table}
+
+
+def load_recipe(name: str | Path) -> Recipe:
+    """A built-in recipe by its name, or one of your own by its file. Raises :class:`TrainingError`."""
+    built_in = str(name) in BUILT_IN
+    path = files("mdsgen.training") / "recipes" / f"{name}.toml" if built_in else Path(name)
+    try:
+        values = _parse_toml(path.read_text("utf-8"))
+    except OSError as error:
+        known = ", ".join(BUILT_IN)
+        raise TrainingError(f"no recipe {name} ({error.strerror}): expected {known} or a TOML file") from error
+    except ValueError as error:
+        raise TrainingError(f"{name} is not a TOML file: {error}") from error
+    return parse_recipe(values, f"{name}.toml" if built_in else str(name))
+
+
+def _parse_toml(text: str) -> dict[str, Any]:
+    if sys.version_info >= (3, 11):
+        import tomllib
+    else:
+        import tomli as tomllib
+    return tomllib.loads(text)
+
+
+def parse_recipe(values: Mapping[str, Any], source: str) -> Recipe:
+    """A recipe from plain values. Raises :class:`TrainingError` naming ``source``, the key and what is expected."""
+    known = ("geometry", "data", *STAGES)
+    if unknown := [key for key in values if key not in known]:
+        raise TrainingError(f"{source}: {unknown[0]} is unknown: expected {', '.join(known)}")
+    data = _read(Scenes, values["data"], f"{source}: data") if "data" in values else None
+    sections = {name: _section(name, values[name], f"{source}: {name}") for name in STAGES if name in values}
+    return Recipe(source, _geometry(values.get("geometry"), source), data, sections)
+
+
+def _geometry(value: object, source: str) -> Geometry:
+    """By name, or spelled out as :meth:`Geometry.to_dict` does."""
+    if isinstance(value, str) and value in GEOMETRIES:
+        return GEOMETRIES[value]
+    if isinstance(value, dict):
+        try:
+            return Geometry.from_dict(value)
+        except GeometryError as error:
+            raise TrainingError(f"{source}: geometry: {error}") from error
+    found = "is missing" if value is None else f"is {value!r}"
+    raise TrainingError(f"{source}: geometry {found}: expected one of {', '.join(GEOMETRIES)}, or a table")
+
+
+def _section(name: str, table: object, where: str) -> Section:
+    if not isinstance(table, dict):
+        raise TrainingError(f"{where} must be a section, not {table!r}")
+    if "training" not in table:
+        raise TrainingError(f"{where} has no training: expected a section [{name}.training]")
+    own = {key: value for key, value in table.items() if key != "training"}
+    training = _read(Settings, table["training"], f"{where}.training")
+    return Section(name, _read(STAGES[name].config_class(), own, where), training)
+
+
+T = TypeVar("T")
+
+
+def _read(kind: type[T], table: object, where: str) -> T:
+    """A dataclass of plain values from a table, every key and type checked."""
+    if not isinstance(table, dict):
+        raise TrainingError(f"{where} must be a section, not {table!r}")
+    fields = {field.name: field for field in dataclasses.fields(kind)}  # type: ignore[arg-type]
+    if unknown := [key for key in table if key not in fields]:
+        raise TrainingError(f"{where}.{unknown[0]} is unknown: expected {', '.join(fields)}")
+    needed = [name for name, field in fields.items() if field.default is dataclasses.MISSING]
+    if missing := [name for name in needed if name not in table]:
+        raise TrainingError(f"{where}.{missing[0]} is missing")
+    types = get_type_hints(kind)
+    values = {name: _value(types[name], value, f"{where}.{name}") for name, value in table.items()}
+    try:
+        return kind(**values)
+    except ValueError as error:
+        raise TrainingError(f"{where}: {error}") from error
+
+
+_KINDS = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}
+
+
+def _value(kind: Any, value: object, where: str) -> Any:
+    """``value`` as a field of type ``kind``: one of the plain types, a choice, or a list of one plain type."""
+    if get_origin(kind) is tuple:
+        if not isinstance(value, (list, tuple)):
+            raise TrainingError(f"{where} must be a list, not {value!r}")
+        return tuple(_value(get_args(kind)[0], item, f"{where}[{index}]") for index, item in enumerate(value))
+    if get_origin(kind) is Literal:
+        if value not in get_args(kind):
+            raise TrainingError(f"{where} must be {' or '.join(map(repr, get_args(kind)))}, not {value!r}")
+        return value
+    if kind is float and type(value) is int:
+        return float(value)
+    if type(value) is not kind:  # a bool is an int, but not here
+        raise TrainingError(f"{where} must be {_KINDS[kind]}, not {value!r}")
+    return value

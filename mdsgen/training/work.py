@@ -1,0 +1,130 @@
+"""One model's training from nothing: where everything lies, and how one stage after the other is gone through."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from mdsgen.errors import DatasetError, TrainingError
+from mdsgen.training.checkpoint import difference
+from mdsgen.training.clips import prepare_scenes
+from mdsgen.training.encoding import encode_clips
+from mdsgen.training.loop import Report, Trainer
+from mdsgen.training.processes import Processes
+from mdsgen.training.published import PublishedClips
+from mdsgen.training.recipe import STAGES, Recipe
+from mdsgen.training.settings import REPORTING
+from mdsgen.training.shards import Shards
+from mdsgen.training.videos import CompactClips, prepare_videos
+from mdsgen.weights.trained import WEIGHTS, read_training, save_trained
+
+
+@dataclass(frozen=True)
+class Work:
+    """A folder for one model: its two datasets, and a folder per stage."""
+
+    folder: Path
+
+    @property
+    def clips(self) -> Path:
+        """Pictures, sound and spectrograms."""
+        return self.folder / "clips"
+
+    @property
+    def latents(self) -> Path:
+        """What the denoiser learns from: features and latents."""
+        return self.folder / "latents"
+
+    def stage(self, name: str) -> Path:
+        """Where a stage keeps its checkpoint, log and pictures, and at its end its weights."""
+        return self.folder / name
+
+
+def render_scenes(work: Work, recipe: Recipe, *, workers: int, report: Report) -> None:
+    """Make the clips as the recipe says, from scenes."""
+    scenes = recipe.scenes
+    prepare_scenes(work.clips, recipe.geometry, scenes.scenes, scenes.first_seed, workers=workers, report=report)
+
+
+def prepare_films(
+    work: Work,
+    recipe: Recipe,
+    root: Path,
+    films: Sequence[Path],
+    networks: tuple[Path, str] | None,
+    *,
+    workers: int,
+    report: Report,
+) -> None:
+    """Make the clips from films below ``root``, or features and latents at once by the published networks."""
+    if networks is None:
+        prepare_videos(work.clips, root, films, CompactClips(recipe.geometry), workers=workers, report=report)
+    else:
+        make = PublishedClips(recipe.geometry, *networks)
+        prepare_videos(work.latents, root, films, make, workers=workers, report=report)
+
+
+def train_stage(work: Work, recipe: Recipe, name: str, processes: Processes, report: Report) -> Path:
+    """Train one stage to its end, from where it stands, and keep its weights; returns their file.
+
+    Raises :class:`TrainingError` where the folder holds the training of another recipe, and ``KeyboardInterrupt`` once
+    the checkpoint of an interrupted training has been kept.
+    """
+    section, folder = recipe.section(name), work.stage(name)
+    weights = folder / WEIGHTS
+    if weights.exists():
+        _check_finished(weights, recipe, name)
+        report(f"finished already: {weights} (remove it, and the checkpoint beside it, to train anew)")
+        return weights
+    of_clips = STAGES[name].dataset == "clips"
+    clips = _dataset(work.clips, recipe) if of_clips else _dataset(work.latents, recipe, made_by="encode")
+    torch.manual_seed(section.training.seed)
+    stage = section.build(recipe.geometry)
+    trainer = Trainer(stage, section.training, clips, folder, processes=processes, report=report)
+    trainer.fit()
+    if processes.first:
+        save_trained(folder, name, trainer.finish(), recipe, trainer.step)
+        report(f"finished: {weights}")
+    return weights
+
+
+def encode_dataset(work: Work, recipe: Recipe, device: torch.device, report: Report) -> None:
+    """Make the denoiser's dataset by the finished video encoder and autoencoder."""
+    clips = _dataset(work.clips, recipe)
+    for name in ("video_encoder", "autoencoder"):
+        weights = work.stage(name) / WEIGHTS
+        if not weights.exists():
+            raise TrainingError(f"{weights} is missing: run mdsgen-train {name.replace('_', '-')} to its end first")
+        _check_finished(weights, recipe, name)
+    encode_clips(
+        clips, work.latents, work.stage("video_encoder"), work.stage("autoencoder"), device=device, report=report
+    )
+
+
+def _dataset(folder: Path, recipe: Recipe, made_by: str = "prepare") -> Shards:
+    if not folder.is_dir():
+        raise DatasetError(f"{folder} holds no clips: make them with mdsgen-train {made_by}")
+    clips = Shards(folder)
+    found = clips.description.get("geometry")
+    if found != recipe.geometry.to_dict():
+        name = found.get("name") if isinstance(found, dict) else found
+        raise DatasetError(f"{folder} was made for geometry {name}, {recipe.source} is for {recipe.geometry.name}")
+    return clips
+
+
+def _check_finished(weights: Path, recipe: Recipe, name: str) -> None:
+    """Finished is only what was trained by this very recipe."""
+    found, expected = read_training(weights).recipe.only(name), recipe.only(name)
+    found, expected = json.loads(json.dumps(found)), json.loads(json.dumps(expected))
+    for values in (found, expected):
+        for key in REPORTING:
+            del values[name]["training"][key]
+    if found != expected:
+        raise TrainingError(
+            f"{weights} is of another training ({difference(found, expected)}): go on with that recipe, or choose "
+            "another --work"
+        )

@@ -1,0 +1,70 @@
+"""Every stage with networks that take a moment."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from mdsgen.model import denoiser
+from mdsgen.training.autoencoding import AutoencoderConfig, AutoencoderStage
+from mdsgen.training.contrast import VideoEncoderConfig, VideoEncoderStage
+from mdsgen.training.denoising import DenoiserStage, DenoiserStageConfig
+from mdsgen.training.loop import Trainer
+from mdsgen.training.processes import Processes
+from mdsgen.training.settings import Settings
+from mdsgen.training.shards import Shards
+from mdsgen.training.stage import Stage
+from mdsgen.training.vocoding import VocoderConfig, VocoderStage
+from tests.training.datasets import TINY
+
+SETTINGS = Settings(
+    steps=6, batch=4, learning_rate=3e-3, warm_up=2, ema=0.9, log_every=1, checkpoint_every=100, picture_every=100
+)
+denoiser.SIZES["small-test"] = denoiser.DenoiserConfig(32, 2, 2, 1, timestep_channels=16)
+
+
+class FrozenNorms(VideoEncoderStage):
+    """The video encoder's stage with batch norms that do not look at the batch."""
+
+    def train(self, mode: bool = True) -> FrozenNorms:
+        super().train(mode)
+        self.video.apply(
+            lambda module: module.eval() if isinstance(module, torch.nn.modules.batchnorm._BatchNorm) else 0
+        )
+        return self
+
+
+def small_stage(name: str) -> Stage:
+    """The stage with seeded weights."""
+    torch.manual_seed(0)
+    if name == "video_encoder":
+        return VideoEncoderStage(TINY, VideoEncoderConfig(channels=8, width=16))
+    if name == "frozen_norms":
+        return FrozenNorms(TINY, VideoEncoderConfig(channels=8, width=16))
+    if name == "autoencoder":
+        return AutoencoderStage(TINY, AutoencoderConfig(width=16, crop=64))
+    if name == "vocoder":
+        return VocoderStage(TINY, VocoderConfig(width=16, depth=1, crop=32, resolutions=(256, 1024)))
+    config = DenoiserStageConfig(size="small-test", video="columns", masked_share=0.5)
+    return DenoiserStage(TINY, config)
+
+
+def trainer(name: str, clips: Shards, folder: Path, processes: Processes | None = None, **settings: object) -> Trainer:
+    """The stage's training; ``settings`` as in :class:`Settings`."""
+    return Trainer(
+        small_stage(name),
+        replace(SETTINGS, **settings),  # type: ignore[arg-type]
+        clips,
+        folder,
+        processes=processes,
+    )
+
+
+def losses_of(training: Trainer) -> list[float]:
+    """Train to the end; the loss of every step, as logged."""
+    training.fit()
+    rows = (training.folder / "log.csv").read_text().splitlines()
+    column = rows[0].split(",").index("loss")
+    return [float(row.split(",")[column]) for row in rows[1:]]

@@ -1,0 +1,124 @@
+"""A dataset is whole shards, read as one; nothing half-written, nothing of another origin."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mdsgen.errors import DatasetError
+from mdsgen.training.shards import Shards, describe, sha256, shard_path, write_shard
+
+
+def numbers(start: int, count: int) -> dict[str, np.ndarray]:
+    return {"value": np.arange(start, start + count), "square": np.arange(start, start + count)[:, None] ** 2}
+
+
+@given(lengths=st.lists(st.integers(1, 5), min_size=1, max_size=5))
+@settings(max_examples=20, deadline=None)
+def test_clips_are_numbered_across_all_shards(lengths: list[int], tmp_path_factory: pytest.TempPathFactory) -> None:
+    folder, start = tmp_path_factory.mktemp("shards"), 0
+    for index, length in enumerate(lengths):
+        write_shard(folder, index, numbers(start, length))
+        start += length
+    shards = Shards(folder)
+    assert len(shards) == sum(lengths)
+    assert shards.fields == ("square", "value")
+    assert [int(shards.clip("value", i)) for i in range(len(shards))] == list(range(len(shards)))
+    assert shards.batch("square", [len(shards) - 1, 0]).tolist() == [[(len(shards) - 1) ** 2], [0]]
+
+
+@pytest.mark.parametrize("index", [-1, 3])
+def test_a_clip_that_is_not_there_is_an_index_error(tmp_path: Path, index: int) -> None:
+    write_shard(tmp_path, 0, numbers(0, 3))
+    with pytest.raises(IndexError, match=f"clip {index} of 3"):
+        Shards(tmp_path).clip("value", index)
+
+
+class Broken:
+    """An array whose writing fails."""
+
+    def __len__(self) -> int:
+        return 2
+
+    def __array__(self, *_: object, **__: object) -> np.ndarray:
+        raise OSError(28, "No space left on device")
+
+
+def test_a_shard_that_could_not_be_written_is_not_there_at_all(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="No space"):
+        write_shard(tmp_path, 0, {"value": np.zeros(2), "other": Broken()})  # type: ignore[dict-item]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_a_killed_process_left_of_a_shard_is_cleared_away(tmp_path: Path) -> None:
+    (tmp_path / ".00001.123").mkdir()
+    (tmp_path / ".00001.123" / "value.npy").write_bytes(b"half")
+    write_shard(tmp_path, 1, numbers(0, 2))
+    assert [path.name for path in tmp_path.iterdir()] == ["00001"]
+
+
+def test_fields_of_different_lengths_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match="equally many clips"):
+        write_shard(tmp_path, 0, {"a": np.zeros(2), "b": np.zeros(3)})
+
+
+def test_a_shard_of_notes_alone_is_passed_over(tmp_path: Path) -> None:
+    write_shard(tmp_path, 0, {}, {"skipped.csv": "all of them\n"})
+    write_shard(tmp_path, 1, numbers(7, 2))
+    assert Shards(tmp_path).batch("value", [0, 1]).tolist() == [7, 8]
+    assert (shard_path(tmp_path, 0) / "skipped.csv").read_text() == "all of them\n"
+
+
+def test_shards_with_other_fields_are_refused(tmp_path: Path) -> None:
+    write_shard(tmp_path, 0, numbers(0, 2))
+    write_shard(tmp_path, 1, {"value": np.zeros(2)})
+    with pytest.raises(DatasetError, match=r"00001 holds \['value'\]"):
+        Shards(tmp_path)
+
+
+def test_a_folder_without_shards_says_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match="mdsgen-train prepare"):
+        Shards(tmp_path)
+
+
+def test_a_damaged_shard_is_named(tmp_path: Path) -> None:
+    write_shard(tmp_path, 0, numbers(0, 2))
+    (shard_path(tmp_path, 0) / "value.npy").write_bytes(b"nonsense")
+    with pytest.raises(DatasetError, match="00000 cannot be read"):
+        Shards(tmp_path)
+
+
+def test_code_in_a_shard_is_not_run(tmp_path: Path) -> None:
+    write_shard(tmp_path, 0, {"value": np.array([object()], dtype=object)})
+    with pytest.raises(DatasetError, match="00000 cannot be read"):
+        Shards(tmp_path)
+
+
+def test_missing_fields_are_named(tmp_path: Path) -> None:
+    write_shard(tmp_path, 0, numbers(0, 2))
+    Shards(tmp_path).require("value")
+    with pytest.raises(DatasetError, match="has no latent: it holds square, value"):
+        Shards(tmp_path).require("value", "latent")
+
+
+def test_a_description_is_read_back_and_never_replaced_by_another(tmp_path: Path) -> None:
+    describe(tmp_path, {"scenes": 3})
+    describe(tmp_path, {"scenes": 3})
+    write_shard(tmp_path, 0, numbers(0, 2))
+    assert Shards(tmp_path).description == {"scenes": 3}
+    with pytest.raises(DatasetError, match="made from something else"):
+        describe(tmp_path, {"scenes": 4})
+
+
+def test_a_checksum_is_of_the_whole_file(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"a" * (1 << 20) + b"b")
+    before = sha256(path)
+    path.write_bytes(b"a" * (1 << 20) + b"c")
+    assert sha256(path) != before
+    with pytest.raises(DatasetError, match="cannot read"):
+        sha256(tmp_path / "missing")
