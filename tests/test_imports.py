@@ -16,10 +16,10 @@ class Refusal(importlib.abc.MetaPathFinder):
 
 sys.meta_path.insert(0, Refusal())
 names = ["mdsgen", "mdsgen.geometry", "mdsgen.tensor", "mdsgen.errors"]
-for package in ("runtime", "media", "bundle", "engines", "kernels", "scenes"):
+for package in ("runtime", "media", "bundle", "engines", "kernels", "scenes", "evaluation"):
     package = importlib.import_module(f"mdsgen.{package}")
     names += [package.__name__] + [m.name for m in pkgutil.walk_packages(package.__path__, package.__name__ + ".")]
-names += [n for n in ("mdsgen.cli.errors", "mdsgen.cli.info", "mdsgen.cli.run") if importlib.util.find_spec(n)]
+names += [f"mdsgen.cli.{n}" for n in ("errors", "evaluate", "info", "run") if importlib.util.find_spec(f"mdsgen.cli.{n}")]
 refused = {}
 for name in names + EXTRA:
     try:

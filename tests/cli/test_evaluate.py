@@ -1,0 +1,81 @@
+"""``mdsgen-eval`` judges a bundle, for people and for programs."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from mdsgen.cli.evaluate import main
+
+QUICK = ("--clips", "2", "--steps", "1", "--threads", "1")
+
+
+def evaluate(*arguments: str | Path) -> Result:
+    return CliRunner().invoke(main, [str(argument) for argument in arguments])
+
+
+def test_people_read_a_table_beside_its_references(bundle_path: Path, tmp_path: Path) -> None:
+    result = evaluate("--bundle", bundle_path, *QUICK, "--html", tmp_path / "page.html", "--shown", "1")
+    assert result.exit_code == 0
+    rows = result.stdout.splitlines()
+    assert rows[0].split() == ["generated", "real", "shuffled", "shifted"]
+    assert [row.split("  ")[0] for row in rows[1:7]] == [
+        "clips",
+        "called aligned",
+        "kind heard as seen",
+        "material heard as seen",
+        "onset F1 at ±125 ms",
+        "Fréchet distance",
+    ]
+    assert (tmp_path / "page.html").stat().st_size > 10_000
+    assert "clip 2 of 2" in result.stderr
+
+
+def test_programs_read_one_document(bundle_path: Path) -> None:
+    result = evaluate("--bundle", bundle_path, *QUICK, "--seed", "7", "--guidance", "2.5", "--json")
+    document = json.loads(result.stdout, parse_constant=pytest.fail)
+    assert document["settings"]["scenes"] == "7 to 8"
+    assert (document["settings"]["steps"], document["settings"]["guidance"]) == (1, 2.5)
+    assert document["scores"]["generated"]["clips"] == 2
+    assert 0 <= document["scores"]["real"]["aligned"] <= 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "reason"),
+    [
+        (["--clips", "1"], 2, "clips"),
+        (["--guidance", "nan"], 2, "finite"),
+        (["--clips", "2", "--seed", "99999"], 1, "trained on"),
+    ],
+)
+def test_impossible_wishes_are_one_line(bundle_path: Path, arguments: list[str], code: int, reason: str) -> None:
+    result = evaluate("--bundle", bundle_path, *arguments)
+    assert (result.exit_code, result.stdout) == (code, "")
+    assert reason in result.stderr.splitlines()[-1]
+
+
+def test_a_bundle_that_is_not_there_is_one_line(tmp_path: Path) -> None:
+    result = evaluate("--bundle", tmp_path / "nowhere")
+    assert (result.exit_code, result.stdout, result.stderr.count("\n")) == (1, "", 1)
+
+
+def test_it_needs_no_pytorch(bundle_path: Path) -> None:
+    script = (
+        "import sys; sys.modules.update(torch=None, onnx=None); from mdsgen.cli.evaluate import main; "
+        f"main({['--bundle', str(bundle_path), *QUICK]!r})"
+    )
+    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120, check=False)
+    assert result.returncode == 0, result.stderr
+    assert "called aligned" in result.stdout
+
+
+def test_help_names_what_can_be_chosen() -> None:
+    result = evaluate("--help")
+    assert result.exit_code == 0
+    for word in ("--bundle", "--clips", "--seed", "--steps", "--guidance", "--engine", "--html", "--shown", "--json"):
+        assert word in result.stdout

@@ -1,0 +1,78 @@
+"""The page holds everything that is to be seen and heard."""
+
+from __future__ import annotations
+
+import base64
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mdsgen.errors import MediaError
+from mdsgen.evaluation import Clip, Examination
+from mdsgen.evaluation.page import write_page
+from mdsgen.evaluation.picture import FOUND_COLOUR, TRUE_COLOUR, film_strip, film_with_sound, marks, spectrogram
+from mdsgen.geometry import DEMO
+from mdsgen.media import probe, read_sound
+
+
+@pytest.fixture(scope="module")
+def page(clips: list[Clip], examination: Examination, tmp_path_factory: pytest.TempPathFactory) -> str:
+    path = tmp_path_factory.mktemp("page") / "page.html"
+    write_page(path, examination, [0.5 * clip.sound for clip in clips], 2, {"bundle": "<of & mine>"})
+    return path.read_text("utf-8")
+
+
+def test_nothing_is_loaded_from_elsewhere(page: str) -> None:
+    assert re.findall(r'(?:src|href)="(?!data:)', page) == []
+    assert "&lt;of &amp; mine&gt;" in page
+    assert "called aligned" in page
+
+
+def test_generated_and_real_sound_play_with_the_film(page: str, clips: list[Clip], tmp_path: Path) -> None:
+    films = re.findall(r'src="data:video/mp4;base64,([^"]+)"', page)
+    assert len(films) == 4
+    sounds = []
+    for index, film in enumerate(films[:2]):
+        path = tmp_path / f"{index}.mp4"
+        path.write_bytes(base64.b64decode(film))
+        info = probe(path)
+        assert info.duration == pytest.approx(DEMO.duration, abs=0.05)
+        sounds.append(read_sound(info))
+    generated, real = (float(np.sqrt(np.mean(np.square(np.concatenate(list(sound)))))) for sound in sounds)
+    assert generated == pytest.approx(0.5 * real, rel=0.1)
+
+
+def test_as_many_clips_are_shown_as_asked_for(page: str) -> None:
+    assert page.count("<h2>") == 2
+    assert page.count("data:image/png") == 4
+
+
+def test_a_place_that_cannot_be_written_is_an_error(examination: Examination, tmp_path: Path) -> None:
+    with pytest.raises(MediaError, match="cannot write"):
+        write_page(tmp_path / "no" / "page.html", examination, [np.zeros(1)] * 24, 0, {})
+
+
+def test_marks_and_spectrogram_share_the_film_strip_s_time() -> None:
+    pictures = np.random.default_rng(0).integers(0, 255, (32, 8, 8, 3), np.uint8)
+    sound = np.zeros(131072, np.float32)
+    sound[65536:65700] = 0.5
+    picture = film_with_sound(pictures, sound, 8.192, np.array([4.096]), np.array([2.0]))
+    width = picture.shape[1]
+    assert width == round(8.192 * 4 * 8)
+    np.testing.assert_array_equal(picture[:8, :256], film_strip(pictures))
+    loud = picture[22:-14].sum(axis=(0, 2)).argmax()
+    assert loud == pytest.approx(width / 2, abs=2)
+    assert (picture[8:22, width // 2] == TRUE_COLOUR).any()
+    assert (picture[-14:, round(2.0 / 8.192 * width)] == FOUND_COLOUR).any()
+
+
+def test_low_tones_lie_below() -> None:
+    tone = np.sin(2 * np.pi * 200 * np.arange(32_000) / 16_000).astype(np.float32)
+    rows = spectrogram(tone, 50).sum(axis=(1, 2))
+    assert rows.argmax() > 200
+
+
+def test_no_marks_are_a_black_row() -> None:
+    assert not marks(np.zeros(0), 8.0, 30, TRUE_COLOUR).any()
