@@ -19,7 +19,7 @@ names = ["mdsgen", "mdsgen.geometry", "mdsgen.tensor", "mdsgen.errors"]
 for package in ("runtime", "media", "bundle", "engines", "kernels", "scenes", "evaluation"):
     package = importlib.import_module(f"mdsgen.{package}")
     names += [package.__name__] + [m.name for m in pkgutil.walk_packages(package.__path__, package.__name__ + ".")]
-names += [f"mdsgen.cli.{n}" for n in ("errors", "evaluate", "info", "run") if importlib.util.find_spec(f"mdsgen.cli.{n}")]
+names += [f"mdsgen.cli.{n}" for n in ("errors", "eval", "info", "run") if importlib.util.find_spec(f"mdsgen.cli.{n}")]
 refused = {}
 for name in names + EXTRA:
     try:

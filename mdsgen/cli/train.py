@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -112,6 +113,24 @@ def encode(recipe: str, work: Path, threads: int | None) -> None:
     with processes() as here:
         if here.first:
             encode_dataset(Work(work), load_recipe(recipe), here.device, _report)
+
+
+@main.command("fidelity", cls=Command)
+@_options
+@click.option("--scenes", type=click.IntRange(1), default=60, show_default=True, help="How many held-out scenes.")
+@click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")
+def fidelity(recipe: str, work: Path, threads: int | None, scenes: int, as_json: bool) -> None:
+    """Measure what the trained autoencoder and vocoder make of sound that they have never heard."""
+    _use_torch(threads)
+    from mdsgen.model.compact_codec import CompactCodec
+    from mdsgen.training.fidelity import measure_fidelity
+    from mdsgen.training.work import Work
+    from mdsgen.weights.trained import load_autoencoder, load_vocoder
+
+    place, geometry = Work(work), load_recipe(recipe).geometry
+    codec = CompactCodec(geometry, load_autoencoder(place.stage("autoencoder")), load_vocoder(place.stage("vocoder")))
+    figures = measure_fidelity(codec, range(scenes), _report)
+    click.echo(json.dumps(vars(figures)) if as_json else figures.table())
 
 
 def _stage_command(name: str, entry: StageEntry) -> click.Command:

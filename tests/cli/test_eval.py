@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from mdsgen.cli.evaluate import main
+from mdsgen.cli.eval import main
 
 QUICK = ("--clips", "2", "--steps", "1", "--threads", "1")
 
@@ -66,7 +66,7 @@ def test_a_bundle_that_is_not_there_is_one_line(tmp_path: Path) -> None:
 
 def test_it_needs_no_pytorch(bundle_path: Path) -> None:
     script = (
-        "import sys; sys.modules.update(torch=None, onnx=None); from mdsgen.cli.evaluate import main; "
+        "import sys; sys.modules.update(torch=None, onnx=None); from mdsgen.cli.eval import main; "
         f"main({['--bundle', str(bundle_path), *QUICK]!r})"
     )
     result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120, check=False)

@@ -1,0 +1,42 @@
+"""``python -m mdsgen.evaluation``: look at the sound of a video."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+import numpy as np
+
+from mdsgen.cli.errors import command
+from mdsgen.errors import MediaError
+from mdsgen.evaluation.onsets import onsets
+from mdsgen.evaluation.picture import film_with_sound
+from mdsgen.geometry import FRAME_RATE, SAMPLE_RATE
+from mdsgen.media import probe, read_frames, read_sound
+from mdsgen.media.png import png_bytes
+
+_SMALLER = 4  # the pictures of the strip are a quarter of a frame's side
+
+
+@command("python -m mdsgen.evaluation")
+@click.argument("video", type=click.Path(path_type=Path))
+@click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="The .png file to write.")
+def main(video: Path, output: Path) -> None:
+    """Draw VIDEO as a film strip above the spectrogram of its sound, with a mark where an onset is heard."""
+    info = probe(video)
+    sound = np.concatenate(list(read_sound(info)))
+    frames = np.stack([frame[:, ::_SMALLER, ::_SMALLER] for frame in read_frames(info)])  # [F, 3, 56, 56]
+    pictures = np.rint(255 * frames.transpose(0, 2, 3, 1)).astype(np.uint8)
+    duration = len(pictures) / FRAME_RATE
+    samples = round(duration * SAMPLE_RATE)
+    heard = np.pad(sound[:samples], (0, max(0, samples - len(sound))))
+    drawn = film_with_sound(pictures, heard, duration, np.empty(0), onsets(heard))
+    try:
+        output.write_bytes(png_bytes(drawn))
+    except OSError as error:
+        raise MediaError(f"cannot write {output}: {error.strerror}") from error
+    click.echo(output)
+
+
+if __name__ == "__main__":
+    main()
