@@ -2,16 +2,15 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
-BUNDLE ?= build/bundle
+BUNDLE ?=
 VIDEO ?= assets/sample.mp4
 SOUND ?= build/sample.mdsgen.mp4
 
 .PHONY: run test lint pytest lean clean
 
-run: $(VENV)/.export ## Export a bundle if there is none, and give VIDEO its sound
-	test -d $(BUNDLE) || $(BIN)/mdsgen-export --precision fp32 --output $(BUNDLE)
+run: $(VENV)/.lean ## Give VIDEO its sound, with the demo model or that of BUNDLE
 	mkdir -p $(dir $(SOUND))
-	$(BIN)/mdsgen-run $(VIDEO) --bundle $(BUNDLE) --output $(SOUND)
+	$(BIN)/mdsgen-run $(VIDEO) $(if $(BUNDLE),--bundle $(BUNDLE)) --output $(SOUND)
 
 test: lint pytest lean ## Everything that is checked before a change lands
 
@@ -26,9 +25,9 @@ pytest: $(VENV)/.installed
 lean: ## The device's part alone, without PyTorch and ONNX, in the other supported Pythons that are present
 	sh tests/lean.sh 3.10 3.12
 
-$(VENV)/.export: pyproject.toml $(VENV)/.made
-	@echo "installing mdsgen with what exports models (PyTorch among it) into $(VENV)"
-	$(BIN)/python -m pip install --quiet --editable '.[export]'
+$(VENV)/.lean: pyproject.toml $(VENV)/.made
+	@echo "installing mdsgen into $(VENV)"
+	$(BIN)/python -m pip install --quiet --editable .
 	touch $@
 
 $(VENV)/.installed: pyproject.toml $(VENV)/.made

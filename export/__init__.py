@@ -1,7 +1,7 @@
 """From PyTorch to a bundle: trace to ONNX, choose the precision, verify every graph, keep all of it or nothing.
 
 Importing this package imports nothing heavy; its names are imported when they are asked for, and need the ``export``
-extra (PyTorch and ONNX)::
+extra (PyTorch and ONNX), but for ``convert_bundle``, which brings a bundle to another precision with ONNX alone::
 
     from mdsgen.export import export_bundle, seeded_models, verification_frames
 
@@ -16,27 +16,32 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from mdsgen.export.clip import verification_frames
+    from mdsgen.export.convert import convert_bundle
     from mdsgen.export.exporter import export_bundle
-    from mdsgen.export.models import Models, published_models, seeded_models
+    from mdsgen.export.models import Models, published_models, seeded_models, trained_models
     from mdsgen.export.parity import THRESHOLDS, decibels
 
 __all__ = [
     "THRESHOLDS",
     "Models",
+    "convert_bundle",
     "decibels",
     "export_bundle",
     "published_models",
     "seeded_models",
+    "trained_models",
     "verification_frames",
 ]
 
 _HOMES = {
     "THRESHOLDS": "parity",
     "Models": "models",
+    "convert_bundle": "convert",
     "decibels": "parity",
     "export_bundle": "exporter",
     "published_models": "models",
     "seeded_models": "models",
+    "trained_models": "models",
     "verification_frames": "clip",
 }
 

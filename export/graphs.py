@@ -7,12 +7,13 @@ timestep only, for all steps and both guidance branches at once; :class:`Denoise
 from __future__ import annotations
 
 import copy
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from mdsgen.export.attention import StepAttention
-from mdsgen.model.denoiser import Denoiser, Mlp
+from mdsgen.model.denoiser import Denoiser
 
 BRANCHES = 2
 """Guidance branches in one batch: conditional first, then unconditional."""
@@ -66,15 +67,26 @@ class TanhGelu(nn.Module):
         return (x * 0.5) * (torch.tanh(inner) + 1.0)
 
 
+M = TypeVar("M", bound=nn.Module)
+
+
+def fusable(module: M) -> M:
+    """A copy in which every tanh-approximated GELU is a :class:`TanhGelu`; it shares the original's parameters."""
+    copied = copy.deepcopy(module, memo={id(parameter): parameter for parameter in module.parameters()})
+    for parent in list(copied.modules()):
+        for name, child in list(parent.named_children()):
+            if isinstance(child, nn.GELU) and child.approximate == "tanh":
+                setattr(parent, name, TanhGelu())
+    return copied
+
+
 def deployable(denoiser: Denoiser) -> Denoiser:
     """A copy without what only training needs: its final layer computes the noise alone, ``[B, C, H, W]``.
 
     It shares its parameters with the original.
     """
-    copied = copy.deepcopy(denoiser, memo={id(parameter): parameter for parameter in denoiser.parameters()})
+    copied = fusable(denoiser)
     copied.sideblocks = nn.ModuleList()
-    for mlp in [module for module in copied.blocks.modules() if isinstance(module, Mlp)]:
-        mlp.act = TanhGelu()
     copied.final_layer.linear = _noise_rows(denoiser.final_layer.linear, denoiser.geometry.channels)
     return copied
 

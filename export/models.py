@@ -11,13 +11,26 @@ from torch import nn
 
 from mdsgen.bundle import describe_file
 from mdsgen.errors import ExportError
-from mdsgen.geometry import PAPER, Geometry
+from mdsgen.geometry import DEMO, PAPER, Geometry
 from mdsgen.model.audio import AudioCodec, audioldm_autoencoder, hifigan, stable_diffusion_autoencoder
+from mdsgen.model.codec import Codec
+from mdsgen.model.compact_autoencoder import CompactAutoencoder
+from mdsgen.model.compact_codec import CompactCodec
+from mdsgen.model.compact_video import CompactVideoEncoder
 from mdsgen.model.denoiser import SIZES, Denoiser, config, inference_parameters
+from mdsgen.model.istft_vocoder import IstftVocoder
 from mdsgen.model.video_encoder import VideoEncoder
 from mdsgen.weights.audioldm import load_audioldm
 from mdsgen.weights.cavp import load_cavp
 from mdsgen.weights.release import load_release
+from mdsgen.weights.trained import (
+    WEIGHTS,
+    load_autoencoder,
+    load_denoiser,
+    load_video_encoder,
+    load_vocoder,
+    read_training,
+)
 
 UNTRAINED = "seeded, untrained: for parity and speed, not for sound"
 PUBLISHED_LICENCE = "the weights keep the licences of their publishers; see provenance"
@@ -29,7 +42,7 @@ class Models:
 
     denoiser: Denoiser
     video_encoder: nn.Module
-    codec: AudioCodec
+    codec: Codec
     provenance: dict[str, Any] = field(default_factory=lambda: {"weights": UNTRAINED})
     licence: str = "Apache-2.0"
 
@@ -59,13 +72,17 @@ class Models:
 
 
 def seeded_models(geometry: Geometry = PAPER, size: str = "tiny", seed: int = 0) -> Models:
-    """The published architectures with seeded weights: what parity and speed can be measured on without a download."""
+    """A geometry's architectures with seeded weights: what parity and speed can be measured on without a download."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         denoiser = Denoiser(geometry, config(size, geometry))
-        autoencoder = stable_diffusion_autoencoder() if geometry == PAPER else audioldm_autoencoder()
-        codec = AudioCodec(geometry, autoencoder, hifigan(geometry))
-        models = Models(denoiser, VideoEncoder(), codec)
+        if geometry == DEMO:
+            codec: Codec = CompactCodec(geometry, CompactAutoencoder(), IstftVocoder(geometry.mel))
+            models = Models(denoiser, CompactVideoEncoder(), codec)
+        else:
+            autoencoder = stable_diffusion_autoencoder() if geometry == PAPER else audioldm_autoencoder()
+            codec = AudioCodec(geometry, autoencoder, hifigan(geometry))
+            models = Models(denoiser, VideoEncoder(), codec)
         for module in (models.denoiser, models.video_encoder, models.codec.autoencoder, models.codec.vocoder):
             _randomise(module)
     return models
@@ -104,6 +121,26 @@ def published_models(
         "audio": Path(audioldm).name if Path(audioldm).is_dir() else audioldm,
     }
     return Models(denoiser, video_encoder, codec, provenance, PUBLISHED_LICENCE)
+
+
+def trained_models(work: Path) -> Models:
+    """The networks that ``mdsgen-train`` trained in a folder.
+
+    Raises :class:`~mdsgen.errors.CheckpointError` where one of them is missing or damaged, and :class:`ExportError`
+    where they are not of one geometry.
+    """
+    stages = ("video_encoder", "autoencoder", "vocoder", "denoiser")
+    said = {stage: read_training(work / stage / WEIGHTS) for stage in stages}
+    geometries = {stage: training.geometry for stage, training in said.items()}
+    if len(set(geometries.values())) > 1:
+        names = ", ".join(f"{stage}: {geometry.name}" for stage, geometry in geometries.items())
+        raise ExportError(f"the networks in {work} are not of one geometry ({names})")
+    codec = CompactCodec(geometries["denoiser"], load_autoencoder(work / "autoencoder"), load_vocoder(work / "vocoder"))
+    provenance = {
+        stage: {**_origin(work / stage / WEIGHTS), "steps": training.steps, **training.recipe.only(stage)}
+        for stage, training in said.items()
+    }
+    return Models(load_denoiser(work / "denoiser"), load_video_encoder(work / "video_encoder"), codec, provenance)
 
 
 def _size(denoiser: Denoiser) -> str:

@@ -9,17 +9,17 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import onnx
-import onnxslim
-import torch
-from torch import Tensor, nn
 
 from mdsgen import __version__
 from mdsgen.bundle import Graph, describe_graph
 from mdsgen.errors import ExportError
 from mdsgen.tensor import TensorSpec
+
+if TYPE_CHECKING:  # a graph is saved without PyTorch, too
+    from torch import Tensor, nn
 
 OPSET = 17
 """The newest that TensorRT 8.6 parses; TensorRT 10 and 11 and ONNX Runtime take it as well."""
@@ -44,6 +44,8 @@ def trace(network: Network) -> onnx.ModelProto:
     Uses PyTorch's TorchScript exporter: the newer one writes opset 18 at least, and its conversion down to 17 leaves
     attributes behind that ONNX Runtime refuses (seen with torch 2.13).
     """
+    import torch
+
     dynamic_axes = {name: {0: axis} for name, axis in network.dynamic.items()}
     with _temporary_file(network.name) as path, _quiet(), torch.no_grad():
         torch.onnx.export(
@@ -64,6 +66,8 @@ def trace(network: Network) -> onnx.ModelProto:
 
 def _simplify(model: onnx.ModelProto) -> onnx.ModelProto:
     """Fold and tidy the graph, its large weights taken out: the simplifier copies all it sees several times."""
+    import onnxslim
+
     graph = model.graph
     weights = [tensor for tensor in graph.initializer if len(tensor.raw_data) > _FOLD_LIMIT]
     small = [tensor for tensor in graph.initializer if len(tensor.raw_data) <= _FOLD_LIMIT]

@@ -25,6 +25,14 @@ THRESHOLDS: dict[str, dict[str, float]] = {
         VOCODER: 80.0,
         CLIP: 60.0,
     },
+    "fp16-weights": {
+        VIDEO_ENCODER: 45.0,
+        CONDITIONING: 45.0,
+        DENOISER: 45.0,
+        LATENT_DECODER: 45.0,
+        VOCODER: 35.0,
+        CLIP: 30.0,
+    },
     "fp16": {
         VIDEO_ENCODER: 45.0,
         CONDITIONING: 45.0,

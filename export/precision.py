@@ -1,7 +1,8 @@
-"""FP16 graphs, with the islands of FP32 that their figures need."""
+"""The precisions of a graph: FP32, FP16 weights alone, or FP16 with the islands of FP32 that the figures need."""
 
 from __future__ import annotations
 
+import numpy as np
 import onnx
 
 from mdsgen.bundle import CONDITIONING, DENOISER, LATENT_DECODER, VIDEO_ENCODER, VOCODER
@@ -18,6 +19,15 @@ _FP32_ISLANDS: dict[str, tuple[str, ...]] = {
 }
 """Operators that stay in FP32, per graph: sums over many values, and what comes right before their results."""
 
+_STORED_HALF_FROM = 256  # values; smaller tensors are shapes and scales, and save nothing
+
+
+def in_precision(model: onnx.ModelProto, graph: str, precision: str) -> onnx.ModelProto:
+    """A model in FP32 as it is stored in a bundle of this precision. May change ``model``."""
+    if precision == "fp16":
+        return to_half(model, graph)
+    return store_half(model) if precision == "fp16-weights" else model
+
 
 def to_half(model: onnx.ModelProto, graph: str) -> onnx.ModelProto:
     """Weights and arithmetic in FP16; inputs and outputs stay FP32, so that the runtime is the same for both."""
@@ -25,7 +35,7 @@ def to_half(model: onnx.ModelProto, graph: str) -> onnx.ModelProto:
     from onnxruntime.transformers.onnx_model import OnnxModel
 
     islands = [*DEFAULT_OP_BLOCK_LIST, *_FP32_ISLANDS[graph]]
-    # The angles of the timestep embedding reach 999, where FP16 has no fractions left.
+    # The timestep embedding's angles reach 999, where FP16 has no fractions left; a vocoder's phases are angles, too.
     angles = _upstream(model, {"Sin", "Cos"})
     converted = OnnxModel(
         convert_float_to_float16(model, keep_io_types=True, op_block_list=islands, node_block_list=angles)
@@ -36,12 +46,49 @@ def to_half(model: onnx.ModelProto, graph: str) -> onnx.ModelProto:
     return half
 
 
+def store_half(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Weights in FP16, arithmetic in FP32: half the file for machines that do not compute in FP16, such as most CPUs.
+
+    Every large FP32 initialiser is followed by a cast, which engines do once, when they open the graph. Changes and
+    returns ``model``.
+    """
+    graph, casts = model.graph, []
+    for tensor in graph.initializer:
+        values = onnx.numpy_helper.to_array(tensor)
+        if values.dtype != np.float32 or values.size < _STORED_HALF_FROM:
+            continue
+        name = tensor.name
+        tensor.CopyFrom(onnx.numpy_helper.from_array(values.astype(np.float16), f"{name}.half"))
+        casts.append(onnx.helper.make_node("Cast", [tensor.name], [name], f"{name}.cast", to=onnx.TensorProto.FLOAT))
+    nodes = [*casts, *graph.node]
+    del graph.node[:]
+    graph.node.extend(nodes)
+    return model
+
+
+def restore_full(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The reverse of :func:`store_half`: weights in FP32 again, rounded as they are. Changes and returns ``model``."""
+    graph = model.graph
+    stored = {tensor.name: tensor for tensor in graph.initializer if tensor.data_type == onnx.TensorProto.FLOAT16}
+    others = []
+    for node in graph.node:
+        tensor = stored.get(node.input[0]) if _casts_to(node, onnx.TensorProto.FLOAT) else None
+        if tensor is None:
+            others.append(node)
+        else:
+            values = onnx.numpy_helper.to_array(tensor).astype(np.float32)
+            tensor.CopyFrom(onnx.numpy_helper.from_array(values, node.output[0]))
+    del graph.node[:]
+    graph.node.extend(others)
+    return model
+
+
 def _upstream(model: onnx.ModelProto, operators: set[str]) -> list[str]:
-    """The names of all nodes whose results flow into these operators."""
+    """The names of all nodes whose results flow into these operators, back to the last normalisation."""
     names = []
     wanted = {name for node in model.graph.node if node.op_type in operators for name in node.input}
     for node in reversed(model.graph.node):  # topologically sorted: consumers come after producers
-        if wanted.intersection(node.output):
+        if wanted.intersection(node.output) and node.op_type != "LayerNormalization":
             wanted.update(node.input)
             names.append(node.name)
     return names

@@ -1,11 +1,12 @@
-"""The exported graphs against the PyTorch model, on a real clip: every graph on its own, then the whole way."""
+"""A bundle's graphs against what they were made from, on a real clip: every graph on its own, then the whole way."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
-import torch
 
 from mdsgen.bundle import (
     CONDITIONING,
@@ -17,72 +18,94 @@ from mdsgen.bundle import (
     SamplerDefaults,
 )
 from mdsgen.errors import ExportError
-from mdsgen.export.models import Models
 from mdsgen.export.parity import CLIP, decibels
+from mdsgen.geometry import Geometry
 from mdsgen.runtime.clip import ClipGenerator, SamplerSettings, Timings, timesteps_of
 from mdsgen.runtime.networks import Networks
-from mdsgen.runtime.sampler import sample, seeded_noise
+from mdsgen.runtime.sampler import Estimates, seeded_noise, solve
 
 _COMPARED_STEPS = 3  # the first, the middle and the last latent of the trajectory
+
+Estimate = Callable[[np.ndarray, int], np.ndarray]
+"""``estimate(latent [1, C, H, W], step) -> noise [2, C, H, W]`` of both branches: an array that its caller may keep."""
+
+
+class Original(Protocol):
+    """The networks that a bundle's graphs are compared with."""
+
+    name: str
+    """What messages call them."""
+    geometry: Geometry
+
+    def encode(self, frames: np.ndarray) -> np.ndarray:
+        """``frames [F, 3, 224, 224]`` -> features ``[1, F, 512]``."""
+
+    def condition(self, features: np.ndarray, timesteps: np.ndarray) -> np.ndarray:
+        """``features``, ``timesteps [steps]`` -> modulations ``[steps, 2, V, D]``."""
+
+    def denoiser(self, features: np.ndarray, timesteps: np.ndarray) -> Estimate:
+        """The denoiser of all steps, for a clip of these features."""
+
+    def decode(self, latent: np.ndarray) -> np.ndarray:
+        """``latent [1, C, H, W]`` -> log-mel spectrogram ``[1, frames, bins]``."""
+
+    def vocode(self, log_mel: np.ndarray) -> np.ndarray:
+        """Log-mel spectrogram -> waveform ``[1, samples]``."""
 
 
 @dataclass(frozen=True)
 class Reference:
-    """What the FP32 PyTorch model makes of one clip, stage by stage, as NumPy arrays."""
+    """What the original networks make of one clip, stage by stage, as NumPy arrays."""
 
     frames: np.ndarray  # [F, 3, 224, 224]
     noise: np.ndarray  # [1, C, H, W]
     settings: SamplerSettings
     features: np.ndarray  # [1, F, 512]
-    modulations: np.ndarray  # [steps, 2, M, D]
+    modulations: np.ndarray  # [steps, 2, V, D]
     trajectory: list[tuple[int, np.ndarray, np.ndarray]]  # step, latent [1, C, H, W], noise of both [2, C, H, W]
     latent: np.ndarray  # [1, C, H, W]
     log_mel: np.ndarray  # [1, frames, bins]
     waveform: np.ndarray  # [1, samples]
 
 
-@torch.no_grad()
-def run_reference(models: Models, frames: np.ndarray, sampler: SamplerDefaults, seed: int = 0) -> Reference:
-    """Run the PyTorch model the published way: conditioning and two separate passes in every step.
+def run_reference(original: Original, frames: np.ndarray, sampler: SamplerDefaults, seed: int = 0) -> Reference:
+    """Run the original networks over a whole clip.
 
-    Raises :class:`ExportError` where it gives what is not finite: nothing could be compared with that.
+    Raises :class:`ExportError` where they give what is not finite: nothing could be compared with that.
     """
-    denoiser, geometry = models.denoiser, models.geometry
     settings = SamplerSettings(sampler.steps, sampler.guidance, sampler.guidance_power)
-    noise = seeded_noise(geometry, seed)
-    features = models.video_encoder(torch.from_numpy(frames)[None])  # [1, F, 512]
+    steps, noise = settings.solve(), seeded_noise(original.geometry, seed)
+    timesteps = timesteps_of(steps)
+    features = original.encode(frames)  # [1, F, 512]
+    estimate = original.denoiser(features, timesteps)
     compared = set(np.linspace(0, settings.steps - 1, _COMPARED_STEPS).astype(int))
     trajectory: list[tuple[int, np.ndarray, np.ndarray]] = []
-    step = 0
 
-    def network(latent: np.ndarray, timestep: float) -> tuple[np.ndarray, np.ndarray]:
-        nonlocal step
-        x, t = torch.from_numpy(latent), torch.tensor([timestep], dtype=torch.float32)
-        both = [denoiser(x, t, branch)[:, : geometry.channels].numpy() for branch in (features, None)]
+    def observed(latent: np.ndarray, step: int) -> Estimates:
+        both = estimate(latent, step)  # [2, C, H, W]
         if step in compared:
-            trajectory.append((step, latent.copy(), np.concatenate(both)))
-        step += 1
-        return both[0], both[1]
+            trajectory.append((step, latent.copy(), both))
+        return both[:1], both[1:]
 
-    latent = sample(network, noise, settings.steps, settings.guidance, settings.guidance_power)
-    log_mel = models.codec.decode(torch.from_numpy(latent))
+    latent = solve(noise, steps, observed)
+    log_mel = original.decode(latent)
     reference = Reference(
         frames=frames,
         noise=noise,
         settings=settings,
-        features=features.numpy(),
-        modulations=_reference_modulations(models, features, settings),
+        features=features,
+        modulations=original.condition(features, timesteps),
         trajectory=trajectory,
         latent=latent,
-        log_mel=log_mel.contiguous().numpy(),
-        waveform=models.codec.vocode(log_mel).numpy(),
+        log_mel=log_mel,
+        waveform=original.vocode(log_mel),
     )
-    _check_finite(reference)
+    _check_finite(original.name, reference)
     return reference
 
 
 def compare(networks: Networks, reference: Reference, thresholds: dict[str, float]) -> list[Quality]:
-    """All figures of an exported model, worst case per graph; nothing is raised for a poor one."""
+    """All figures of a bundle's networks, worst case per graph; nothing is raised for a poor one."""
 
     def figure(graph: str, what: str, value: float) -> Quality:
         return Quality(graph, what, value, thresholds[graph])
@@ -104,19 +127,7 @@ def compare(networks: Networks, reference: Reference, thresholds: dict[str, floa
     ]
 
 
-def _reference_modulations(models: Models, features: torch.Tensor, settings: SamplerSettings) -> np.ndarray:
-    denoiser = models.denoiser
-    per_step = []
-    for step in settings.solve():
-        t = torch.tensor([step.timestep], dtype=torch.float32)
-        conditions = torch.cat([denoiser.condition(t, branch) for branch in (features, None)])  # [2, D]
-        per_step.append(denoiser.modulations(conditions).numpy())  # [2, M, D]
-    return np.stack(per_step)
-
-
-def _check_finite(reference: Reference) -> None:
-    for name in ("features", "modulations", "latent", "log_mel", "waveform"):  # in the order of the way
-        if not np.isfinite(getattr(reference, name)).all():
-            raise ExportError(
-                f"the PyTorch model itself gives a {name} that is not finite on this clip: check the weights"
-            )
+def _check_finite(name: str, reference: Reference) -> None:
+    for what in ("features", "modulations", "latent", "log_mel", "waveform"):  # in the order of the way
+        if not np.isfinite(getattr(reference, what)).all():
+            raise ExportError(f"{name} itself gives a {what} that is not finite on this clip: check the weights")

@@ -151,6 +151,6 @@ def _check_agreement(runs: dict[str, Callable[[], np.ndarray]], least: float) ->
     if differing:
         raise MdsgenError(
             f"expected at least {least:g} dB against {PUBLISHED}, got {', '.join(differing)}: "
-            "a bundle is compared with seeded weights, export it without naming any"
+            "a bundle is compared with seeded weights, export it with --untrained"
         )
     return found

@@ -9,10 +9,9 @@ import click
 
 from mdsgen.bench.clip import time_clip
 from mdsgen.bench.report import Report
-from mdsgen.bundle import Bundle
+from mdsgen.bundle import Bundle, default_bundle
 from mdsgen.cli.errors import command
 from mdsgen.cli.export import MODEL_SIZES
-from mdsgen.cli.run import DEFAULT_BUNDLE
 from mdsgen.engines import AVAILABLE, EngineOptions
 from mdsgen.errors import ExportError
 from mdsgen.geometry import GEOMETRIES
@@ -22,7 +21,7 @@ from mdsgen.geometry import GEOMETRIES
 @click.option(
     "--bundle",
     type=click.Path(path_type=Path),
-    help=f"The bundle.  [default: {DEFAULT_BUNDLE}; with --compare, graphs made for it]",
+    help="The bundle.  [default: $MDSGEN_BUNDLE, or the demo model; with --compare, graphs made for it]",
 )
 @click.option("--compare", type=click.Choice(["torch"]), help="Time the guided denoiser step against this instead.")
 @click.option(
@@ -52,7 +51,7 @@ def main(
 ) -> None:
     """Time every stage of a bundle, on random pictures, or with --compare its denoiser step against PyTorch.
 
-    Compared are seeded weights: those of --geometry and --model, or a bundle that was exported without naming any.
+    Compared are seeded weights: those of --geometry and --model, or a bundle that was exported with --untrained.
     """
     if (geometry_name or model) and (bundle or not compare):
         raise click.UsageError("--geometry and --model are for --compare without a --bundle, which has its own")
@@ -63,7 +62,7 @@ def main(
         subject = (geometry_name or "release", model or "base")
         report = _comparison(opened, subject, engine, threads, repeat or 10, warmup)
     else:
-        opened = Bundle.open(bundle or DEFAULT_BUNDLE)
+        opened = Bundle.open(bundle or default_bundle())
         report = time_clip(opened, engine, EngineOptions(threads), steps=steps, repeat=repeat or 3, warmup=warmup)
     click.echo(json.dumps(report.to_dict(), indent=2, ensure_ascii=False) if as_json else report.page())
 

@@ -1,24 +1,40 @@
-"""``mdsgen-export``: from PyTorch weights to a verified bundle."""
+"""``mdsgen-export``: from PyTorch weights, or from another bundle, to a verified bundle."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from mdsgen.bundle import Bundle, SamplerDefaults, default_bundle
 from mdsgen.cli.errors import command
-from mdsgen.cli.run import DEFAULT_BUNDLE
 from mdsgen.errors import ExportError
-from mdsgen.geometry import GEOMETRIES, geometry
+from mdsgen.geometry import GEOMETRIES, Geometry, geometry
+
+if TYPE_CHECKING:
+    from mdsgen.export import Models
 
 MODEL_SIZES = ("tiny", "small", "base")
 
+OUTPUT = Path("mdsgen-bundle")
+"""What is written when nobody says otherwise."""
+
 
 @command("mdsgen-export")
+@click.option(
+    "--bundle",
+    type=click.Path(path_type=Path),
+    help="Convert this bundle, of fp32 or fp16-weights.  [default: $MDSGEN_BUNDLE, or the demo model]",
+)
 @click.option("--checkpoint", type=click.Path(path_type=Path), help="The denoiser's weights (mdsgen_audioldm.pt).")
 @click.option("--cavp", type=click.Path(path_type=Path), help="The video encoder's weights (cavp_epoch66.ckpt).")
 @click.option("--audioldm", help="Folder or hub id of the audio networks (cvssp/audioldm-s-full-v2).")
+@click.option("--trained", type=click.Path(path_type=Path), help="A folder that mdsgen-train worked in (--work).")
+@click.option("--untrained", is_flag=True, help="Export seeded weights: for parity and speed, not for sound.")
 @click.option(
     "--model", type=click.Choice(MODEL_SIZES), help="Size of the denoiser.  [default: the checkpoint's; tiny]"
 )
@@ -26,70 +42,127 @@ MODEL_SIZES = ("tiny", "small", "base")
     "--geometry",
     "geometry_name",
     type=click.Choice(sorted(GEOMETRIES)),
-    help="Latent geometry.  [default: release with a checkpoint, paper without]",
+    help="Latent geometry.  [default: release with a checkpoint, paper with --untrained]",
 )
 @click.option(
     "--decode-layer", type=click.IntRange(1), help="Last blocks that see all tokens.  [default: the published size's]"
 )
-@click.option("--precision", type=click.Choice(["fp32", "fp16"]), default="fp16", show_default=True)
-@click.option("--steps", type=click.IntRange(1, 1000), default=25, show_default=True, help="The bundle's default.")
-@click.option("--guidance", type=float, default=5.0, show_default=True, help="The bundle's default.")
+@click.option("--precision", type=click.Choice(["fp32", "fp16-weights", "fp16"]), default="fp16", show_default=True)
+@click.option("--steps", type=click.IntRange(1, 1000), help="The bundle's default.  [default: 25]")
+@click.option("--guidance", type=float, help="The bundle's default.  [default: 5.0]")
 @click.option("--video", type=click.Path(path_type=Path), help="Verify on this video.  [default: a rendered one]")
 @click.option("--tolerance", type=float, default=0.0, help="Accept so many decibels less than required, 0 to 100.")
 @click.option("--replace", is_flag=True, help="Replace a bundle that is there already.")
-@click.option(
-    "-o", "--output", type=click.Path(path_type=Path), default=DEFAULT_BUNDLE, show_default=True, help="The bundle."
-)
+@click.option("-o", "--output", type=click.Path(path_type=Path), default=OUTPUT, show_default=True, help="The result.")
 def main(
+    bundle: Path | None,
     checkpoint: Path | None,
     cavp: Path | None,
     audioldm: str | None,
+    trained: Path | None,
+    untrained: bool,
     model: str | None,
     geometry_name: str | None,
     decode_layer: int | None,
-    precision: str,
-    steps: int,
-    guidance: float,
+    steps: int | None,
+    guidance: float | None,
     video: Path | None,
-    tolerance: float,
-    replace: bool,
     output: Path,
+    **settings: Any,
 ) -> None:
-    """Export a model to ONNX, verify every graph against PyTorch, and keep it as a bundle.
+    """Bring a model to ONNX in one precision, verify every graph, and keep all of it as a bundle.
 
-    Published or self-trained weights: name --checkpoint, --cavp and --audioldm. With none of the three the published
-    architectures get seeded, untrained weights: good for parity and speed, not for sound.
+    Published PyTorch weights: name --checkpoint, --cavp and --audioldm; those of mdsgen-train: --trained. With none of
+    them a bundle that is there already is converted, the demo model where none is named; that needs no PyTorch.
     """
-    named = {"--checkpoint": checkpoint, "--cavp": cavp, "--audioldm": audioldm}
-    missing = [option for option, value in named.items() if value is None]
-    if missing and len(missing) < len(named):
-        raise click.UsageError(f"a whole model needs {', '.join(missing)} as well")
-    if missing and decode_layer is not None:
-        raise click.UsageError("--decode-layer belongs to a --checkpoint")
-    try:
-        from mdsgen.export import export_bundle, published_models, seeded_models, verification_frames
-    except ImportError as error:
-        raise ExportError(f"exporting needs PyTorch and ONNX ({error}): pip install 'mdsgen[export]'") from error
-    from mdsgen.bundle import SamplerDefaults
-
-    if checkpoint is not None and cavp is not None and audioldm is not None:
-        space = geometry(geometry_name or "release")
-        load = partial(published_models, checkpoint, cavp, audioldm, space, decode_layer, model)
+    files = {"--checkpoint": checkpoint, "--cavp": cavp, "--audioldm": audioldm}
+    sampler = {"steps": steps, "guidance": guidance}
+    _check_source(files, {"--trained": trained, "--untrained": untrained or None, "--bundle": bundle})
+    if checkpoint is None:
+        _refuse({"--decode-layer": decode_layer}, "belongs to a --checkpoint")
+    settings |= {"target": output, "report": partial(click.echo, err=True)}
+    if untrained or checkpoint is not None:
+        space = geometry(geometry_name or ("paper" if untrained else "release"))
+        load = _loader(checkpoint, cavp, audioldm, space, decode_layer, model)
+        done = _export(load, space, video, sampler, settings)
+    elif trained is not None:
+        _refuse({"--model": model, "--geometry": geometry_name}, "is said by the weights of --trained themselves")
+        done = _export_trained(trained, video, sampler, settings)
     else:
-        space = geometry(geometry_name or "paper")
-        click.echo("no weights named: exporting seeded, untrained ones, for parity and speed, not for sound", err=True)
-        load = partial(seeded_models, space, model or "tiny")
-    bundle = export_bundle(
-        load,  # once the video and the target have been found good
-        output,
-        precision=precision,
-        frames=verification_frames(space, video),
-        sampler=SamplerDefaults(steps=steps, guidance=guidance),
-        tolerance=tolerance,
-        replace=replace,
-        report=partial(click.echo, err=True),
-    )
-    click.echo(bundle.folder)
+        named = {"--model": model, "--geometry": geometry_name, "--steps": steps, "--guidance": guidance}
+        _refuse(named, "belongs to PyTorch weights: a converted bundle keeps its own")
+        done = _convert(bundle, video, settings)
+    click.echo(done.folder)
+
+
+def _check_source(files: Mapping[str, object], others: Mapping[str, object]) -> None:
+    """Raise a usage error unless at most one source is named: all the files, or one of the others."""
+    missing = [option for option, value in files.items() if value is None]
+    if missing and len(missing) < len(files):
+        raise click.UsageError(f"a whole model needs {', '.join(missing)} as well")
+    named = [option for option, value in {**files, **others}.items() if value is not None]
+    sources = len([option for option in named if option in others]) + (not missing)
+    if sources > 1:
+        raise click.UsageError(f"{', '.join(named)} are different models: name one")
+
+
+def _refuse(options: Mapping[str, object], reason: str) -> None:
+    """Raise a usage error where one of the options was given."""
+    for option, value in options.items():
+        if value is not None:
+            raise click.UsageError(f"{option} {reason}")
+
+
+def _loader(
+    checkpoint: Path | None,
+    cavp: Path | None,
+    audioldm: str | None,
+    space: Geometry,
+    decode_layer: int | None,
+    model: str | None,
+) -> Callable[[], Models]:
+    """What loads the models of the files, or where none are named makes seeded ones."""
+    with _needed("exporting needs PyTorch and ONNX", "export"):
+        from mdsgen.export import published_models, seeded_models
+    if checkpoint is None or cavp is None or audioldm is None:
+        return partial(seeded_models, space, model or "tiny")
+    return partial(published_models, checkpoint, cavp, audioldm, space, decode_layer, model)
+
+
+def _export(
+    load: Callable[[], Models],
+    space: Geometry,
+    video: Path | None,
+    sampler: dict[str, Any],
+    settings: dict[str, Any],
+) -> Bundle:
+    """``load`` is called once the video and the target have been found good."""
+    with _needed("exporting needs PyTorch and ONNX", "export"):
+        from mdsgen.export import export_bundle, verification_frames
+    defaults = SamplerDefaults(**{name: value for name, value in sampler.items() if value is not None})
+    return export_bundle(load, frames=verification_frames(space, video), sampler=defaults, **settings)
+
+
+def _export_trained(work: Path, video: Path | None, sampler: dict[str, Any], settings: dict[str, Any]) -> Bundle:
+    with _needed("exporting needs PyTorch and ONNX", "export"):
+        from mdsgen.export import trained_models
+    models = trained_models(work)
+    return _export(lambda: models, models.geometry, video, sampler, settings)
+
+
+def _convert(bundle: Path | None, video: Path | None, settings: dict[str, Any]) -> Bundle:
+    with _needed("converting needs ONNX", "convert"):
+        from mdsgen.export import convert_bundle, verification_frames
+    source = Bundle.open(bundle or default_bundle())
+    return convert_bundle(source, frames=verification_frames(source.manifest.geometry, video), **settings)
+
+
+@contextmanager
+def _needed(what: str, extra: str) -> Iterator[None]:
+    try:
+        yield
+    except ImportError as error:
+        raise ExportError(f"{what} ({error}): pip install 'mdsgen[{extra}]'") from error
 
 
 if __name__ == "__main__":

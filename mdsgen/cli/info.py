@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from mdsgen.bundle import Bundle, Graph, Manifest
+from mdsgen.bundle import Bundle, Graph, Manifest, default_bundle
 from mdsgen.cli.errors import command
 from mdsgen.geometry import SAMPLE_RATE, Geometry
 
@@ -18,12 +18,15 @@ _MEGABYTE = 1_000_000
 
 
 @command("mdsgen-info")
-@click.argument("bundle", type=click.Path(path_type=Path))
+@click.argument("bundle", required=False, type=click.Path(path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead, for programs.")
 @click.option("--verify/--no-verify", default=True, help="Check the SHA-256 of every file.", show_default=True)
-def main(bundle: Path, as_json: bool, verify: bool) -> None:
-    """Show what BUNDLE holds: geometry, graphs, precision, quality, and where its weights came from."""
-    opened = Bundle.open(bundle, verify=verify)
+def main(bundle: Path | None, as_json: bool, verify: bool) -> None:
+    """Show what BUNDLE holds: geometry, graphs, precision, quality, and where its weights came from.
+
+    Without one: $MDSGEN_BUNDLE, or the demo model.
+    """
+    opened = Bundle.open(bundle or default_bundle(), verify=verify)
     if as_json:
         click.echo(json.dumps(_document(opened, verify), indent=2, ensure_ascii=False))
     else:

@@ -14,13 +14,10 @@ import click
 
 from mdsgen.cli.errors import command
 from mdsgen.engines import AVAILABLE
-from mdsgen.errors import BundleError, MdsgenError, MediaError
+from mdsgen.errors import MdsgenError, MediaError
 from mdsgen.media import FORMATS
 from mdsgen.runtime import Pipeline, Progress, Rendered, default_target, render
 from mdsgen.runtime.pipeline import OnProgress
-
-DEFAULT_BUNDLE = Path("mdsgen-bundle")
-"""Where ``mdsgen-export`` writes and ``mdsgen-run`` looks when nobody says otherwise."""
 
 VIDEO_SUFFIXES = frozenset([".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ts", ".flv", ".wmv"])
 """What is taken from a folder; a file that is named is tried whatever it is called."""
@@ -43,11 +40,7 @@ def _finite(_ctx: click.Context, _param: click.Parameter, value: float | None) -
 @click.option(
     "--bundle",
     type=click.Path(path_type=Path),
-    envvar="MDSGEN_BUNDLE",
-    default=DEFAULT_BUNDLE,
-    show_default=True,
-    show_envvar=True,
-    help="The bundle that mdsgen-export made.",
+    help="A bundle that mdsgen-export made.  [default: $MDSGEN_BUNDLE, or the demo model]",
 )
 @click.option("--engine", default="auto", show_default=True, help=f"One of {', '.join(AVAILABLE)}.")
 @click.option("--provider", multiple=True, help="An ONNX Runtime execution provider; repeat it in order of preference.")
@@ -78,7 +71,7 @@ def _finite(_ctx: click.Context, _param: click.Parameter, value: float | None) -
 def main(
     videos: tuple[Path, ...],
     output: Path | None,
-    bundle: Path,
+    bundle: Path | None,
     engine: str,
     provider: tuple[str, ...],
     threads: int | None,
@@ -87,8 +80,6 @@ def main(
 ) -> None:
     """Generate the sound of VIDEOS (files, or folders of them) and write them with it."""
     jobs = _jobs(videos, output)
-    if not bundle.exists():
-        raise BundleError(f"no bundle at {bundle}: make one with mdsgen-export, or name one with --bundle")
     providers = provider or ("CPUExecutionProvider",)
     results: list[Rendered] = []
     failures: list[dict[str, str]] = []
@@ -110,6 +101,7 @@ def main(
                 click.echo(_line(rendered))
         if as_json:
             document = {
+                "bundle": str(pipeline.bundle.folder),
                 "engine": pipeline.engine,
                 "providers": pipeline.providers,
                 "results": [rendered.to_dict() for rendered in results],

@@ -174,6 +174,7 @@ def _add_stages() -> None:
                 main.add_command(_stage_command(name, entry))
         if dataset == "clips":
             main.add_command(main.commands.pop("encode"))
+    main.add_command(main.commands.pop("fidelity"))
 
 
 _add_stages()

@@ -12,7 +12,6 @@ import math
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from mdsgen.geometry import MelFormat
 
@@ -94,12 +93,13 @@ class _ConvNext(nn.Module):
         self.around = nn.Conv1d(width, width, kernel_size=7, padding=3, groups=width)
         self.norm = nn.LayerNorm(width, eps=1e-6)
         self.expand = nn.Linear(width, 3 * width)
+        self.act: nn.Module = nn.GELU(approximate="tanh")
         self.contract = nn.Linear(3 * width, width)
         self.scale = nn.Parameter(torch.full((width,), 0.2))
 
     def forward(self, x: Tensor) -> Tensor:
         around = self.around(x.transpose(1, 2)).transpose(1, 2)  # [B, T, D]
-        change: Tensor = self.contract(F.gelu(self.expand(self.norm(around)), approximate="tanh"))
+        change: Tensor = self.contract(self.act(self.expand(self.norm(around))))
         return x + self.scale * change
 
 

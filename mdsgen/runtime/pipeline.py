@@ -10,7 +10,7 @@ from types import TracebackType
 
 import numpy as np
 
-from mdsgen.bundle import Bundle
+from mdsgen.bundle import Bundle, default_bundle
 from mdsgen.engines import EngineOptions
 from mdsgen.errors import Cancelled, MediaError, SettingsError
 from mdsgen.geometry import FRAME_RATE, SAMPLE_RATE
@@ -60,7 +60,7 @@ class Sound:
 class Pipeline:
     """A bundle with its engines open. A context manager::
 
-    with Pipeline.open("bundle") as pipeline:
+    with Pipeline.open() as pipeline:
         sound = pipeline("video.mp4", seed=0)
     """
 
@@ -70,7 +70,7 @@ class Pipeline:
     @classmethod
     def open(
         cls,
-        bundle: str | os.PathLike[str],
+        bundle: str | os.PathLike[str] | None = None,
         engine: str = "auto",
         *,
         threads: int | None = None,
@@ -79,9 +79,10 @@ class Pipeline:
     ) -> Pipeline:
         """Check a bundle (``verify=False`` skips the checksums) and open its five networks on an engine.
 
+        ``bundle`` None is that of :func:`~mdsgen.bundle.default_bundle`: of ``$MDSGEN_BUNDLE``, or the demo model.
         Raises :class:`~mdsgen.errors.BundleError` or :class:`~mdsgen.errors.EngineError`.
         """
-        opened = Bundle.open(bundle, verify=verify)
+        opened = Bundle.open(default_bundle() if bundle is None else bundle, verify=verify)
         return cls(opened, Networks(opened, engine, EngineOptions(threads=threads, providers=tuple(providers))))
 
     @property

@@ -168,7 +168,7 @@ def test_a_file_name_that_leaves_the_bundle_is_refused(file: str) -> None:
 @pytest.mark.parametrize(
     ("path", "value", "message"),
     [
-        (("precision",), "fp8", "'precision' must be one of fp32, fp16, int8"),
+        (("precision",), "fp8", "'precision' must be one of fp32, fp16-weights, fp16, int8"),
         (("precision",), 16, "'precision' must be text"),
         (("geometry", "latent"), [8, 204], "'geometry'"),
         (("geometry", "latent"), [8, 204, 15], "'geometry'.*does not divide"),

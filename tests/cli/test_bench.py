@@ -32,8 +32,9 @@ def test_people_read_a_table_and_its_conditions(bundle_path: Path) -> None:
     assert {"clip seconds", "real-time factor", "peak memory bytes"} <= rows.keys()
 
 
-def test_programs_read_one_document(bundle_path: Path) -> None:
-    result = bench("--bundle", bundle_path, "--json", *QUICK)
+def test_programs_read_one_document_of_the_default_bundle(bundle_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MDSGEN_BUNDLE", str(bundle_path))
+    result = bench("--json", *QUICK)
     assert (result.exit_code, result.stderr) == (0, "")
     document = json.loads(result.stdout, parse_constant=pytest.fail)
     assert document["conditions"]["engine"] == "onnxruntime"

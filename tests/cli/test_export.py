@@ -1,4 +1,4 @@
-"""``mdsgen-export``: from files, or from seeds, to a bundle that runs; and what it refuses, before any long work."""
+"""``mdsgen-export``: from files, seeds or a bundle to a bundle that runs; what it refuses, before any long work."""
 
 from __future__ import annotations
 
@@ -29,6 +29,8 @@ from tests.media.conftest import Renderer
 from tests.released import DECODE_LAYER, golden, relative_error, released_state
 from tests.seeded import FIXTURES, read_keys, seeded_state
 from tests.threads import one_thread
+
+FILES = ["--checkpoint", "x.pt", "--cavp", "x.ckpt", "--audioldm", "x"]
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -89,13 +91,11 @@ def seeded(monkeypatch: pytest.MonkeyPatch, traces: dict[str, bytes]) -> list[tu
     return asked
 
 
-def test_without_weights_it_exports_seeded_ones_and_says_so(seeded: list[tuple[Geometry, str]], tmp_path: Path) -> None:
-    result = export("-o", tmp_path / "b", "--steps", 2, "--guidance", 3)
+def test_untrained_weights_are_there_for_the_asking(seeded: list[tuple[Geometry, str]], tmp_path: Path) -> None:
+    result = export("--untrained", "-o", tmp_path / "b", "--steps", 2, "--guidance", 3)
     assert (result.exit_code, result.stdout) == (0, f"{tmp_path / 'b'}\n")
     assert seeded == [(PAPER, "tiny")]
-    notice, *progress = result.stderr.splitlines()
-    assert notice == "no weights named: exporting seeded, untrained ones, for parity and speed, not for sound"
-    assert len([line for line in progress if line.endswith("  ok")]) == len(GRAPHS) + 1
+    assert len([line for line in result.stderr.splitlines() if line.endswith("  ok")]) == len(GRAPHS) + 1
     manifest = Bundle.open(tmp_path / "b").manifest
     assert (manifest.precision, manifest.sampler.steps, manifest.sampler.guidance) == ("fp16", 2, 3.0)
     assert "untrained" in manifest.provenance["weights"]
@@ -104,7 +104,7 @@ def test_without_weights_it_exports_seeded_ones_and_says_so(seeded: list[tuple[G
 @pytest.mark.usefixtures("seeded")
 def test_poor_parity_is_a_table_then_one_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setitem(THRESHOLDS["fp32"], "vocoder", 500.0)
-    result = export("-o", tmp_path / "b", "--steps", 1, "--precision", "fp32")
+    result = export("--untrained", "-o", tmp_path / "b", "--steps", 1, "--precision", "fp32")
     assert refused(result).startswith("error: not exported, too far from PyTorch in fp32: vocoder ")
     assert "dB of 500; good enough are video_encoder" in refused(result)
     table = [line.split() for line in result.stderr.splitlines() if line.endswith(("  ok", "  FAILED"))]
@@ -114,6 +114,32 @@ def test_poor_parity_is_a_table_then_one_line(monkeypatch: pytest.MonkeyPatch, t
 
 def test_the_sizes_are_the_models() -> None:
     assert list(MODEL_SIZES) == list(SIZES)
+
+
+# From another bundle
+
+
+def test_a_bundle_becomes_one_of_another_precision(bundle_path: Path, tmp_path: Path) -> None:
+    result = export("--bundle", bundle_path, "--precision", "fp16-weights", "-o", tmp_path / "b")
+    assert (result.exit_code, result.stdout) == (0, f"{tmp_path / 'b'}\n"), result.stderr
+    assert "verifying against the source bundle over 4 steps" in result.stderr.splitlines()
+    manifest = Bundle.open(tmp_path / "b").manifest
+    assert manifest.precision == "fp16-weights"
+    assert manifest.provenance["converted_from"]["precision"] == "fp32"
+
+
+def test_with_nothing_named_it_converts_the_default_bundle(
+    bundle_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MDSGEN_BUNDLE", raising=False)
+    monkeypatch.setattr("mdsgen.bundle.default.DEMO_FOLDER", bundle_path)
+    result = export()
+    assert (result.exit_code, result.stdout) == (0, "mdsgen-bundle\n"), result.stderr
+    manifest = Bundle.open("mdsgen-bundle").manifest
+    assert (manifest.precision, manifest.model) == ("fp16", Bundle.open(bundle_path).manifest.model)
+    assert "exists: choose another place" in refused(export())
+    assert "expected a bundle in fp32 or fp16-weights" in refused(export("--bundle", "mdsgen-bundle", "-o", "other"))
 
 
 # From files
@@ -199,9 +225,31 @@ def test_half_a_model_is_wrong_use(given: list[str], missing: str, tmp_path: Pat
 
 
 def test_an_empty_name_is_not_taken_for_none(tmp_path: Path) -> None:
-    """As a script has it whose variable is not set: seeded weights would pass for the published ones."""
+    """As a script has it whose variable is not set: another model would pass for the published one."""
     result = export("--checkpoint", tmp_path / "x.pt", "--cavp", tmp_path / "x.ckpt", "--audioldm", "")
     assert "x.pt: no such file" in refused(result)
+
+
+@pytest.mark.usefixtures("unloadable")
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (["--untrained", "--bundle", "b"], "--untrained, --bundle are different models"),
+        (["--trained", "w", "--bundle", "b"], "--trained, --bundle are different models"),
+        (["--trained", "w", "--model", "tiny"], "--model is said by the weights of --trained themselves"),
+        (["--untrained", *FILES], "--checkpoint, --cavp, --audioldm, --untrained are different models"),
+        (["--bundle", "b", *FILES], "--checkpoint, --cavp, --audioldm, --bundle are different models"),
+        (["--model", "tiny"], "--model belongs to PyTorch weights"),
+        (["--bundle", "b", "--geometry", "paper"], "--geometry belongs to PyTorch weights"),
+        (["--steps", "4"], "--steps belongs to PyTorch weights: a converted bundle keeps its own"),
+        (["--bundle", "b", "--guidance", "4"], "--guidance belongs to PyTorch weights"),
+        (["--untrained", "--decode-layer", "2"], "--decode-layer belongs to a --checkpoint"),
+        (["--decode-layer", "2"], "--decode-layer belongs to a --checkpoint"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_options_that_do_not_go_together_are_wrong_use(arguments: list[str], reason: str, tmp_path: Path) -> None:
+    assert reason in refused(export(*arguments, "-o", tmp_path / "b"), code=2)
 
 
 @pytest.mark.usefixtures("unloadable")
@@ -250,14 +298,14 @@ def test_what_can_be_known_at_once_is_found_before_models_are_loaded(
 ) -> None:
     occupy(tmp_path)
     before = sorted(tmp_path.rglob("*"))
-    assert message in refused(export("-o", tmp_path / "b", *arguments))
+    assert message in refused(export("--untrained", "-o", tmp_path / "b", *arguments))
     assert sorted(tmp_path.rglob("*")) == before
 
 
 @pytest.mark.usefixtures("unloadable")
 def test_a_place_that_cannot_be_written_is_found_before_models_are_loaded(tmp_path: Path) -> None:
     with_a_file(tmp_path)
-    assert "cannot be written" in refused(export("-o", tmp_path / "b" / "bundle"))
+    assert "cannot be written" in refused(export("--untrained", "-o", tmp_path / "b" / "bundle"))
 
 
 @pytest.mark.parametrize(
@@ -299,10 +347,14 @@ def test_the_module_runs_by_itself_and_its_help_needs_no_pytorch() -> None:
     command = [sys.executable, "-c", script]
     shown = subprocess.run([*command, "--help"], capture_output=True, text=True, timeout=60, check=False)
     assert (shown.returncode, shown.stderr) == (0, "")
-    for option in ("--checkpoint", "--cavp", "--audioldm", "--precision", "--video", "--tolerance", "--debug"):
+    for option in (*FILES[::2], "--bundle", "--untrained", "--precision", "--video", "--tolerance", "--debug"):
         assert option in shown.stdout
-    refused = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-    assert (refused.returncode, refused.stdout) == (1, "")
-    assert refused.stderr.startswith("error: exporting needs PyTorch and ONNX (")
-    assert refused.stderr.endswith("pip install 'mdsgen[export]'\n")
-    assert refused.stderr.count("\n") == 1
+    for arguments, needed, extra in (
+        (["--untrained"], "exporting needs PyTorch and ONNX (", "export"),
+        ([], "converting needs ONNX (", "convert"),
+    ):
+        refused = subprocess.run([*command, *arguments], capture_output=True, text=True, timeout=60, check=False)
+        assert (refused.returncode, refused.stdout) == (1, "")
+        assert refused.stderr.startswith(f"error: {needed}")
+        assert refused.stderr.endswith(f"pip install 'mdsgen[{extra}]'\n")
+        assert refused.stderr.count("\n") == 1

@@ -74,8 +74,10 @@ def test_what_is_not_there_is_one_line(tmp_path: Path) -> None:
     assert "nowhere: expected a bundle" in result.stderr
 
 
-def test_no_bundle_is_wrong_use() -> None:
-    assert info().exit_code == 2
+def test_without_a_bundle_it_shows_the_default_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make_bundle(tmp_path / "b")
+    monkeypatch.setenv("MDSGEN_BUNDLE", str(tmp_path / "b"))
+    assert json.loads(info("--json").stdout)["bundle"] == str(tmp_path / "b")
 
 
 def test_the_module_runs_by_itself() -> None:

@@ -147,13 +147,13 @@ def test_a_bundle_is_found_where_it_is_expected(
     run: Run, bundle_path: Path, film: Renderer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     path = film(frames=8, rate=4)
-    monkeypatch.chdir(tmp_path)
-    assert "no bundle at mdsgen-bundle: make one with mdsgen-export" in refused(run(path, bundle=None))
-    shutil.copytree(bundle_path, tmp_path / "mdsgen-bundle")
-    assert run(path, bundle=None).exit_code == 0
-    shutil.rmtree(tmp_path / "mdsgen-bundle")
-    of_environment = CliRunner(env={"MDSGEN_BUNDLE": str(bundle_path)}).invoke(module.main, [str(path), "--steps=1"])
-    assert of_environment.exit_code == 0
+    monkeypatch.setattr("mdsgen.bundle.default.DEMO_FOLDER", tmp_path / "demo")
+    assert "this installation has no demo model" in refused(run(path, bundle=None))
+    shutil.copytree(bundle_path, tmp_path / "demo")
+    assert json.loads(run(path, "--json", bundle=None).stdout)["bundle"] == str(tmp_path / "demo")
+    command = CliRunner(env={"MDSGEN_BUNDLE": str(bundle_path)})
+    of_environment = command.invoke(module.main, [str(path), "--steps=1", "--json"])
+    assert json.loads(of_environment.stdout)["bundle"] == str(bundle_path)
 
 
 # Several videos
@@ -417,7 +417,7 @@ def test_a_bundle_of_an_unknown_schema_is_refused(run: Run, film: Renderer, copi
     [
         (["--engine", "abacus"], "engine 'abacus' is unknown: expected one of auto, onnxruntime"),
         (["--provider", "AbacusExecutionProvider"], "ONNX Runtime cannot use AbacusExecutionProvider here"),
-        (["--bundle", "nowhere"], "no bundle at nowhere"),
+        (["--bundle", "nowhere"], "nowhere: expected a bundle"),
     ],
     ids=["engine", "provider", "bundle"],
 )

@@ -13,15 +13,17 @@ import pytest
 import torch
 from click.testing import CliRunner, Result
 
+from mdsgen.cli.export import main as export
 from mdsgen.cli.train import main
+from mdsgen.runtime import Pipeline
 from mdsgen.training.loop import Trainer
-from mdsgen.training.recipe import STAGES
+from mdsgen.training.recipe import STAGES, load_recipe
 from mdsgen.training.shards import Shards
 from mdsgen.weights.trained import load_autoencoder, load_denoiser, load_judge, load_video_encoder, load_vocoder
 from tests.media.conftest import Renderer
 from tests.threads import one_thread
 
-ORDER = ["prepare", "video-encoder", "autoencoder", "vocoder", "judge", "encode", "denoiser"]
+ORDER = ["prepare", "video-encoder", "autoencoder", "vocoder", "judge", "encode", "denoiser", "fidelity"]
 
 SMALL = """
 geometry = {{ name = "small", latent = [4, 2, 16], time_axis = 1, patch = 2, compression = 8, latent_scale = 1.0, \
@@ -71,7 +73,8 @@ def train(folder: Path, **recipe: int) -> Result:
 @pytest.mark.timeout(120)
 def test_a_whole_model_is_trained_from_nothing(tmp_path: Path) -> None:
     for command in ORDER:
-        result = run(command, "--recipe", "toy", "--work", tmp_path, "--threads", 1)
+        few = ["--scenes", 1] if command == "fidelity" else []
+        result = run(command, "--recipe", "toy", "--work", tmp_path, "--threads", 1, *few)
         assert result.exit_code == 0, f"{command}: {result.output}"
         if command.replace("-", "_") in STAGES:
             folder = tmp_path / command.replace("-", "_")
@@ -91,6 +94,22 @@ def test_a_whole_model_is_trained_from_nothing(tmp_path: Path) -> None:
         latent = denoiser(torch.randn(1, 4, 16, 32), torch.zeros(1), features)[:, :4]
         sound = vocoder(autoencoder.decode(latent).squeeze(1).transpose(1, 2))
     assert sound.shape == (1, denoiser.geometry.samples)
+    export_and_hear(tmp_path)
+
+
+def export_and_hear(work: Path) -> None:
+    """What was trained becomes a bundle that runs without PyTorch."""
+    result = CliRunner().invoke(
+        export, ["--trained", str(work), "--precision", "fp16-weights", "--steps", "2", "-o", str(work / "bundle")]
+    )
+    assert result.exit_code == 0, result.output
+    with Pipeline.open(work / "bundle") as pipeline:
+        assert (
+            pipeline.bundle.manifest.provenance["denoiser"]["steps"]
+            == load_recipe("toy").section("denoiser").training.steps
+        )
+        sound = pipeline(np.zeros((17, 64, 64, 3), np.uint8))
+    assert len(sound.audio) == 68_000
 
 
 def test_commands_are_listed_in_the_order_in_which_they_are_run() -> None:

@@ -149,7 +149,7 @@ def test_an_fp16_graph_that_overflows_is_refused_with_all_figures(
                 weight.CopyFrom(numpy_helper.from_array(np.full(weight.dims, 6e4, np.float16), weight.name))
         return half
 
-    monkeypatch.setattr(mdsgen.export.exporter, "to_half", overflowing)
+    monkeypatch.setattr("mdsgen.export.precision.to_half", overflowing)
     with pytest.raises(ExportError, match=r"denoiser unusable dB of 45.*; good enough are video_encoder \d"):
         export(precision="fp16")
     assert not list(tmp_path.iterdir())

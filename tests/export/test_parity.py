@@ -59,7 +59,7 @@ def test_arrays_of_other_shapes_are_never_compared() -> None:
 
 
 def test_the_promised_thresholds() -> None:
-    assert THRESHOLDS.keys() == {"fp32", "fp16"}
+    assert THRESHOLDS.keys() == {"fp32", "fp16-weights", "fp16"}
     for least in THRESHOLDS.values():
         assert least.keys() == {*GRAPHS, CLIP}
     assert {THRESHOLDS["fp32"][graph] for graph in GRAPHS} == {80.0}

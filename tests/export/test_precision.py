@@ -88,6 +88,26 @@ def test_neighbouring_islands_are_joined() -> None:
         assert list(after.input) == list(before.output)
 
 
+def test_angles_are_computed_in_fp32_from_the_last_normalisation_on() -> None:
+    """A vocoder's phases are angles: its head stays in FP32, the blocks before it do not."""
+    x, y = (helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, 64]) for name in "xy")
+    square = np.eye(64, dtype=np.float32)
+    weights = {"block": square, "gain": square[0], "head": square}
+    nodes = [
+        helper.make_node("MatMul", ["x", "block"], ["a"], name="a"),
+        helper.make_node("LayerNormalization", ["a", "gain"], ["b"], name="b"),
+        helper.make_node("MatMul", ["b", "head"], ["c"], name="c"),
+        helper.make_node("Sin", ["c"], ["y"], name="d"),
+    ]
+    stored = [onnx.numpy_helper.from_array(values, name) for name, values in weights.items()]
+    model = helper.make_model(
+        helper.make_graph(nodes, "vocoder", [x], [y], stored), opset_imports=[helper.make_opsetid("", 17)]
+    )
+    half = to_half(model, VOCODER).graph
+    kinds = {weight.name: weight.data_type for weight in half.initializer}
+    assert (kinds["block"], kinds["head"]) == (TensorProto.FLOAT16, TensorProto.FLOAT)
+
+
 def test_timesteps_keep_their_fractions(bundles: dict[str, Bundle], models: Models) -> None:
     """FP16 has no fractions at 959: the fastest sinusoid would be half a radian off."""
     torch.manual_seed(0)

@@ -12,6 +12,7 @@ from mdsgen.bundle import CONDITIONING, DENOISER, GRAPHS, LATENT_DECODER, VIDEO_
 from mdsgen.errors import ExportError
 from mdsgen.export import Models
 from mdsgen.export.graphs import Conditioning, DenoiserStep
+from mdsgen.export.original import PyTorchOriginal
 from mdsgen.export.parity import CLIP, THRESHOLDS, UNUSABLE
 from mdsgen.export.verify import Reference, compare, run_reference
 from mdsgen.runtime import SamplerSettings, seeded_noise
@@ -48,7 +49,7 @@ class PyTorchNetworks:
 
 @pytest.fixture(scope="module")
 def reference(models: Models, frames: np.ndarray) -> Reference:
-    return run_reference(models, frames, SAMPLER)
+    return run_reference(PyTorchOriginal(models), frames, SAMPLER)
 
 
 @pytest.fixture
@@ -132,8 +133,8 @@ def test_a_model_that_is_itself_broken_is_told_so(
 ) -> None:
     broken = small_models()
     spoil(broken)[0] = torch.nan
-    with pytest.raises(ExportError, match=f"the PyTorch model itself gives a {what} that is not finite"):
-        run_reference(broken, frames, SamplerDefaults(steps=1))
+    with pytest.raises(ExportError, match=f"PyTorch itself gives a {what} that is not finite"):
+        run_reference(PyTorchOriginal(broken), frames, SamplerDefaults(steps=1))
 
 
 def _spoil(networks: PyTorchNetworks, graph: str, change: Callable[..., object]) -> None:

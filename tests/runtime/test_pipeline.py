@@ -251,6 +251,12 @@ def test_a_bundle_that_is_not_there_and_an_engine_that_is_unknown(bundle_path: P
         Pipeline.open(bundle_path, "abacus")
 
 
+def test_where_nobody_names_a_bundle_the_default_one_opens(bundle_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MDSGEN_BUNDLE", str(bundle_path))
+    with Pipeline.open() as pipeline:
+        assert pipeline.bundle.folder == bundle_path
+
+
 def test_a_closed_pipeline_refuses_to_run(bundle_path: Path) -> None:
     with Pipeline.open(bundle_path) as pipeline:
         assert (pipeline.engine, pipeline.providers) == ("onnxruntime", ("CPUExecutionProvider",))

@@ -1,0 +1,128 @@
+"""A verified bundle of whatever has graphs and a reference to compare them with, or nothing at all."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import onnx
+
+from mdsgen.bundle import Bundle, Graph, Manifest, Quality, SamplerDefaults, create_bundle, write_manifest
+from mdsgen.errors import ExportError
+from mdsgen.export.onnx_graph import save
+from mdsgen.export.parity import THRESHOLDS, in_words, table
+from mdsgen.export.precision import in_precision
+from mdsgen.export.verify import Reference, compare
+from mdsgen.geometry import FRAME_SIZE, Geometry
+from mdsgen.runtime.networks import Networks
+
+Report = Callable[[str], None]
+"""Takes one line about what is being done."""
+
+MAX_TOLERANCE = 100.0
+"""More than any threshold is high: what is unusable stays refused."""
+
+
+class Source(Protocol):
+    """What a bundle is made from."""
+
+    name: str
+    """What messages call it."""
+    geometry: Geometry
+    sampler: SamplerDefaults
+
+    def graphs(self) -> Iterator[tuple[str, Callable[[], onnx.ModelProto]]]:
+        """Each graph's name, and what makes it in FP32: called one after the other, so that one is in memory."""
+
+    def describe(self, graphs: dict[str, Graph], precision: str) -> Manifest:
+        """The manifest of a bundle with these graphs, without quality figures."""
+
+    def reference(self, frames: np.ndarray) -> Reference:
+        """What the original networks make of these frames."""
+
+
+def write_bundle(
+    load: Callable[[], Source],
+    target: Path,
+    *,
+    precision: str,
+    frames: np.ndarray,
+    tolerance: float,
+    replace: bool,
+    report: Report,
+) -> Bundle:
+    """Write, verify and keep a bundle. ``load`` is called once all that can be checked without the source is checked.
+
+    ``frames [F, 3, 224, 224]`` are a clip's, on which all graphs are compared with their originals. ``tolerance``
+    lowers every threshold by so many decibels.
+
+    Raises :class:`ExportError` with all figures where one is too low, and :class:`~mdsgen.errors.BundleError` where
+    ``target`` may not be written. Whatever goes wrong, ``target`` is then as it was before.
+    """
+    if precision not in THRESHOLDS:
+        raise ExportError(f"precision {precision!r} is unknown: expected one of {', '.join(THRESHOLDS)}")
+    if not 0 <= tolerance <= MAX_TOLERANCE:
+        raise ExportError(f"tolerance must be from 0 to {MAX_TOLERANCE:g} dB, not {tolerance!r}")
+    with _disk_errors(target), create_bundle(target, replace=replace) as folder:
+        source = load()
+        _check_frames(source.geometry, frames)
+        manifest = _write_graphs(source, folder, precision, report)
+        report(f"verifying against {source.name} over {source.sampler.steps} steps")
+        quality = _verify(source, Bundle.open(folder, verify=False), frames, tolerance)
+        for line in table(quality).splitlines():
+            report(line)
+        _require_passed(quality, source.name, precision)
+        write_manifest(folder, dataclasses.replace(manifest, quality=quality))
+    return Bundle.open(target, verify=False)
+
+
+def _write_graphs(source: Source, folder: Path, precision: str, report: Report) -> Manifest:
+    """All graphs with a manifest that has no quality figures yet."""
+    graphs: dict[str, Graph] = {}
+    for name, make in source.graphs():
+        report(f"exporting {name} in {precision}")
+        model = in_precision(make(), name, precision)
+        graphs[name] = save(model, name, folder, geometry=source.geometry.name, precision=precision)
+        del model  # before the next one is made
+    manifest = source.describe(graphs, precision)
+    write_manifest(folder, manifest)
+    return manifest
+
+
+def _verify(source: Source, bundle: Bundle, frames: np.ndarray, tolerance: float) -> tuple[Quality, ...]:
+    thresholds = {name: least - tolerance for name, least in THRESHOLDS[bundle.manifest.precision].items()}
+    reference = source.reference(frames)
+    with Networks(bundle) as networks:
+        return tuple(compare(networks, reference, thresholds))
+
+
+def _require_passed(quality: Sequence[Quality], original: str, precision: str) -> None:
+    failed = [figure for figure in quality if not figure.passed]
+    if not failed:
+        return
+    passed = [f"{figure.graph} {in_words(figure.decibels)}" for figure in quality if figure.passed]
+    raise ExportError(
+        f"not exported, too far from {original} in {precision}: "
+        + ", ".join(f"{figure.graph} {in_words(figure.decibels)} dB of {figure.threshold:g}" for figure in failed)
+        + (f"; good enough are {', '.join(passed)}" if passed else "")
+        + "; a tolerance accepts less"
+    )
+
+
+def _check_frames(geometry: Geometry, frames: np.ndarray) -> None:
+    expected = (geometry.video_frames, 3, FRAME_SIZE, FRAME_SIZE)
+    if frames.shape != expected or frames.dtype != np.float32:
+        raise ExportError(f"expected verification frames float32 {expected}, got {frames.dtype} {frames.shape}")
+
+
+@contextmanager
+def _disk_errors(target: Path) -> Iterator[None]:
+    """A full disk or a folder that refuses to be written, as an error that says what was to be written."""
+    try:
+        yield
+    except OSError as error:
+        raise ExportError(f"the bundle {target} cannot be written: {error}") from error
