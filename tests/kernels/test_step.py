@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -33,7 +35,8 @@ def in_float64(
     return x * c.next_latent + e * c.next_noise + previous * c.next_previous, x * c.clean_latent + e * c.clean_noise
 
 
-coefficients = st.builds(StepCoefficients, **dict.fromkeys(vars(SECOND_ORDER), st.floats(-8, 8)))
+NUMBERS = ("guidance", "next_latent", "next_noise", "next_previous", "clean_latent", "clean_noise")
+coefficients = st.builds(StepCoefficients, **dict.fromkeys(NUMBERS, st.floats(-8, 8)))
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float16"])
@@ -93,6 +96,32 @@ def test_a_first_order_step_does_not_read_what_was_there_before() -> None:
     assert np.isfinite(clean).all()
 
 
+def test_older_clean_latents_count_and_move_on_by_one() -> None:
+    latent, conditional, unconditional, clean = arrays("float32")
+    older = list(np.random.default_rng(1).standard_normal((2, *SHAPE)).astype("float32"))
+    third_order = dataclasses.replace(SECOND_ORDER, next_older=(0.3, -0.1))
+    following, cleaned = in_float64(latent, conditional, unconditional, clean, SECOND_ORDER)
+    previous, oldest = clean.copy(), older[0].copy()
+    following += 0.3 * older[0] - 0.1 * older[1]
+    guided_step(latent, conditional, unconditional, clean, third_order, older)
+    np.testing.assert_allclose(latent, following, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(clean, cleaned, rtol=1e-4, atol=1e-5)
+    np.testing.assert_array_equal(older, [previous, oldest])
+
+
+def test_a_step_that_does_not_look_so_far_back_does_not_read_it() -> None:
+    latent, conditional, unconditional, clean = arrays("float32")
+    older = [np.full(SHAPE, np.nan, np.float32)]
+    guided_step(latent, conditional, unconditional, clean, dataclasses.replace(SECOND_ORDER, next_older=(0.0,)), older)
+    assert np.isfinite(latent).all()
+
+
+def test_as_many_older_clean_latents_as_coefficients_are_wanted() -> None:
+    latent, conditional, unconditional, clean = arrays("float32")
+    with pytest.raises(ValueError, match="zip"):
+        guided_step(latent, conditional, unconditional, clean, SECOND_ORDER, [clean.copy()])
+
+
 def test_the_estimates_may_be_halves_of_one_batch() -> None:
     latent, conditional, unconditional, clean = arrays("float32")
     following, cleaned = in_float64(latent, conditional, unconditional, clean, SECOND_ORDER)
@@ -105,3 +134,19 @@ def test_the_estimates_may_be_halves_of_one_batch() -> None:
 def test_coefficients_are_frozen() -> None:
     with pytest.raises(AttributeError):
         SECOND_ORDER.guidance = 1.0  # type: ignore[misc]
+
+
+def test_a_clean_estimate_stops_at_its_limit_and_the_next_latent_follows_from_that() -> None:
+    limited = dataclasses.replace(SECOND_ORDER, clean_limit=6.0)
+    latent, conditional, unconditional, clean = arrays("float32")
+    before = [array.copy() for array in (latent, conditional, unconditional, clean)]
+    free_next, free_clean = in_float64(*before, SECOND_ORDER)
+    guided_step(latent, conditional, unconditional, clean, limited)
+    beyond = np.abs(free_clean) > 6.0
+    assert 0.2 < beyond.mean() < 0.9
+    np.testing.assert_allclose(clean, np.clip(free_clean, -6.0, 6.0), atol=1e-5)
+    # The noise that would have led to the limited estimate leads to the next latent as well.
+    noise = (np.clip(free_clean, -6.0, 6.0) - limited.clean_latent * before[0]) / limited.clean_noise
+    expected = before[0] * limited.next_latent + noise * limited.next_noise + before[3] * limited.next_previous
+    np.testing.assert_allclose(latent, expected, atol=1e-5)
+    np.testing.assert_allclose(latent[~beyond], free_next[~beyond], atol=1e-5)
