@@ -6,7 +6,7 @@ BUNDLE ?=
 VIDEO ?= assets/sample.mp4
 SOUND ?= build/sample.mdsgen.mp4
 
-.PHONY: run test lint pytest lean clean
+.PHONY: run test lint pytest lean gpu clean
 
 run: $(VENV)/.lean ## Give VIDEO its sound, with the demo model or that of BUNDLE
 	mkdir -p $(dir $(SOUND))
@@ -21,6 +21,14 @@ lint: $(VENV)/.installed
 
 pytest: $(VENV)/.installed
 	$(BIN)/python -m pytest
+
+gpu: $(VENV)/.installed ## All that only a GPU can show: correctness, memory checks where compute-sanitizer is, and speed
+	$(BIN)/python -m pip install --quiet --editable '.[tensorrt]'
+	$(BIN)/python -m pytest -m gpu -rs
+	if command -v compute-sanitizer >/dev/null; then \
+		compute-sanitizer --error-exitcode 1 $(BIN)/python -m pytest -m gpu tests/kernels; fi
+	$(BIN)/mdsgen-export --untrained --precision fp16 --engine tensorrt --replace -o build/gpu
+	$(BIN)/mdsgen-bench --bundle build/gpu --engine tensorrt
 
 lean: ## The device's part alone, without PyTorch and ONNX, in the other supported Pythons that are present
 	sh tests/lean.sh 3.10 3.12

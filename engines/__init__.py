@@ -2,22 +2,36 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
+import importlib.util
+import logging
 import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
 
 from mdsgen.engines.base import DEFAULT_OPTIONS, Engine, EngineOptions
+from mdsgen.engines.plans import has_plans
+from mdsgen.engines.trial import fastest
 from mdsgen.errors import EngineError
 
-__all__ = ["AVAILABLE", "DEFAULT_OPTIONS", "ENGINES", "Engine", "EngineOptions", "open_engine"]
+__all__ = ["AVAILABLE", "DEFAULT_OPTIONS", "ENGINES", "Engine", "EngineOptions", "first_that_opens", "open_engine"]
 
-ENGINES = ("auto", "onnxruntime", "openvino", "tensorrt")
-"""All names that there will be, the same in every command."""
+T = TypeVar("T")
 
-_ADAPTERS = {"onnxruntime": ("mdsgen.engines.onnxruntime", "OnnxRuntimeEngine")}
-"""The adapters of this version, the best first: module and class, imported when asked for."""
+_ADAPTERS = {
+    "onnxruntime": ("mdsgen.engines.onnxruntime", "OnnxRuntimeEngine"),
+    "openvino": ("mdsgen.engines.openvino", "OpenVinoEngine"),
+    "tensorrt": ("mdsgen.engines.tensorrt", "TensorRtEngine"),
+}
+"""The adapters: module and class, imported when asked for. The first one runs everywhere."""
 
-AVAILABLE = ("auto", *_ADAPTERS)
-"""The names that this version can open."""
+ENGINES = AVAILABLE = ("auto", *_ADAPTERS)
+"""The names of the engines, the same in every command."""
+
+ON_CPU = ("onnxruntime", "openvino")
+"""Those that run on a processor alone."""
 
 
 def open_engine(
@@ -25,15 +39,50 @@ def open_engine(
     engine: str = "auto",
     options: EngineOptions = DEFAULT_OPTIONS,
 ) -> Engine:
-    """Open a graph file with the engine of that name; ``"auto"`` takes the best one of this version.
+    """Open a graph file with the engine of that name; ``"auto"`` takes the best one that opens.
 
     Raises :class:`EngineError` where the name is unknown, or the engine is missing or cannot open the file.
     """
+    return first_that_opens(engine, path, lambda name: _open(path, name, options), options)
+
+
+def first_that_opens(
+    engine: str, path: str | os.PathLike[str], open_with: Callable[[str], T], options: EngineOptions = DEFAULT_OPTIONS
+) -> T:
+    """What ``open_with`` makes of an engine's name: of the one asked for, or with ``"auto"`` of the first that opens.
+
+    That is TensorRT where there are plans beside the graph ``path``. Else it is ONNX Runtime, or OpenVINO where that is
+    installed and a trial on this graph, once on a machine, has found it to be faster. Whatever keeps the faster one
+    from running is said once, as a warning.
+    """
     if engine not in ENGINES:
         raise EngineError(f"engine {engine!r} is unknown: expected one of {', '.join(ENGINES)}")
-    name = next(iter(_ADAPTERS)) if engine == "auto" else engine
-    if name not in _ADAPTERS:
-        raise EngineError(f"engine {name!r} is not part of this version: use {' or '.join(_ADAPTERS)}")
+    if engine != "auto":
+        return open_with(engine)
+    if has_plans(Path(path)):
+        try:
+            return open_with("tensorrt")
+        except EngineError as error:
+            warn_once(f"{error}; running on onnxruntime instead")
+    elif importlib.util.find_spec("tensorrt"):
+        folder = Path(path).parent
+        build = f"mdsgen-export --bundle {folder} --engine tensorrt"
+        warn_once(f"TensorRT is installed, but {folder} has no plans: running on onnxruntime; build them with {build}")
+    if importlib.util.find_spec("openvino"):
+        try:
+            return open_with(fastest(ON_CPU, Path(path), options, lambda name: _open(path, name, options), warn_once))
+        except EngineError as error:
+            warn_once(f"{error}; running on onnxruntime instead")
+    return open_with("onnxruntime")
+
+
+@functools.cache
+def warn_once(message: str) -> None:
+    """Warn through ``logging``, which without a set-up writes to stderr; the same words only once in a process."""
+    logging.getLogger("mdsgen").warning(message)
+
+
+def _open(path: str | os.PathLike[str], name: str, options: EngineOptions) -> Engine:
     module, adapter = _ADAPTERS[name]
     opened: Engine = getattr(importlib.import_module(module), adapter)(path, options)
     return opened

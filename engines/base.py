@@ -5,6 +5,7 @@ from __future__ import annotations
 import abc
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from types import TracebackType
 from typing import ClassVar, TypeVar
 
@@ -23,11 +24,16 @@ class EngineOptions:
     ``threads``: threads inside one operator; None is the engine's own choice, the physical cores.
     ``providers``: ONNX Runtime's execution providers, the preferred one first.
     ``fold_constants``: compute constants once and keep them; False computes them in every run, to save memory.
+    ``bfloat16``: an engine that can may compute in bfloat16 what the graph has in FP32: two to three times as fast, at
+    about 40 dB of the noise estimate.
+    ``plans``: the folder of TensorRT's plans for this machine; None is where they are built, beside the graphs.
     """
 
     threads: int | None = None
     providers: tuple[str, ...] = ("CPUExecutionProvider",)
     fold_constants: bool = True
+    plans: Path | None = None
+    bfloat16: bool = False
 
     def __post_init__(self) -> None:
         if self.threads is not None and (not isinstance(self.threads, int) or self.threads < 1):

@@ -69,6 +69,8 @@ class OnnxRuntimeEngine(Engine):
         if options.threads is not None:
             settings.intra_op_num_threads = options.threads
         settings.enable_cpu_mem_arena = False
+        if options.bfloat16:  # on Arm processors that have it; others take no notice
+            settings.add_session_config_entry("mlas.enable_gemm_fastmath_arm64_bfloat16", "1")
         with _errors(path.stem, "open"):
             session = self._runtime.InferenceSession(
                 str(path),

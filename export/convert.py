@@ -12,8 +12,9 @@ import onnx
 
 from mdsgen.bundle import GRAPHS, MANIFEST_FILE, Bundle, Graph, Manifest
 from mdsgen.errors import ExportError
+from mdsgen.export.bundle_original import BundleOriginal
 from mdsgen.export.precision import restore_full
-from mdsgen.export.verify import Estimate, Reference, run_reference
+from mdsgen.export.verify import Reference, run_reference
 from mdsgen.export.writer import Report, write_bundle
 from mdsgen.runtime.networks import Networks
 
@@ -82,22 +83,8 @@ class BundleSource:
         )
 
     def reference(self, frames: np.ndarray) -> Reference:
-        with Networks(self.bundle) as networks:
+        with Networks(self.bundle, "onnxruntime") as networks:
             return run_reference(BundleOriginal(networks, self.name), frames, self.sampler)
-
-
-class BundleOriginal:
-    """The networks of an opened bundle, as what others are compared with."""
-
-    def __init__(self, networks: Networks, name: str) -> None:
-        self.name, self.geometry = name, networks.geometry
-        self.encode, self.condition = networks.encode, networks.condition
-        self.decode, self.vocode = networks.decode, networks.vocode
-        self._denoise = networks.denoise
-
-    def denoiser(self, features: np.ndarray, timesteps: np.ndarray) -> Estimate:
-        modulations = self.condition(features, timesteps)  # [steps, 2, V, D]
-        return lambda latent, step: np.concatenate(self._denoise(latent, modulations[step]))
 
 
 def _load(path: Path) -> onnx.ModelProto:

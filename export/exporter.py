@@ -31,6 +31,7 @@ from mdsgen.geometry import FEATURE_CHANNELS, FRAME_SIZE
 from mdsgen.model.codec import LatentDecoder, Vocoder
 
 _STEPS_AXIS = "steps"
+_BRANCHES_AXIS = "branches"  # two, or the conditional one alone
 
 
 def export_bundle(
@@ -103,7 +104,13 @@ def networks_of(models: Models) -> Iterator[Network]:
     )
     latent = torch.zeros(1, *geometry.latent_shape)
     modulations = torch.zeros(BRANCHES, models.denoiser.vectors, models.denoiser.config.width)
-    yield Network(DENOISER, DenoiserStep(models.denoiser), {"latent": latent, "modulations": modulations}, "noise", {})
+    yield Network(
+        DENOISER,
+        DenoiserStep(models.denoiser),
+        {"latent": latent, "modulations": modulations},
+        "noise",
+        {"modulations": _BRANCHES_AXIS, "noise": _BRANCHES_AXIS},
+    )
     yield Network(LATENT_DECODER, LatentDecoder(models.codec), {"latent": latent}, "log_mel", {})
     log_mel = torch.zeros(1, geometry.mel_frames, geometry.mel.bins)
     yield Network(VOCODER, fusable(Vocoder(models.codec)), {"log_mel": log_mel}, "waveform", {})

@@ -96,7 +96,7 @@ def _write_graphs(source: Source, folder: Path, precision: str, report: Report) 
 def _verify(source: Source, bundle: Bundle, frames: np.ndarray, tolerance: float) -> tuple[Quality, ...]:
     thresholds = {name: least - tolerance for name, least in THRESHOLDS[bundle.manifest.precision].items()}
     reference = source.reference(frames)
-    with Networks(bundle) as networks:
+    with Networks(bundle, "onnxruntime") as networks:
         return tuple(compare(networks, reference, thresholds))
 
 

@@ -32,6 +32,10 @@ class EngineError(MdsgenError):
     """An engine that is unknown, not installed, or failed."""
 
 
+class KernelError(MdsgenError):
+    """A CUDA kernel that cannot be compiled, loaded or launched."""
+
+
 class MediaError(MdsgenError):
     """A video or audio file that cannot be read or written."""
 

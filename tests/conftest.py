@@ -10,6 +10,7 @@ import pytest
 
 from mdsgen import Pipeline
 from tests.media.conftest import Renderer, file_size_limit, heard, packets
+from tests.planned import fake_gpu, planned_bundle, trt_major
 
 # The device's part is tested without PyTorch, too: what needs it is then left out.
 collect_ignore = (
@@ -18,7 +19,25 @@ collect_ignore = (
     else ["model", "weights", "training", "export", "bench", "cli/test_export.py", "cli/test_train.py"]
 )
 
-__all__ = ["bundle_path", "file_size_limit", "film", "heard", "packets", "pipeline"]
+__all__ = [
+    "bundle_path",
+    "fake_gpu",
+    "file_size_limit",
+    "film",
+    "heard",
+    "packets",
+    "pipeline",
+    "planned_bundle",
+    "trt_major",
+]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What is remembered per machine is remembered for the tests alone."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MDSGEN_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import resource
 import sys
 import time
+from contextlib import ExitStack
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -14,7 +16,8 @@ from mdsgen.bench.report import Report
 from mdsgen.bundle import Bundle
 from mdsgen.engines import EngineOptions
 from mdsgen.geometry import FRAME_SIZE, Geometry
-from mdsgen.runtime.clip import ClipGenerator, SamplerSettings, Timings
+from mdsgen.runtime.clip import SamplerSettings, Timings
+from mdsgen.runtime.generators import Generator, Generators
 from mdsgen.runtime.networks import Networks
 from mdsgen.runtime.sampler import seeded_noise
 
@@ -23,28 +26,31 @@ STEP, WHOLE = "denoiser step", "whole clip"
 
 
 def time_clip(
-    bundle: Bundle, engine: str, options: EngineOptions, *, steps: int | None, repeat: int, warmup: int
+    bundle: Bundle, engine: str, options: EngineOptions, settings: SamplerSettings, *, repeat: int, warmup: int
 ) -> Report:
-    """Generate ``repeat`` clips out of noise, all stages as in real use; ``steps`` None is the bundle's own number.
+    """Generate ``repeat`` clips out of noise, all stages as in real use.
 
-    A warm-up clip has a single step, which is enough to touch everything.
+    A warm-up clip has a single step, which is enough to touch everything; on a GPU it has all, which are captured then.
     """
     manifest = bundle.manifest
-    steps = steps or manifest.sampler.steps
-    with Networks(bundle, engine, options) as networks:
-        for count, clips in ((1, warmup), (steps, repeat)):
-            settings = SamplerSettings(count, manifest.sampler.guidance, manifest.sampler.guidance_power)
-            seconds = _time_clips(ClipGenerator(networks, settings), manifest.geometry, clips)
+    with Networks(bundle, engine, options) as networks, ExitStack() as stack:
+        generators = Generators(networks)
+        stack.callback(generators.close)
+        warm = settings if networks.device_engines else replace(settings, steps=1)
+        for sampler, clips in ((warm, warmup), (settings, repeat)):
+            seconds = _time_clips(generators.of(sampler), manifest.geometry, clips)
         settings_used = {
             "engine": networks.engine,
             "threads": options.threads or "the engine's choice",
             "geometry": manifest.geometry.name,
             "model": manifest.model.get("size", "unknown"),
             "precision": manifest.precision,
-            "steps": steps,
+            "steps": settings.steps,
+            "solver": settings.solver,
+            "denoiser passes": settings.passes,
             "warm-up": warmup,
         }
-    measurements = {name: Measurement(tuple(taken)) for name, taken in seconds.items()}
+    measurements = {name: Measurement(tuple(taken)) for name, taken in seconds.items() if taken}
     duration = manifest.geometry.duration
     totals = {
         "clip seconds": duration,
@@ -54,7 +60,7 @@ def time_clip(
     return Report("stage", settings_used, measurements, totals=totals)
 
 
-def _time_clips(generate: ClipGenerator, geometry: Geometry, clips: int) -> dict[str, list[float]]:
+def _time_clips(generate: Generator, geometry: Geometry, clips: int) -> dict[str, list[float]]:
     """The seconds of every stage of every clip, of every step, and of the whole clips."""
     random = np.random.default_rng(0)
     frames = random.random((geometry.video_frames, 3, FRAME_SIZE, FRAME_SIZE), dtype=np.float32)
@@ -64,7 +70,10 @@ def _time_clips(generate: ClipGenerator, geometry: Geometry, clips: int) -> dict
         generate(frames, seeded_noise(geometry, clip), timings, clock)
         for name, taken in {**timings.seconds, WHOLE: timings.total}.items():
             seconds.setdefault(name, []).append(taken)
-        seconds.setdefault(STEP, []).extend(clock.steps() or [timings.seconds["denoiser"]])
+        loop = (
+            [timings.seconds["denoiser"]] if "denoiser" in timings.seconds else []
+        )  # in a graph nothing is timed alone
+        seconds.setdefault(STEP, []).extend(clock.steps() or loop)
     return seconds
 
 

@@ -40,6 +40,10 @@ class SamplerDefaults:
     steps: int = 25
     guidance: float = 5.0
     guidance_power: float = 0.01
+    solver: str = "dpm-2m"
+    guidance_interval: tuple[float, float] = (0.0, 1000.0)
+    unconditional_every: int = 1
+    clean_limit: float = math.inf
 
     def __post_init__(self) -> None:
         if not 1 <= self.steps <= MAX_STEPS:
@@ -49,14 +53,35 @@ class SamplerDefaults:
         for name in ("guidance", "guidance_power"):
             if not math.isfinite(getattr(self, name)):
                 raise BundleError(f"manifest field 'sampler.{name}' must be finite, not {getattr(self, name)}")
+        low, high = self.guidance_interval
+        if not low <= high:
+            raise BundleError(f"manifest field 'sampler.guidance_interval' must be low, high, not {low}, {high}")
+        if self.unconditional_every < 1:
+            raise BundleError(
+                f"manifest field 'sampler.unconditional_every' must be 1 or more, not {self.unconditional_every}"
+            )
+        if not self.clean_limit > 0:
+            raise BundleError(f"manifest field 'sampler.clean_limit' must be positive, not {self.clean_limit}")
 
     def to_dict(self) -> dict[str, Any]:
-        return dict(vars(self))
+        values = {**vars(self), "guidance_interval": list(self.guidance_interval)}
+        if math.isinf(self.clean_limit):  # JSON has no word for it
+            del values["clean_limit"]
+        return values
 
     @classmethod
     def from_dict(cls, values: object) -> SamplerDefaults:
+        """The first three fields must be there; the others came later and have defaults."""
         fields = Fields(values, "sampler")
-        return cls(fields.take("steps", int), fields.take("guidance", float), fields.take("guidance_power", float))
+        later: dict[str, Any] = {}
+        for name, kind in (("solver", str), ("unconditional_every", int), ("clean_limit", float)):
+            if name in fields.values:
+                later[name] = fields.take(name, kind)
+        if "guidance_interval" in fields.values:
+            later["guidance_interval"] = _interval(fields)
+        return cls(
+            fields.take("steps", int), fields.take("guidance", float), fields.take("guidance_power", float), **later
+        )
 
 
 @dataclass(frozen=True)
@@ -170,6 +195,17 @@ class Manifest:
             provenance=fields.take("provenance", dict),
             licence=fields.take("licence", str),
         )
+
+
+def _interval(fields: Fields) -> tuple[float, float]:
+    """Two timesteps, the lower one first."""
+    bounds = fields.take("guidance_interval", list)
+    try:
+        low, high = (Fields({"low": bound}).take("low", float) for bound in bounds)
+    except (BundleError, ValueError):
+        place = fields.place("guidance_interval")
+        raise BundleError(f"manifest field {place!r} must be two numbers, not {bounds!r:.80}") from None
+    return low, high
 
 
 def _check_schema(schema: int) -> None:

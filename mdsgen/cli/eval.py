@@ -3,25 +3,21 @@
 from __future__ import annotations
 
 import json
-import math
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import click
 import numpy as np
 
 from mdsgen.cli.errors import command
+from mdsgen.cli.sampling import sampling_options
 from mdsgen.engines import AVAILABLE
 from mdsgen.evaluation.examination import examine
 from mdsgen.evaluation.held_out import HELD_OUT, Clip, held_out
 from mdsgen.evaluation.page import write_page
-from mdsgen.runtime import Pipeline
-
-
-def _finite(_ctx: click.Context, _param: click.Parameter, value: float | None) -> float | None:
-    if value is not None and not math.isfinite(value):
-        raise click.BadParameter(f"{value} is not a finite number")
-    return value
+from mdsgen.runtime import Pipeline, sampler_settings
 
 
 @command("mdsgen-eval")
@@ -38,12 +34,12 @@ def _finite(_ctx: click.Context, _param: click.Parameter, value: float | None) -
     show_default=True,
     help="The first scene. Each scene's number is also the seed of its sound.",
 )
-@click.option("--steps", type=click.IntRange(1, 1000), help="Denoising steps.  [default: the bundle's]")
-@click.option(
-    "--guidance", type=float, callback=_finite, help="How closely to follow the picture.  [default: the bundle's]"
-)
+@sampling_options
 @click.option("--engine", default="auto", show_default=True, help=f"One of {', '.join(AVAILABLE)}.")
 @click.option("--threads", type=click.IntRange(1), help="Threads of the engine.  [default: one per physical core]")
+@click.option(
+    "--bfloat16", is_flag=True, help="Compute in bfloat16 where engine and processor can: faster, less exact."
+)
 @click.option("--html", "page", type=click.Path(path_type=Path, dir_okay=False), help="Write a page to see and hear.")
 @click.option("--shown", type=click.IntRange(1), default=6, show_default=True, help="Clips on that page.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead, for programs.")
@@ -51,27 +47,28 @@ def main(
     bundle: Path | None,
     clips: int,
     seed: int,
-    steps: int | None,
-    guidance: float | None,
     engine: str,
     threads: int | None,
+    bfloat16: bool,
     page: Path | None,
     shown: int,
     as_json: bool,
+    **sampling: Any,
 ) -> None:
     """Generate the sound of held-out scenes and judge it beside real, shuffled and shifted sound.
 
     Progress goes to stderr, one line per clip.
     """
-    with Pipeline.open(bundle, engine, threads=threads) as pipeline:
-        rendered, sounds = _generate(pipeline, clips, seed, steps, guidance)
+    with Pipeline.open(bundle, engine, threads=threads, bfloat16=bfloat16) as pipeline:
+        rendered, sounds = _generate(pipeline, clips, seed, sampling)
+        sampler = sampler_settings(pipeline.bundle.manifest.sampler, **sampling)
         settings = {
             "bundle": str(pipeline.bundle.folder),
             "precision": pipeline.bundle.manifest.precision,
             "geometry": pipeline.bundle.manifest.geometry.name,
             "engine": pipeline.engine,
-            "steps": steps or pipeline.bundle.manifest.sampler.steps,
-            "guidance": pipeline.bundle.manifest.sampler.guidance if guidance is None else guidance,
+            **sampler.to_dict(),
+            "denoiser_passes": sampler.passes,
             "scenes": f"{seed} to {seed + clips - 1}",
         }
     examination = examine(rendered, sounds, threads=threads, report=_say)
@@ -83,20 +80,14 @@ def main(
 
 
 def _generate(
-    pipeline: Pipeline, clips: int, seed: int, steps: int | None, guidance: float | None
+    pipeline: Pipeline, clips: int, seed: int, sampling: Mapping[str, Any]
 ) -> tuple[list[Clip], list[np.ndarray]]:
     """Held-out scenes and their sounds, of one window each."""
     duration = pipeline.bundle.manifest.geometry.duration
     rendered, sounds = [], []
     for clip, frames in held_out(clips, seed):
         started = time.perf_counter()
-        sound = pipeline(
-            frames,
-            seed=clip.scene.seed,
-            steps=steps,
-            guidance=guidance,
-            duration=min(duration, clip.scene.duration),
-        )
+        sound = pipeline(frames, seed=clip.scene.seed, duration=min(duration, clip.scene.duration), **sampling)
         rendered.append(clip)
         sounds.append(sound.audio)
         _say(f"clip {len(sounds)} of {clips}: {clip.scene.kind}, {time.perf_counter() - started:.2f} s")

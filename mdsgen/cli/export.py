@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from mdsgen.bundle import Bundle, SamplerDefaults, default_bundle
 from mdsgen.cli.errors import command
+from mdsgen.cli.plans import build, build_if_possible, plan_options, take_plan_settings
 from mdsgen.errors import ExportError
 from mdsgen.geometry import GEOMETRIES, Geometry, geometry
 
@@ -50,8 +52,10 @@ OUTPUT = Path("mdsgen-bundle")
 @click.option("--precision", type=click.Choice(["fp32", "fp16-weights", "fp16"]), default="fp16", show_default=True)
 @click.option("--steps", type=click.IntRange(1, 1000), help="The bundle's default.  [default: 25]")
 @click.option("--guidance", type=float, help="The bundle's default.  [default: 5.0]")
+@click.option("--clean-limit", type=float, help="The bundle's default.  [default: none]")
 @click.option("--video", type=click.Path(path_type=Path), help="Verify on this video.  [default: a rendered one]")
 @click.option("--tolerance", type=float, default=0.0, help="Accept so many decibels less than required, 0 to 100.")
+@plan_options
 @click.option("--replace", is_flag=True, help="Replace a bundle that is there already.")
 @click.option("-o", "--output", type=click.Path(path_type=Path), default=OUTPUT, show_default=True, help="The result.")
 def main(
@@ -66,20 +70,27 @@ def main(
     decode_layer: int | None,
     steps: int | None,
     guidance: float | None,
+    clean_limit: float | None,
     video: Path | None,
     output: Path,
     **settings: Any,
 ) -> None:
     """Bring a model to ONNX in one precision, verify every graph, and keep all of it as a bundle.
 
+    With --bundle and --engine tensorrt the bundle stays as it is and gets TensorRT plans for this machine.
+
     Published PyTorch weights: name --checkpoint, --cavp and --audioldm; those of mdsgen-train: --trained. With none of
     them a bundle that is there already is converted, the demo model where none is named; that needs no PyTorch.
     """
     files = {"--checkpoint": checkpoint, "--cavp": cavp, "--audioldm": audioldm}
-    sampler = {"steps": steps, "guidance": guidance}
+    sampler = {"steps": steps, "guidance": guidance, "clean_limit": clean_limit}
     _check_source(files, {"--trained": trained, "--untrained": untrained or None, "--bundle": bundle})
     if checkpoint is None:
         _refuse({"--decode-layer": decode_layer}, "belongs to a --checkpoint")
+    plans = take_plan_settings(settings)
+    if bundle is not None and plans["engine"] == "tensorrt":
+        click.echo(build(_unconverted(bundle), video, settings["tolerance"], plans))
+        return
     settings |= {"target": output, "report": partial(click.echo, err=True)}
     if untrained or checkpoint is not None:
         space = geometry(geometry_name or ("paper" if untrained else "release"))
@@ -89,10 +100,24 @@ def main(
         _refuse({"--model": model, "--geometry": geometry_name}, "is said by the weights of --trained themselves")
         done = _export_trained(trained, video, sampler, settings)
     else:
-        named = {"--model": model, "--geometry": geometry_name, "--steps": steps, "--guidance": guidance}
+        named: dict[str, object] = {"--model": model, "--geometry": geometry_name}
+        named |= {"--steps": steps, "--guidance": guidance, "--clean-limit": clean_limit}
         _refuse(named, "belongs to PyTorch weights: a converted bundle keeps its own")
         done = _convert(bundle, video, settings)
+    build_if_possible(done, video, settings["tolerance"], plans)
     click.echo(done.folder)
+
+
+def _unconverted(bundle: Path) -> Bundle:
+    """The bundle that gets plans as it is. Raises a usage error where another precision was named."""
+    context = click.get_current_context()
+    opened = Bundle.open(bundle)
+    named = context.get_parameter_source("precision") is ParameterSource.COMMANDLINE
+    if named and context.params["precision"] != opened.manifest.precision:
+        raise click.UsageError(
+            f"--engine tensorrt builds plans of {bundle} as it is, in {opened.manifest.precision}: convert it first"
+        )
+    return opened
 
 
 def _check_source(files: Mapping[str, object], others: Mapping[str, object]) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from mdsgen.bundle import Bundle, Graph, Manifest, default_bundle
+from mdsgen.bundle import Bundle, Graph, Manifest, SamplerDefaults, default_bundle
 from mdsgen.cli.errors import command
 from mdsgen.geometry import SAMPLE_RATE, Geometry
 
@@ -64,7 +64,7 @@ def _page(bundle: Bundle, verified: bool) -> Iterator[str]:
             ("window", _window(manifest.geometry)),
             ("precision", manifest.precision),
             ("model", _pairs(manifest.model)),
-            ("sampler", f"{sampler.steps} steps, guidance {sampler.guidance:g}, power {sampler.guidance_power:g}"),
+            ("sampler", _sampler(sampler)),
             ("provenance", _pairs(manifest.provenance)),
             ("licence", manifest.licence),
         ]
@@ -75,6 +75,16 @@ def _page(bundle: Bundle, verified: bool) -> Iterator[str]:
         yield from _tensors(graph)
     yield ""
     yield from _quality(manifest)
+
+
+def _sampler(sampler: SamplerDefaults) -> str:
+    words = f"{sampler.steps} steps, guidance {sampler.guidance:g}, power {sampler.guidance_power:g}, {sampler.solver}"
+    if sampler.guidance_interval != SamplerDefaults.guidance_interval:
+        low, high = sampler.guidance_interval
+        words += f", guided at timesteps {low:g} to {high:g}"
+    if sampler.unconditional_every > 1:
+        words += f", unconditional every {sampler.unconditional_every} steps"
+    return words
 
 
 def _geometry(geometry: Geometry) -> str:

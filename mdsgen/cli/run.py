@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
-import math
 import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import click
 
 from mdsgen.cli.errors import command
+from mdsgen.cli.sampling import finite, sampling_options
 from mdsgen.engines import AVAILABLE
 from mdsgen.errors import MdsgenError, MediaError
 from mdsgen.media import FORMATS
@@ -21,12 +22,6 @@ from mdsgen.runtime.pipeline import OnProgress
 
 VIDEO_SUFFIXES = frozenset([".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ts", ".flv", ".wmv"])
 """What is taken from a folder; a file that is named is tried whatever it is called."""
-
-
-def _finite(_ctx: click.Context, _param: click.Parameter, value: float | None) -> float | None:
-    if value is not None and not math.isfinite(value):
-        raise click.BadParameter(f"{value} is not a finite number")
-    return value
 
 
 @command("mdsgen-run")
@@ -45,26 +40,23 @@ def _finite(_ctx: click.Context, _param: click.Parameter, value: float | None) -
 @click.option("--engine", default="auto", show_default=True, help=f"One of {', '.join(AVAILABLE)}.")
 @click.option("--provider", multiple=True, help="An ONNX Runtime execution provider; repeat it in order of preference.")
 @click.option("--threads", type=click.IntRange(1), help="Threads of the engine.  [default: one per physical core]")
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Another seed, another sound.")
-@click.option("--steps", type=click.IntRange(1, 1000), help="Denoising steps.  [default: the bundle's]")
 @click.option(
-    "--guidance",
-    type=float,
-    callback=_finite,
-    help="How closely to follow the picture.  [default: the bundle's]",
+    "--bfloat16", is_flag=True, help="Compute in bfloat16 where engine and processor can: faster, less exact."
 )
-@click.option("--start", type=click.FloatRange(0), default=0.0, callback=_finite, help="Second where sound begins.")
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Another seed, another sound.")
+@sampling_options
+@click.option("--start", type=click.FloatRange(0), default=0.0, callback=finite, help="Second where sound begins.")
 @click.option(
     "--duration",
     type=click.FloatRange(0, min_open=True),
-    callback=_finite,
+    callback=finite,
     help="Seconds of sound.  [default: to the end]",
 )
 @click.option(
     "--mix",
     type=click.FloatRange(0, 1),
     default=0.0,
-    callback=_finite,
+    callback=finite,
     help="Share of the original sound, from 0 (none) to 1 (nothing else).",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead, for programs.")
@@ -75,21 +67,22 @@ def main(
     engine: str,
     provider: tuple[str, ...],
     threads: int | None,
+    bfloat16: bool,
     as_json: bool,
-    **settings: float | None,
+    **settings: Any,
 ) -> None:
     """Generate the sound of VIDEOS (files, or folders of them) and write them with it."""
     jobs = _jobs(videos, output)
     providers = provider or ("CPUExecutionProvider",)
     results: list[Rendered] = []
     failures: list[dict[str, str]] = []
-    with Pipeline.open(bundle, engine, threads=threads, providers=providers) as pipeline:
+    with Pipeline.open(bundle, engine, threads=threads, providers=providers, bfloat16=bfloat16) as pipeline:
         if output is not None and output not in dict(jobs).values():
             _make_folder(output)
         for source, target in jobs:
             try:
                 with _progress_bar(source) as progress:
-                    rendered = render(pipeline, source, target, progress=progress, **settings)  # type: ignore[arg-type]
+                    rendered = render(pipeline, source, target, progress=progress, **settings)
             except MdsgenError as error:
                 if len(jobs) == 1:
                     raise

@@ -1,7 +1,7 @@
 """The compact autoencoder: a log-mel spectrogram and a latent an eighth as long and as high.
 
 Nearly all of its work is done at the latent's own resolution: patches of 4×4 go in and come out by rearranging values,
-so that no convolution ever sees the whole spectrogram. The decoder has 1.2 M parameters, a fortieth of the Stable
+so that no convolution ever sees the whole spectrogram. The decoder has 1.3 M parameters, a fortieth of the Stable
 Diffusion decoder's that the paper uses, for the same shapes.
 """
 

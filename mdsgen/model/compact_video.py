@@ -1,4 +1,4 @@
-"""The compact video encoder: one unit vector per video frame from 1.3 M parameters, 25 times fewer than CAVP's.
+"""The compact video encoder: one unit vector per video frame from 1.4 M parameters, 22 times fewer than CAVP's.
 
 Every picture is averaged down to 56×56 and goes through a small convolutional network; convolutions over time then tell
 *when* between two pictures something happens. Input and output are those of

@@ -281,9 +281,10 @@ class Denoiser(nn.Module):
     def unpatchify(self, x: Tensor) -> Tensor:
         """Patches back to a latent, ``[B, N, patch²·channels] -> [B, channels, H, W]``."""
         (rows, columns), patch = self.geometry.grid, self.geometry.patch
-        x = x.reshape(x.shape[0], rows, columns, patch, patch, -1)  # [B, rows, columns, p, q, c]
+        channels = x.shape[2] // patch**2
+        x = x.reshape(-1, rows, columns, patch, patch, channels)  # [B, rows, columns, p, q, c]
         x = x.permute(0, 5, 1, 3, 2, 4)  # [B, c, rows, p, columns, q]
-        return x.reshape(x.shape[0], x.shape[1], self.geometry.height, self.geometry.width)
+        return x.reshape(-1, channels, self.geometry.height, self.geometry.width)
 
 
 def inference_parameters(denoiser: Denoiser) -> int:

@@ -3,10 +3,15 @@
 from mdsgen.runtime.clip import ClipGenerator, SamplerSettings, Timings
 from mdsgen.runtime.networks import Networks
 from mdsgen.runtime.pipeline import Pipeline, Progress, Sound
+from mdsgen.runtime.quality import PRESETS, QUALITIES, sampler_settings
 from mdsgen.runtime.render import Rendered, default_target, render
 from mdsgen.runtime.sampler import Network, sample, seeded_noise
+from mdsgen.runtime.solver import SOLVERS
 
 __all__ = [
+    "PRESETS",
+    "QUALITIES",
+    "SOLVERS",
     "ClipGenerator",
     "Network",
     "Networks",
@@ -19,5 +24,6 @@ __all__ = [
     "default_target",
     "render",
     "sample",
+    "sampler_settings",
     "seeded_noise",
 ]

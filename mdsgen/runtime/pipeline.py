@@ -15,9 +15,11 @@ from mdsgen.engines import EngineOptions
 from mdsgen.errors import Cancelled, MediaError, SettingsError
 from mdsgen.geometry import FRAME_RATE, SAMPLE_RATE
 from mdsgen.media import VideoInfo, frame_count, prepared_frames, probe, read_frames, sample_count
-from mdsgen.runtime.clip import ClipGenerator, SamplerSettings, Timings
+from mdsgen.runtime.clip import Timings
 from mdsgen.runtime.frame_window import FrameWindow
+from mdsgen.runtime.generators import Generator, Generators
 from mdsgen.runtime.networks import Networks
+from mdsgen.runtime.quality import sampler_settings
 from mdsgen.runtime.sampler import seeded_noise
 from mdsgen.runtime.windows import Assembler, Window, WindowPlan
 
@@ -66,6 +68,7 @@ class Pipeline:
 
     def __init__(self, bundle: Bundle, networks: Networks) -> None:
         self.bundle, self._networks = bundle, networks
+        self._generators = Generators(networks)
 
     @classmethod
     def open(
@@ -75,15 +78,18 @@ class Pipeline:
         *,
         threads: int | None = None,
         providers: Iterable[str] = ("CPUExecutionProvider",),
+        bfloat16: bool = False,
         verify: bool = True,
     ) -> Pipeline:
         """Check a bundle (``verify=False`` skips the checksums) and open its five networks on an engine.
 
         ``bundle`` None is that of :func:`~mdsgen.bundle.default_bundle`: of ``$MDSGEN_BUNDLE``, or the demo model.
+        ``bfloat16`` lets an engine compute in it that can, where the graphs are in FP32.
         Raises :class:`~mdsgen.errors.BundleError` or :class:`~mdsgen.errors.EngineError`.
         """
         opened = Bundle.open(default_bundle() if bundle is None else bundle, verify=verify)
-        return cls(opened, Networks(opened, engine, EngineOptions(threads=threads, providers=tuple(providers))))
+        options = EngineOptions(threads=threads, providers=tuple(providers), bfloat16=bfloat16)
+        return cls(opened, Networks(opened, engine, options))
 
     @property
     def engine(self) -> str:
@@ -102,12 +108,16 @@ class Pipeline:
         seed: int = 0,
         steps: int | None = None,
         guidance: float | None = None,
+        quality: str | None = None,
+        solver: str | None = None,
+        guidance_interval: tuple[float, float] | None = None,
         start: float = 0.0,
         duration: float | None = None,
         progress: OnProgress | None = None,
     ) -> Sound:
         """The sound of a video, or of ``duration`` seconds of it from ``start``; sampling defaults are the bundle's.
 
+        ``quality`` is one of :data:`~mdsgen.runtime.quality.PRESETS`; what is named beside it goes before it.
         The same seed gives the same sound. Raises :class:`~mdsgen.errors.MediaError` for a file that is not a usable
         video, :class:`~mdsgen.errors.SettingsError` for impossible settings.
         """
@@ -117,6 +127,9 @@ class Pipeline:
             seed=seed,
             steps=steps,
             guidance=guidance,
+            quality=quality,
+            solver=solver,
+            guidance_interval=guidance_interval,
             start=start,
             duration=duration,
             progress=progress,
@@ -131,6 +144,9 @@ class Pipeline:
         seed: int = 0,
         steps: int | None = None,
         guidance: float | None = None,
+        quality: str | None = None,
+        solver: str | None = None,
+        guidance_interval: tuple[float, float] | None = None,
         start: float = 0.0,
         duration: float | None = None,
         progress: OnProgress | None = None,
@@ -139,13 +155,15 @@ class Pipeline:
         """As a call, but block after block ``[samples]`` as windows are done: memory does not grow with the length."""
         if seed < 0:
             raise SettingsError(f"a seed must be 0 or more, not {seed}")
-        defaults = self.bundle.manifest.sampler
-        settings = SamplerSettings(
-            steps=defaults.steps if steps is None else steps,
-            guidance=defaults.guidance if guidance is None else guidance,
-            guidance_power=defaults.guidance_power,
+        settings = sampler_settings(
+            self.bundle.manifest.sampler,
+            quality=quality,
+            steps=steps,
+            guidance=guidance,
+            solver=solver,
+            guidance_interval=guidance_interval,
         )
-        generator = ClipGenerator(self._networks, settings)
+        generator = self._generators.of(settings)
         timings = Timings() if timings is None else timings
         frames, samples = _open_source(video, start, duration)
         plan = WindowPlan(self.bundle.manifest.geometry, samples)
@@ -153,7 +171,7 @@ class Pipeline:
 
     def _windows(
         self,
-        generator: ClipGenerator,
+        generator: Generator,
         plan: WindowPlan,
         frames: Iterator[np.ndarray],
         seed: int,
@@ -172,7 +190,10 @@ class Pipeline:
 
     def close(self) -> None:
         """Close the engines."""
-        self._networks.close()
+        try:
+            self._generators.close()
+        finally:
+            self._networks.close()
 
     def __enter__(self) -> Pipeline:
         return self

@@ -66,6 +66,9 @@ def render(
     seed: int = 0,
     steps: int | None = None,
     guidance: float | None = None,
+    quality: str | None = None,
+    solver: str | None = None,
+    guidance_interval: tuple[float, float] | None = None,
     progress: OnProgress | None = None,
 ) -> Rendered:
     """Give a video its sound and write it; the suffix of ``target`` chooses the format (:data:`mdsgen.media.FORMATS`).
@@ -87,6 +90,9 @@ def render(
             seed=seed,
             steps=steps,
             guidance=guidance,
+            quality=quality,
+            solver=solver,
+            guidance_interval=guidance_interval,
             progress=progress,
             timings=timings,
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -9,7 +10,7 @@ import numpy as np
 from mdsgen.errors import TensorError
 from mdsgen.geometry import Geometry
 from mdsgen.kernels import guided_step
-from mdsgen.runtime.solver import SolverStep, solver_steps
+from mdsgen.runtime.solver import DEFAULT_SOLVER, SolverStep, solver_steps
 
 Estimates = tuple[np.ndarray, np.ndarray]
 """Conditional and unconditional noise, each of the latent's shape."""
@@ -27,7 +28,8 @@ def sample(
     steps: int = 25,
     guidance: float = 5.0,
     guidance_power: float = 0.01,
-    order: int = 2,
+    solver: str = DEFAULT_SOLVER,
+    clean_limit: float = math.inf,
 ) -> np.ndarray:
     """The latent that the denoiser makes of ``noise``; same shape, float32.
 
@@ -35,7 +37,7 @@ def sample(
     (999 … 0, fractional). Raises :class:`SettingsError` for impossible settings, :class:`TensorError` where a
     noise estimate does not have the latent's shape.
     """
-    way = solver_steps(steps, guidance, guidance_power, order)
+    way = solver_steps(steps, guidance, guidance_power, solver, clean_limit=clean_limit)
 
     def estimate(latent: np.ndarray, index: int) -> Estimates:
         estimates = network(latent, way[index].timestep)
@@ -59,9 +61,10 @@ def solve(
     """The diffusion loop: ``noise`` -> latent, float32. ``estimate(latent, index)`` is the network at that step."""
     latent = np.array(noise, dtype=np.float32)
     clean = np.zeros_like(latent)
+    older = [np.zeros_like(latent) for _ in steps[0].coefficients.next_older]
     for index, step in enumerate(steps):
         conditional, unconditional = estimate(latent, index)
-        guided_step(latent, conditional, unconditional, clean, step.coefficients)
+        guided_step(latent, conditional, unconditional, clean, step.coefficients, older)
         on_step(index + 1)
     return latent
 

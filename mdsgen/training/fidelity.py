@@ -1,6 +1,6 @@
 """How much of a sound survives the audio networks, on scenes that no training has seen.
 
-The yardstick is Griffin-Lim (1984), which needs no training: the smallest magnitudes that explain the spectrogram, and a
+The yardstick is Griffin-Lim (1984), which needs no training: the least magnitudes that explain the spectrogram, and a
 phase found by going back and forth between spectrum and sound (with the momentum of Perraudin et al., 2013).
 """
 

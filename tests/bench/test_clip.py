@@ -5,16 +5,24 @@ from pathlib import Path
 import pytest
 
 from mdsgen.bench.clip import STEP, WHOLE, peak_memory, time_clip
+from mdsgen.bench.report import Report
 from mdsgen.bundle import Bundle
 from mdsgen.engines import EngineOptions
 from mdsgen.geometry import PAPER
+from mdsgen.runtime import sampler_settings
 
 STAGES = ["video encoder", "conditioning", "denoiser", "latent decoder", "vocoder"]
 
 
+def time(bundle_path: Path, steps: int | None, repeat: int, warmup: int) -> Report:
+    bundle = Bundle.open(bundle_path)
+    settings = sampler_settings(bundle.manifest.sampler, steps=steps)
+    return time_clip(bundle, "auto", EngineOptions(threads=1), settings, repeat=repeat, warmup=warmup)
+
+
 @pytest.mark.parametrize(("steps", "counted"), [(None, 4), (3, 3)])
 def test_a_clip_is_timed_stage_by_stage(bundle_path: Path, steps: int | None, counted: int) -> None:
-    report = time_clip(Bundle.open(bundle_path), "auto", EngineOptions(threads=1), steps=steps, repeat=2, warmup=1)
+    report = time(bundle_path, steps, repeat=2, warmup=1)
     found = report.measurements
     assert list(found) == [*STAGES, WHOLE, STEP]
     assert report.settings["steps"] == counted
@@ -27,7 +35,7 @@ def test_a_clip_is_timed_stage_by_stage(bundle_path: Path, steps: int | None, co
 
 
 def test_a_loop_of_one_step_is_that_step(bundle_path: Path) -> None:
-    report = time_clip(Bundle.open(bundle_path), "auto", EngineOptions(threads=1), steps=1, repeat=1, warmup=0)
+    report = time(bundle_path, 1, repeat=1, warmup=0)
     assert report.measurements[STEP] == report.measurements["denoiser"]
 
 

@@ -30,6 +30,17 @@ values = st.dictionaries(
 finite = st.floats(allow_nan=False, allow_infinity=False)
 figures = st.builds(Quality, st.text(), st.text(), finite | st.just(math.inf), finite)
 
+samplers = st.builds(
+    SamplerDefaults,
+    steps=st.integers(1, 1000),
+    guidance=finite,
+    guidance_power=finite.map(abs),
+    solver=st.text(),
+    guidance_interval=st.tuples(finite, finite).map(sorted).map(tuple),
+    unconditional_every=st.integers(1, 9),
+    clean_limit=finite.map(abs).filter(bool) | st.just(math.inf),
+)
+
 
 @st.composite
 def manifests(draw: st.DrawFn) -> Manifest:
@@ -54,7 +65,7 @@ def manifests(draw: st.DrawFn) -> Manifest:
         model=draw(values),
         provenance=draw(values),
         licence=draw(st.text()),
-        sampler=SamplerDefaults(draw(st.integers(1, 1000)), draw(finite), abs(draw(finite))),
+        sampler=draw(samplers),
         quality=tuple(draw(st.lists(figures, max_size=3))),
     )
 
@@ -131,6 +142,11 @@ def test_unknown_fields_are_ignored() -> None:
     assert Manifest.from_dict(values) == example()
 
 
+def test_a_sampler_from_before_there_was_a_choice_is_today_s_default() -> None:
+    values = changed("sampler", to={"steps": 25, "guidance": 5.0, "guidance_power": 0.01})
+    assert Manifest.from_dict(values).sampler == SamplerDefaults()
+
+
 @pytest.mark.parametrize("name", sorted(example().to_dict()))
 def test_a_missing_field_is_named(name: str) -> None:
     values = example().to_dict()
@@ -176,6 +192,13 @@ def test_a_file_name_that_leaves_the_bundle_is_refused(file: str) -> None:
         (("sampler", "steps"), True, "'sampler.steps' must be a whole number"),
         (("sampler", "guidance"), "5", "'sampler.guidance' must be a number"),
         (("sampler", "guidance"), math.inf, "'sampler.guidance' must be finite"),
+        (("sampler", "solver"), 2, "'sampler.solver' must be text"),
+        (("sampler", "guidance_interval"), [900.0, 100.0], "'sampler.guidance_interval' must be low, high, not 900"),
+        (("sampler", "guidance_interval"), [900.0], "'sampler.guidance_interval' must be two numbers"),
+        (("sampler", "guidance_interval"), [0, "all"], "'sampler.guidance_interval' must be two numbers"),
+        (("sampler", "unconditional_every"), 0, "'sampler.unconditional_every' must be 1 or more"),
+        (("sampler", "unconditional_every"), 1.5, "'sampler.unconditional_every' must be a whole number"),
+        (("sampler", "clean_limit"), 0.0, "'sampler.clean_limit' must be positive"),
         (("graphs",), [], "'graphs' must be an object"),
         (("graphs", "denoiser"), "denoiser.onnx", "'graphs.denoiser' must be an object"),
         (("graphs", "denoiser", "sha256"), "A" * 64, "'sha256' of denoiser.onnx must be 64 lower-case hex digits"),

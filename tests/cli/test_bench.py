@@ -32,6 +32,14 @@ def test_people_read_a_table_and_its_conditions(bundle_path: Path) -> None:
     assert {"clip seconds", "real-time factor", "peak memory bytes"} <= rows.keys()
 
 
+def test_less_work_is_said_as_passes_of_the_denoiser(bundle_path: Path) -> None:
+    options = ("--quality", "best", "--steps", "4", "--solver", "unipc-2", "--guidance-interval", "0", "600")
+    result = bench("--bundle", bundle_path, *options, "--json", *QUICK)
+    assert (result.exit_code, result.stderr) == (0, "")
+    found = json.loads(result.stdout)["conditions"]
+    assert (found["steps"], found["solver"], found["denoiser passes"]) == (4, "unipc-2", 6)
+
+
 def test_programs_read_one_document_of_the_default_bundle(bundle_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MDSGEN_BUNDLE", str(bundle_path))
     result = bench("--json", *QUICK)
@@ -49,6 +57,10 @@ def test_programs_read_one_document_of_the_default_bundle(bundle_path: Path, mon
         (["--geometry", "paper"], "for --compare"),
         (["--compare", "torch", "--bundle", "b", "--model", "tiny"], "without a --bundle"),
         (["--compare", "torch", "--steps", "4"], "single steps"),
+        (["--compare", "torch", "--quality", "fast"], "single steps"),
+        (["--quality", "finest"], "finest"),
+        (["--solver", "euler"], "euler"),
+        (["--guidance-interval", "0", "1001"], "1001"),
         (["--compare", "jax"], "jax"),
     ],
 )

@@ -41,6 +41,7 @@ def test_programs_read_one_document(bundle_path: Path) -> None:
     document = json.loads(result.stdout, parse_constant=pytest.fail)
     assert document["settings"]["scenes"] == "7 to 8"
     assert (document["settings"]["steps"], document["settings"]["guidance"]) == (1, 2.5)
+    assert (document["settings"]["solver"], document["settings"]["denoiser_passes"]) == ("dpm-2m", 2)
     assert document["scores"]["generated"]["clips"] == 2
     assert 0 <= document["scores"]["real"]["aligned"] <= 1
 
@@ -77,5 +78,6 @@ def test_it_needs_no_pytorch(bundle_path: Path) -> None:
 def test_help_names_what_can_be_chosen() -> None:
     result = evaluate("--help")
     assert result.exit_code == 0
-    for word in ("--bundle", "--clips", "--seed", "--steps", "--guidance", "--engine", "--html", "--shown", "--json"):
+    sampling = ("--steps", "--guidance", "--quality", "--solver", "--guidance-interval")
+    for word in ("--bundle", "--clips", "--seed", "--engine", "--html", "--shown", "--json", *sampling):
         assert word in result.stdout

@@ -112,6 +112,8 @@ def test_json_is_one_document(run: Run, film: Renderer, tmp_path: Path) -> None:
         (["--seed", "5"], {"seed": 5}),
         (["--steps", "3"], {"steps": 3}),
         (["--guidance", "1.5"], {"guidance": 1.5}),
+        (["--quality", "fast", "--solver", "ddim"], {"quality": "fast", "solver": "ddim"}),
+        (["--guidance-interval", "300", "700"], {"guidance_interval": (300.0, 700.0)}),
         (["--start", "0.5", "--duration", "1"], {"start": 0.5, "duration": 1.0}),
         (["--threads", "1", "--engine", "onnxruntime", "--provider", "CPUExecutionProvider"], {}),
     ],

@@ -113,6 +113,21 @@ def test_a_whole_clip_of_the_bundle_is_pytorch_s_from_the_same_noise(
     assert decibels(expected, sound) >= 60
 
 
+@pytest.mark.parametrize(("precision", "least"), [("fp32", 100), ("fp16", 45)])
+def test_the_conditional_branch_may_be_computed_alone(
+    bundles: dict[str, Bundle], frames: np.ndarray, precision: str, least: float
+) -> None:
+    denoiser = bundles[precision].manifest.graphs["denoiser"]
+    assert [spec.shape[0] for spec in (*denoiser.inputs, *denoiser.outputs)] == [1, "branches", "branches"]
+    assert all(isinstance(n, int) for spec in (*denoiser.inputs, *denoiser.outputs) for n in spec.shape[1:])
+    noise = seeded_noise(PAPER, 3)
+    with Networks(bundles[precision]) as networks:
+        modulations = networks.condition(networks.encode(frames), np.array([700], np.float32))[0]
+        both = networks.denoise(noise, modulations)[0].copy()
+        assert decibels(both, networks.denoise_conditional(noise, modulations)) >= least
+        np.testing.assert_array_equal(networks.denoise(noise, modulations)[0], both)  # and both again
+
+
 def test_progress_comes_line_by_line(export: Export) -> None:
     lines: list[str] = []
     export(report=lines.append)

@@ -23,7 +23,7 @@ from mdsgen.runtime.networks import denoiser_options
 
 @pytest.fixture(scope="module")
 def networks(bundle_path: Path) -> Iterator[Networks]:
-    with Networks(Bundle.open(bundle_path)) as opened:
+    with Networks(Bundle.open(bundle_path), "onnxruntime") as opened:
         yield opened
 
 
@@ -69,6 +69,13 @@ def test_a_pass_leaves_its_inputs_alone_and_the_next_one_takes_its_place(network
     assert not np.array_equal(kept, second)
     np.testing.assert_array_equal(latent, latent_before)
     np.testing.assert_array_equal(modulations, modulations_before)
+
+
+def test_the_conditional_branch_alone_is_the_first_of_both(networks: Networks) -> None:
+    """This bundle's denoiser has a batch of two for good, as all had at first: it computes both all the same."""
+    latent, modulations = seeded_noise(PAPER, 0), some_modulations(networks)[0]
+    both, _ = (noise.copy() for noise in networks.denoise(latent, modulations))
+    np.testing.assert_array_equal(networks.denoise_conditional(latent, modulations), both)
 
 
 def test_says_which_engine_runs(networks: Networks) -> None:
@@ -160,7 +167,7 @@ def test_engines_that_are_open_are_closed_when_a_later_one_fails(
 
     monkeypatch.setattr("mdsgen.runtime.networks.open_engine", failing)
     with pytest.raises(EngineError, match="no memory"):
-        Networks(Bundle.open(bundle_path))
+        Networks(Bundle.open(bundle_path), "onnxruntime")
     assert len(opened) == 2
     for engine in opened:
         with pytest.raises(EngineError, match="closed"):
@@ -168,13 +175,15 @@ def test_engines_that_are_open_are_closed_when_a_later_one_fails(
 
 
 def test_a_closed_pipeline_lets_go_of_every_session(bundle_path: Path) -> None:
-    opened = Networks(Bundle.open(bundle_path))
+    opened = Networks(Bundle.open(bundle_path), "onnxruntime")
     sessions = [weakref.ref(engine._session) for engine in opened._engines.values()]
     opened.close()
     gc.collect()
     assert [session() for session in sessions] == [None] * len(sessions)
     with pytest.raises(EngineError, match="closed"):
         opened.denoise(opened._latent, opened._modulations)
+    with pytest.raises(EngineError, match="closed"):
+        opened.denoise_conditional(opened._latent, opened._modulations)
 
 
 def test_large_position_biases_are_not_kept_in_memory() -> None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from mdsgen.errors import TensorError
 from mdsgen.geometry import PAPER, RELEASE, Geometry
-from mdsgen.runtime import Network, sample, seeded_noise
+from mdsgen.runtime import SOLVERS, Network, sample, seeded_noise
 from tests.geometries import TALL, WIDE
 from tests.released import DECODE_LAYER, STEPS, TOLERANCE, golden, relative_error, released_state
 from tests.threads import one_thread
@@ -81,7 +81,7 @@ def released() -> Iterator[tuple[dict[str, np.ndarray], Network]]:
 @pytest.mark.parametrize("steps", STEPS)
 def test_gives_the_published_sample(released: tuple[dict[str, np.ndarray], Network], steps: int) -> None:
     arrays, network = released
-    mine = sample(network, arrays["latent"], steps=steps, guidance=5.0, guidance_power=0.01, order=2)
+    mine = sample(network, arrays["latent"], steps=steps, guidance=5.0, guidance_power=0.01)
     assert mine.dtype == np.float32
     assert relative_error(mine, arrays[f"sample_{steps}"]) < TOLERANCE
 
@@ -89,14 +89,14 @@ def test_gives_the_published_sample(released: tuple[dict[str, np.ndarray], Netwo
 # An exact solution
 
 
-@pytest.mark.parametrize(("order", "factor"), [(1, 2.0), (2, 4.0)])
+@pytest.mark.parametrize(("solver", "factor"), [("ddim", 2.0), ("dpm-2m", 4.0)])
 @pytest.mark.parametrize("deviation", [0.5, 1.0, 2.0])
-def test_converges_to_the_exact_solution_with_its_order(order: int, factor: float, deviation: float) -> None:
+def test_converges_to_the_exact_solution_with_its_order(solver: str, factor: float, deviation: float) -> None:
     mean = 0.7
     exact = gaussian_solution(some_noise(), mean, deviation)
     network = network_of(lambda x, timestep: gaussian_noise(x, timestep, mean, deviation))
-    errors = [relative_error(sample(network, some_noise(), steps, order=order), exact) for steps in (80, 160, 320)]
-    assert errors[-1] < (6e-3 if order == 1 else 1e-3)
+    errors = [relative_error(sample(network, some_noise(), steps, solver=solver), exact) for steps in (80, 160, 320)]
+    assert errors[-1] < (6e-3 if solver == "ddim" else 1e-3)
     np.testing.assert_allclose(np.divide(errors[:-1], errors[1:]), factor, rtol=0.1)
 
 
@@ -114,11 +114,11 @@ def test_guidance_moves_the_mean_as_far_as_it_says() -> None:
 
 
 @settings(max_examples=15, deadline=None)
-@given(st.integers(1, 30), st.sampled_from([1, 2]), st.integers(0, 100))
-def test_the_right_noise_is_taken_away_in_any_number_of_steps(steps: int, order: int, seed: int) -> None:
+@given(st.integers(1, 30), st.sampled_from(SOLVERS), st.integers(0, 100))
+def test_the_right_noise_is_taken_away_in_any_number_of_steps(steps: int, solver: str, seed: int) -> None:
     """With data of one value only, every step is exact (but for float32: the first one divides by alpha = 0.006)."""
     network = network_of(lambda x, timestep: gaussian_noise(x, timestep, mean=0.3, deviation=0.0))
-    mine = sample(network, some_noise(seed), steps, order=order)
+    mine = sample(network, some_noise(seed), steps, solver=solver)
     np.testing.assert_allclose(mine, gaussian_solution(some_noise(seed), 0.3, 0.0), atol=3e-4)
 
 
@@ -184,7 +184,7 @@ def test_an_estimate_of_another_shape_is_refused(wrong: str, shape: tuple[int, .
         assert part in str(refusal.value)
 
 
-@pytest.mark.parametrize("wrong", [{"steps": 0}, {"steps": 2.5}, {"order": 3}, {"guidance": float("nan")}])
+@pytest.mark.parametrize("wrong", [{"steps": 0}, {"steps": 2.5}, {"solver": "euler"}, {"guidance": float("nan")}])
 def test_impossible_settings_are_refused_before_the_network_is_called(wrong: dict[str, Any]) -> None:
     def network(latent: np.ndarray, timestep: float) -> tuple[np.ndarray, np.ndarray]:
         raise AssertionError("called")

@@ -1,0 +1,125 @@
+"""OpenVINO: on x86 processors, the engine for those that compute in bfloat16.
+
+Measured on one core of an Intel Xeon with AMX, OpenVINO 2026.4, processor time of the demo model's guided step: 32 ms
+in FP32 and 11 ms in bfloat16, where ONNX Runtime takes 33 to 40 ms. With an axis left open it is 1.4 times slower, so a
+bound loop is compiled for the shapes that it is bound to.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from mdsgen.engines.base import DEFAULT_OPTIONS, Engine, EngineOptions
+from mdsgen.errors import EngineError
+from mdsgen.tensor import TensorSpec
+
+_DEVICE = "CPU"
+
+
+class OpenVinoEngine(Engine):
+    """An ONNX file in OpenVINO, on the CPU. Always folds constants; has no execution providers.
+
+    A function that :meth:`bind` returned holds on to a network of its own: its memory comes back when that is let go.
+    """
+
+    name = "openvino"
+
+    def __init__(self, path: str | os.PathLike[str], options: EngineOptions = DEFAULT_OPTIONS) -> None:
+        path = Path(path)
+        if not path.is_file():
+            raise EngineError(f"{path.stem}: there is no ONNX file at {path}")
+        self._openvino = _import()
+        self._core = self._openvino.Core()
+        self._settings = _settings(self._core, options)
+        with _errors(path.stem, "open"):
+            self._model = self._core.read_model(str(path))
+            inputs, outputs = _specs(path.stem, self._model.inputs), _specs(path.stem, self._model.outputs)
+            self._request: Any = None
+            if not self._model.is_dynamic():
+                self._request = self._compiled(self._model)
+        super().__init__(path.stem, inputs, outputs)
+
+    def _compiled(self, model: Any) -> Any:
+        """The network on the device, and a request that runs it."""
+        return self._core.compile_model(model, _DEVICE, self._settings).create_infer_request()
+
+    def _run(self, feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        with _errors(self.graph, "run"):
+            if self._request is None:  # with open axes: not before it is known to be needed in this form
+                self._request = self._compiled(self._model)
+            self._request.infer({name: np.ascontiguousarray(array) for name, array in feeds.items()})
+            return {spec.name: self._request.get_tensor(spec.name).data.copy() for spec in self.outputs}
+
+    def _bind(self, inputs: dict[str, np.ndarray], outputs: dict[str, np.ndarray]) -> Callable[[], None]:
+        arrays = {**inputs, **outputs}
+        with _errors(self.graph, "bind"):
+            model = self._model
+            if model.is_dynamic():
+                model = model.clone()
+                model.reshape({name: list(array.shape) for name, array in inputs.items()})
+            request = self._compiled(model)
+            for name, array in arrays.items():
+                request.set_tensor(name, self._openvino.Tensor(array, shared_memory=True))
+
+        def replay() -> None:
+            with _errors(self.graph, "run"):
+                request.infer()
+
+        replay.__dict__["arrays"] = arrays  # OpenVINO has their addresses alone
+        return replay
+
+    def _close(self) -> None:
+        del self._request, self._model, self._core
+
+
+def _settings(core: Any, options: EngineOptions) -> dict[str, Any]:
+    """One clip as fast as possible; bfloat16 only where it was asked for, which OpenVINO would choose by itself."""
+    reduced = options.bfloat16 and "BF16" in core.get_property(_DEVICE, "OPTIMIZATION_CAPABILITIES")
+    settings: dict[str, Any] = {
+        "PERFORMANCE_HINT": "LATENCY",
+        "INFERENCE_PRECISION_HINT": "bf16" if reduced else "f32",
+    }
+    if options.threads is not None:
+        settings["INFERENCE_NUM_THREADS"] = options.threads
+    return settings
+
+
+def _import() -> ModuleType:
+    try:
+        import openvino
+    except ImportError as error:
+        raise EngineError(f"OpenVINO cannot be imported ({error}): pip install 'mdsgen[openvino]'") from error
+    module: ModuleType = openvino
+    return module
+
+
+def _specs(graph: str, ports: Iterable[Any]) -> list[TensorSpec]:
+    """What the model says of its inputs or outputs; OpenVINO does not keep the names of open lengths: ``"?"``."""
+    specs = []
+    for port in ports:
+        try:
+            dtype = np.dtype(port.element_type.to_dtype())
+        except RuntimeError as error:
+            raise EngineError(f"{graph}: {port.any_name} has a type that NumPy has no dtype for: {error}") from error
+        shape = tuple("?" if length.is_dynamic else length.get_length() for length in port.partial_shape)
+        specs.append(TensorSpec(port.any_name, dtype.name, shape))
+    return specs
+
+
+@contextmanager
+def _errors(graph: str, verb: str) -> Iterator[None]:
+    """Turn whatever OpenVINO raises into one line that names the graph."""
+    try:
+        yield
+    except EngineError:
+        raise
+    except Exception as error:
+        reason = " ".join(str(error).split())
+        raise EngineError(f"{graph}: OpenVINO could not {verb} it: {reason}") from error

@@ -1,0 +1,148 @@
+"""Which engine is the fastest for a graph on this machine: tried once, said, and remembered."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+import platform
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+
+from mdsgen.engines.base import Engine, EngineOptions
+from mdsgen.tensor import TensorSpec
+
+LEAST_DECIBELS = 25.0
+"""What an engine must reach against the first one to be trusted with the sound."""
+
+_WARMUP, _RUNS = 2, 5
+_OPEN_AXIS = 2  # how long an axis is whose length is open: both branches of guidance, or two steps
+
+OpenWith = Callable[[str], Engine]
+Say = Callable[[str], None]
+
+
+def fastest(engines: Sequence[str], path: Path, options: EngineOptions, open_with: OpenWith, say: Say) -> str:
+    """The engine that runs the graph fastest, of those that compute what the first one does.
+
+    Asked once per processor, graph, options and versions of the engines: the answer is kept in :func:`cache_folder`.
+    ``say`` gets a line when there is a trial, and when its result could not be kept. Raises what ``open_with`` raises.
+    """
+    kept = cache_folder() / f"{path.stem}-{_key(engines, path, options)}.json"
+    remembered = _read(kept)
+    if remembered in engines:
+        return remembered
+    figures = _try(engines, open_with)
+    trusted = [name for name in engines if figures[name]["decibels"] >= LEAST_DECIBELS]
+    chosen = min(trusted, key=lambda name: figures[name]["milliseconds"])
+    seen = ", ".join(
+        f"{name} {found['milliseconds']:.1f} ms, {found['decibels']:.0f} dB" for name, found in figures.items()
+    )
+    say(f"tried the engines on {path.stem}, once on this machine: {seen}; running on {chosen} (kept in {kept})")
+    try:
+        _write(kept, {"engine": chosen, "figures": {name: _plain(found) for name, found in figures.items()}})
+    except OSError as error:
+        say(f"the choice of an engine cannot be kept in {kept.parent} ({error.strerror}): set MDSGEN_CACHE")
+    return chosen
+
+
+def cache_folder() -> Path:
+    """Where results are kept: ``$MDSGEN_CACHE/engines``, or ``~/.cache/mdsgen/engines``."""
+    chosen = os.environ.get("MDSGEN_CACHE")
+    return (Path(chosen) if chosen else Path.home() / ".cache" / "mdsgen") / "engines"
+
+
+def _try(engines: Sequence[str], open_with: OpenWith) -> dict[str, dict[str, float]]:
+    """Milliseconds of each engine's bound run, taken in turn, and decibels of its outputs against the first one's."""
+    with ExitStack() as stack:
+        opened = {name: stack.enter_context(open_with(name)) for name in engines}
+        runs, outputs, seconds = {}, {}, {name: [] for name in engines}  # type: ignore[var-annotated]
+        for name, engine in opened.items():
+            outputs[name] = {spec.name: _array(spec) for spec in engine.outputs}
+            runs[name] = engine.bind(_inputs(engine.inputs), outputs[name])
+        for turn in range(_WARMUP + _RUNS):
+            for name, run in runs.items():
+                start = time.perf_counter()
+                run()
+                if turn >= _WARMUP:
+                    seconds[name].append(time.perf_counter() - start)
+        first = outputs[engines[0]]
+        return {
+            name: {"milliseconds": 1000 * median(seconds[name]), "decibels": _decibels(first, outputs[name])}
+            for name in engines
+        }
+
+
+def _inputs(specs: Sequence[TensorSpec]) -> dict[str, np.ndarray]:
+    """The same numbers for every engine, of the size that a network is used to."""
+    random = np.random.default_rng(0)
+    arrays = {spec.name: _array(spec) for spec in sorted(specs, key=lambda spec: spec.name)}
+    for array in arrays.values():
+        array[...] = random.standard_normal(array.shape)
+    return arrays
+
+
+def _array(spec: TensorSpec) -> np.ndarray:
+    return np.zeros([_OPEN_AXIS if isinstance(length, str) else length for length in spec.shape], spec.dtype)
+
+
+def _decibels(expected: dict[str, np.ndarray], found: dict[str, np.ndarray]) -> float:
+    """Signal over the energy of the difference, of all outputs together; minus infinity where it is no number."""
+    signal = sum(float((array.astype(np.float64) ** 2).sum()) for array in expected.values())
+    noise = sum(float(((found[name] - array.astype(np.float64)) ** 2).sum()) for name, array in expected.items())
+    if noise == 0.0:
+        return math.inf
+    return 10 * math.log10(signal / noise) if 0.0 < noise < math.inf and signal > 0.0 else -math.inf
+
+
+def _key(engines: Sequence[str], path: Path, options: EngineOptions) -> str:
+    """Processor, graph, options and versions as one hexadecimal number."""
+    facts = [_processor(), hashlib.sha256(path.read_bytes()).hexdigest(), repr(options)]
+    facts += [f"{name} {_version(name)}" for name in engines]
+    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
+
+
+def _processor() -> str:
+    info = Path("/proc/cpuinfo")
+    if not info.exists():
+        return f"{platform.processor()} {platform.machine()} {os.cpu_count()}"
+    facts = ("model name", "cpu family", "model\t", "stepping", "flags", "Features", "CPU part")
+    lines = info.read_text(encoding="utf-8").splitlines()
+    return "\n".join(sorted({line for line in lines if line.startswith(facts)})) + f"\n{os.cpu_count()}"
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "unknown"
+
+
+def _plain(figures: dict[str, float]) -> dict[str, float | None]:
+    return {name: value if math.isfinite(value) else None for name, value in figures.items()}
+
+
+def _read(path: Path) -> str:
+    """The engine of an earlier trial; empty where there was none, or its file is damaged."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return ""
+    return str(found.get("engine", "")) if isinstance(found, dict) else ""
+
+
+def _write(path: Path, document: dict[str, Any]) -> None:
+    """Whole or not at all: two programs may try at the same time."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile("w", dir=path.parent, suffix=".tmp", encoding="utf-8", delete=False) as file:
+        json.dump(document, file, indent=2)
+    os.replace(file.name, path)

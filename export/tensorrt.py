@@ -1,0 +1,237 @@
+"""One TensorRT plan from one ONNX graph, through Polygraphy, on the GPU that will run it.
+
+The precision is in the ONNX. TensorRT 10 and later obey it (strong typing); 8.5 and 8.6 choose per layer whatever is
+fastest, so there the FP16 flag is set and every layer that the graph computes in FP32 is pinned to it.
+"""
+
+from __future__ import annotations
+
+import importlib
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from mdsgen.engines.plans import HARDWARE_LEVELS
+from mdsgen.engines.tensorrt import import_tensorrt
+from mdsgen.errors import ExportError
+from mdsgen.export.plan_progress import progress_monitor
+from mdsgen.tensor import TensorSpec
+
+Report = Callable[[str], None]
+"""Takes one line about what is being done."""
+
+_BRANCHES = 2  # of guidance, in one batch; a plan always computes both
+_MEBIBYTE = 1 << 20
+_OUT_OF_MEMORY = ("out of memory", "outofmemory", "out_of_memory", "insufficient memory", "insufficient workspace")
+
+
+@dataclass(frozen=True)
+class PlanOptions:
+    """How plans are built; None leaves it to TensorRT.
+
+    ``workspace``: MiB that a layer may use while it runs. ``optimisation_level``: 0 to 5, the higher the longer the
+    build. ``tactic_sources``: the only libraries to take kernels from. ``fixed_steps``: the one number of steps that
+    the plans take; otherwise they take 1 to ``max_steps``. ``version_compatible`` and ``hardware_compatible`` make
+    plans for other versions and GPUs too, at some cost in speed.
+    """
+
+    workspace: int | None = None
+    optimisation_level: int | None = None
+    tactic_sources: tuple[str, ...] = ()
+    version_compatible: bool = False
+    hardware_compatible: str | None = None
+    fixed_steps: int | None = None
+    max_steps: int = 50
+
+    def __post_init__(self) -> None:
+        if self.hardware_compatible not in (None, *HARDWARE_LEVELS):
+            known = ", ".join(HARDWARE_LEVELS)
+            raise ExportError(f"hardware compatibility must be one of {known}, not {self.hardware_compatible!r}")
+        for name in ("workspace", "fixed_steps", "max_steps"):
+            if (getattr(self, name) or 1) < 1:
+                raise ExportError(f"{name} must be 1 or more, not {getattr(self, name)}")
+
+    def lengths(self, name: str, steps: int) -> tuple[int, int, int]:
+        """The least, best and most of an open axis, where plans are best at ``steps``."""
+        if name == "branches":
+            return (_BRANCHES,) * 3
+        if name != "steps":
+            raise ExportError(f"a graph has an open axis {name!r}: expected steps or branches; export the bundle again")
+        if self.fixed_steps is not None:
+            return (self.fixed_steps,) * 3
+        return 1, min(steps, self.max_steps), self.max_steps
+
+
+def build_plan(
+    onnx: Path,
+    inputs: Sequence[TensorSpec],
+    precision: str,
+    steps: int,
+    options: PlanOptions,
+    timing_cache: Path,
+    report: Report,
+) -> bytes:
+    """The plan of an ONNX file with these inputs; it is best at ``steps`` steps. ``timing_cache`` is read and added to.
+
+    Raises :class:`ExportError` with TensorRT's own words, and with the option that may help.
+    """
+    trt, polygraphy = import_tensorrt(), import_polygraphy()
+    typed = strongly_typed(trt)
+    monitor = progress_monitor(trt, onnx.stem, report)
+    with _failures(onnx.stem, monitor):
+        arguments = config_arguments(trt, precision, options)
+        builder, network, parser = _parse(trt, polygraphy, onnx, typed)
+        profile = _fix_shapes(polygraphy, network, inputs, steps, options)
+        if not typed and precision in ("fp16", "int8"):
+            pin_full_precision(trt, network)
+        config = polygraphy.CreateConfig(
+            profiles=[profile], progress_monitor=monitor, load_timing_cache=str(timing_cache), **arguments
+        )
+        content = polygraphy.engine_bytes_from_network(
+            (builder, network, parser), config, save_timing_cache=str(timing_cache)
+        )
+        return bytes(content)
+
+
+def import_polygraphy() -> ModuleType:
+    """Polygraphy's TensorRT loaders. Raises :class:`ExportError` that says how to get them."""
+    try:
+        return importlib.import_module("polygraphy.backend.trt")
+    except ImportError as error:
+        raise ExportError(f"Polygraphy cannot be imported ({error}): pip install 'mdsgen[tensorrt]'") from error
+
+
+def strongly_typed(trt: ModuleType) -> bool:
+    """Whether this TensorRT computes in the types that the ONNX says: 10 and later, and 11 in no other way."""
+    return hasattr(trt.NetworkDefinitionCreationFlag, "STRONGLY_TYPED")
+
+
+def config_arguments(trt: ModuleType, precision: str, options: PlanOptions) -> dict[str, Any]:
+    """What Polygraphy's ``CreateConfig`` is told: only what this TensorRT has a word for.
+
+    Raises :class:`ExportError` where an option that was asked for does not exist.
+    """
+    arguments: dict[str, Any] = {}
+    if not strongly_typed(trt) and precision in ("fp16", "int8"):
+        arguments |= {"fp16": True, "int8": precision == "int8", "precision_constraints": "obey"}
+    if hasattr(trt.IBuilderConfig, "max_aux_streams"):
+        arguments["max_aux_streams"] = 0  # the clip is one chain; more streams would be more memory
+    if options.workspace is not None:
+        arguments["memory_pool_limits"] = {trt.MemoryPoolType.WORKSPACE: options.workspace * _MEBIBYTE}
+    if options.optimisation_level is not None:
+        _require(hasattr(trt.IBuilderConfig, "builder_optimization_level"), trt, "optimisation levels")
+        arguments["builder_optimization_level"] = options.optimisation_level
+    if options.version_compatible:
+        _require(hasattr(trt.BuilderFlag, "VERSION_COMPATIBLE"), trt, "version-compatible plans")
+        arguments["version_compatible"] = True
+    if options.hardware_compatible is not None:
+        levels = getattr(trt, "HardwareCompatibilityLevel", None)
+        name = HARDWARE_LEVELS[options.hardware_compatible]
+        _require(hasattr(levels, name), trt, f"plans for hardware {options.hardware_compatible}")
+        arguments["hardware_compatibility_level"] = getattr(levels, name)
+    if options.tactic_sources:
+        arguments["tactic_sources"] = [_tactic_source(trt, name) for name in options.tactic_sources]
+    return arguments
+
+
+def pin_full_precision(trt: ModuleType, network: Any) -> None:
+    """Keep the FP32 islands of the ONNX: without strong typing, a builder that may use FP16 does so anywhere."""
+    full = trt.DataType.FLOAT
+    for layer in network:
+        outputs = [i for i in range(layer.num_outputs) if layer.get_output(i).dtype == full]
+        if not outputs or layer.type == trt.LayerType.CONSTANT:
+            continue
+        layer.precision = full
+        for i in outputs:
+            layer.set_output_type(i, full)
+
+
+def _parse(trt: ModuleType, polygraphy: ModuleType, onnx: Path, typed: bool) -> tuple[Any, Any, Any]:
+    """Builder, network and parser. TensorRT's own normalisation is asked for: the older plugin wants cuDNN."""
+    flag = getattr(getattr(trt, "OnnxParserFlag", None), "NATIVE_INSTANCENORM", None)
+    arguments = {"strongly_typed": True} if typed else {}
+    try:
+        parsed = polygraphy.network_from_onnx_path(str(onnx), flags=[flag] if flag is not None else None, **arguments)
+    except NotImplementedError:  # bindings of another build than the libraries
+        parsed = polygraphy.network_from_onnx_path(str(onnx), **arguments)
+    builder, network, parser = parsed
+    return builder, network, parser
+
+
+def _fix_shapes(
+    polygraphy: ModuleType, network: Any, inputs: Sequence[TensorSpec], steps: int, options: PlanOptions
+) -> Any:
+    """Close the axes that have one length, which makes a faster plan; a profile for those that stay open."""
+    profile = polygraphy.Profile()
+    for tensor in map(network.get_input, range(network.num_inputs)):
+        (spec,) = [spec for spec in inputs if spec.name == tensor.name]
+        if all(isinstance(length, int) for length in spec.shape):
+            continue
+        ranges = [options.lengths(n, steps) if isinstance(n, str) else (n, n, n) for n in spec.shape]
+        tensor.shape = tuple(least if least == most else -1 for least, _, most in ranges)
+        if -1 in tuple(tensor.shape):
+            least, best, most = (tuple(column) for column in zip(*ranges, strict=True))
+            profile.add(spec.name, min=least, opt=best, max=most)
+    return profile
+
+
+def _tactic_source(trt: ModuleType, name: str) -> Any:
+    known = trt.TacticSource.__members__
+    word = name.upper().replace("-", "_")
+    if word not in known:
+        words = ", ".join(known).lower().replace("_", "-")
+        raise ExportError(f"tactic source {name!r} is unknown to TensorRT {trt.__version__}: expected one of {words}")
+    return known[word]
+
+
+def _require(there: bool, trt: ModuleType, what: str) -> None:
+    if not there:
+        raise ExportError(f"TensorRT {trt.__version__} has no {what}: leave the option out")
+
+
+@contextmanager
+def _failures(graph: str, monitor: Any) -> Iterator[None]:
+    """Turn a failed build into one line with TensorRT's own words, and an interrupted one into an interruption."""
+    with _complaints() as complaints:
+        try:
+            yield
+        except ExportError:
+            raise
+        except Exception as error:
+            if monitor is not None and monitor.interrupted:
+                raise KeyboardInterrupt from error
+            raise ExportError(_explained(graph, [*complaints, str(error)])) from error
+
+
+def _explained(graph: str, words: Sequence[str]) -> str:
+    text = " ".join(" ".join(words).split())
+    reason = f"{graph}: TensorRT could not build a plan: {text[:600]}"
+    if any(sign in text.lower() for sign in _OUT_OF_MEMORY):
+        return (
+            f"{reason}; it ran out of memory: try --workspace 256 (MiB), or --optimisation-level 1, and close what "
+            "else uses the GPU"
+        )
+    return reason
+
+
+@contextmanager
+def _complaints() -> Iterator[list[str]]:
+    """What TensorRT complains of, through Polygraphy's log, which otherwise goes to stdout."""
+    log = importlib.import_module("polygraphy.logger").G_LOGGER
+    heard: list[str] = []
+    handler = logging.Handler(logging.ERROR)
+    handler.emit = lambda record: heard.append(record.getMessage())  # type: ignore[method-assign]
+    logger = logging.getLogger("Polygraphy")
+    before = log.use_python_logging_system, logger.propagate
+    log.use_python_logging_system, logger.propagate = True, False
+    logger.addHandler(handler)
+    try:
+        with log.verbosity(log.ERROR):
+            yield heard
+    finally:
+        logger.removeHandler(handler)
+        log.use_python_logging_system, logger.propagate = before

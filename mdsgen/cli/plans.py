@@ -1,0 +1,106 @@
+"""The part of ``mdsgen-export`` that builds TensorRT plans on the device: its options, and when it does so."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from mdsgen.bundle import Bundle
+from mdsgen.engines.plans import HARDWARE_LEVELS
+from mdsgen.errors import EngineError, ExportError
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_OPTIONS = (
+    click.option(
+        "--engine",
+        type=click.Choice(["auto", "onnxruntime", "tensorrt"]),
+        default="auto",
+        show_default=True,
+        help="tensorrt: build plans for this machine, into a --bundle as it is. auto: after an fp16 export, if it can.",
+    ),
+    click.option("--workspace", type=click.IntRange(1), help="MiB that a layer of a plan may use while it runs."),
+    click.option("--optimisation-level", type=click.IntRange(0, 5), help="Of TensorRT's builder: higher takes longer."),
+    click.option("--tactic-source", "tactic_sources", multiple=True, help="Take kernels from these alone; repeatable."),
+    click.option("--version-compatible", is_flag=True, help="Plans for later TensorRT of the same major version, too."),
+    click.option(
+        "--hardware-compatible", type=click.Choice(sorted(HARDWARE_LEVELS)), help="Plans for such other GPUs, too."
+    ),
+    click.option("--fixed-steps", type=click.IntRange(1), help="Plans for just this number of steps."),
+    click.option("--max-steps", type=click.IntRange(1), default=50, show_default=True, help="Most steps of a plan."),
+    click.option("--timing-cache", type=click.Path(path_type=Path), help="Where TensorRT keeps its timings."),
+)
+
+_NAMES = (
+    "workspace",
+    "optimisation_level",
+    "tactic_sources",
+    "version_compatible",
+    "hardware_compatible",
+    "fixed_steps",
+    "max_steps",
+)
+
+
+def plan_options(function: F) -> F:
+    """Give a command these options, in this order."""
+    for option in reversed(_OPTIONS):
+        function = option(function)
+    return function
+
+
+def take_plan_settings(settings: dict[str, Any]) -> dict[str, Any]:
+    """What of a command's settings is about plans; they are taken out of ``settings``."""
+    return {name: settings.pop(name) for name in ("engine", "timing_cache", *_NAMES)}
+
+
+def build(bundle: Bundle, video: Path | None, tolerance: float, plans: Mapping[str, Any]) -> Path:
+    """Plans for a bundle, verified on a video. Progress goes to stderr."""
+    from mdsgen.export.clip import verification_frames
+    from mdsgen.export.plans import build_plans, this_machine
+    from mdsgen.export.tensorrt import PlanOptions, import_polygraphy
+
+    options = PlanOptions(**{name: plans[name] for name in _NAMES})
+    this_machine()  # what is missing is said before anything else is done
+    import_polygraphy()
+    return build_plans(
+        bundle,
+        frames=verification_frames(bundle.manifest.geometry, video),
+        options=options,
+        cache=plans["timing_cache"],
+        tolerance=tolerance,
+        report=partial(click.echo, err=True),
+    )
+
+
+def build_if_possible(bundle: Bundle, video: Path | None, tolerance: float, plans: Mapping[str, Any]) -> None:
+    """After an export: build what was asked for, or with ``auto`` what can be, and say what is still to be done."""
+    if plans["engine"] == "tensorrt":
+        build(bundle, video, tolerance, plans)
+    elif plans["engine"] == "auto" and bundle.manifest.precision == "fp16":
+        missing = _missing()
+        if missing is None:
+            build(bundle, video, tolerance, plans)
+        else:
+            click.echo(
+                f"TensorRT plans are not built here ({missing}): on the device, run "
+                f"mdsgen-export --bundle {bundle.folder} --engine tensorrt",
+                err=True,
+            )
+
+
+def _missing() -> str | None:
+    """In words, what keeps plans from being built here; None where nothing does."""
+    from mdsgen.export.plans import this_machine
+    from mdsgen.export.tensorrt import import_polygraphy
+
+    try:
+        this_machine()
+        import_polygraphy()
+    except (EngineError, ExportError) as error:
+        return str(error).partition(":")[0]
+    return None

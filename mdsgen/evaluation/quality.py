@@ -1,0 +1,188 @@
+"""What less work does to the sound: settings of the sampler side by side, on the same held-out scenes and noise.
+
+``python -m mdsgen.evaluation.quality`` prints the table that presets are to be chosen from.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+
+from mdsgen.bundle import Bundle, SamplerDefaults, default_bundle
+from mdsgen.cli.errors import command
+from mdsgen.engines import AVAILABLE, EngineOptions
+from mdsgen.evaluation.ear import Ear, Verdict, fitted
+from mdsgen.evaluation.frechet import frechet_distance
+from mdsgen.evaluation.held_out import HELD_OUT, Clip, held_out
+from mdsgen.evaluation.scores import Score
+from mdsgen.evaluation.spectrogram import log_mel
+from mdsgen.media import prepare_frames
+from mdsgen.runtime import QUALITIES, SOLVERS, ClipGenerator, Networks, SamplerSettings, sampler_settings, seeded_noise
+from mdsgen.runtime.clip import timesteps_of
+
+REFERENCE = "reference"
+"""The published way: 50 steps of DPM-Solver++ 2M, both branches in every one of them."""
+
+_REFERENCE_STEPS = 50
+_RANGE = 100.0  # decibels from 0 to 1 in the evaluation's log-mel spectrogram
+_STEPS = (6, 8, 12, 16, 25)
+
+Report = Callable[[str], None]
+"""Takes one line about how far it is."""
+
+
+def presets(defaults: SamplerDefaults) -> dict[str, SamplerSettings]:
+    """The table as it stands."""
+    return {quality: sampler_settings(defaults, quality=quality) for quality in QUALITIES}
+
+
+def solvers(defaults: SamplerDefaults) -> dict[str, SamplerSettings]:
+    """Every solver of a higher order at every number of steps."""
+    return {
+        f"{solver}, {steps} steps": sampler_settings(defaults, solver=solver, steps=steps)
+        for solver in SOLVERS[1:]
+        for steps in _STEPS
+    }
+
+
+def savings(defaults: SamplerDefaults) -> dict[str, SamplerSettings]:
+    """Guidance in intervals, and an unconditional branch that is kept, at 8, 12 and 16 steps of UniPC 2."""
+    found = {}
+    for steps in (8, 12, 16):
+        unipc = sampler_settings(defaults, solver="unipc-2", steps=steps)
+        found[f"{steps} steps"] = unipc
+        for low, high in ((0.0, 900.0), (0.0, 700.0), (200.0, 1000.0), (400.0, 1000.0), (200.0, 900.0)):
+            found[f"{steps} steps, guided {low:g} to {high:g}"] = replace(unipc, guidance_interval=(low, high))
+        for every in (2, 3, 4):
+            found[f"{steps} steps, unconditional every {every}"] = replace(unipc, unconditional_every=every)
+    return found
+
+
+GRIDS = {"presets": presets, "solvers": solvers, "savings": savings}
+
+
+@dataclass
+class Trial:
+    """One setting: what was heard of its sounds, and how far their spectrograms are from the reference's."""
+
+    settings: SamplerSettings
+    verdicts: list[Verdict] = field(default_factory=list)
+    distances: list[float] = field(default_factory=list)
+
+    def row(self, clips: Sequence[Clip], real: Sequence[Verdict]) -> dict[str, Any]:
+        """Its figures as plain JSON values."""
+        heard = np.stack([verdict.embedding for verdict in self.verdicts])
+        truth = np.stack([verdict.embedding for verdict in real])
+        score = Score.of(
+            self.verdicts,
+            [clip.scene.truth for clip in clips],
+            [clip.onsets for clip in clips],
+            frechet_distance(heard, truth),
+        )
+        figures = score.to_dict()
+        return {
+            "passes": self.settings.passes,
+            "log_mel_decibels": float(np.mean(self.distances)),
+            **{name: figures[name] for name in ("aligned", "kind", "material", "onset_f1", "frechet")},
+            "settings": self.settings.to_dict(),
+        }
+
+
+def compare_settings(
+    bundle: Bundle,
+    settings: Mapping[str, SamplerSettings],
+    *,
+    clips: int,
+    first_seed: int = 0,
+    engine: str = "auto",
+    threads: int | None = None,
+    report: Report = lambda line: None,
+) -> dict[str, dict[str, Any]]:
+    """Figures per setting, the reference first: each clip is encoded once, and sampled from one noise with all of them.
+
+    ``log_mel_decibels`` is the mean distance of spectrograms from the reference's, ``passes`` how often the denoiser
+    looked at a latent; the others are those of :class:`~mdsgen.evaluation.scores.Score`.
+    """
+    defaults = bundle.manifest.sampler
+    reference = SamplerSettings(
+        _REFERENCE_STEPS, defaults.guidance, defaults.guidance_power, clean_limit=defaults.clean_limit
+    )
+    trials = {name: Trial(chosen) for name, chosen in {REFERENCE: reference, **settings}.items()}
+    judged: list[Clip] = []
+    real: list[Verdict] = []
+    with Networks(bundle, engine, EngineOptions(threads)) as networks, Ear(threads=threads) as ear:
+        for clip, frames in held_out(clips, first_seed):
+            sounds = list(_sounds(networks, clip, frames, [trial.settings for trial in trials.values()]))
+            truth, *verdicts = ear.listen(clip.pictures, [clip.sound, *sounds])
+            judged.append(clip)
+            real.append(truth)
+            expected = log_mel(sounds[0])  # [frames, bins]
+            for trial, sound, verdict in zip(trials.values(), sounds, verdicts, strict=True):
+                trial.verdicts.append(verdict)
+                trial.distances.append(_RANGE * float(np.abs(log_mel(sound) - expected).mean()))
+            report(f"clip {len(judged)} of {clips}: {clip.scene.kind}")
+    return {name: trial.row(judged, real) for name, trial in trials.items()}
+
+
+def _sounds(
+    networks: Networks, clip: Clip, frames: np.ndarray, settings: Sequence[SamplerSettings]
+) -> Iterator[np.ndarray]:
+    geometry = networks.geometry
+    features = networks.encode(prepare_frames(frames[: geometry.video_frames]))  # [1, F, 512]
+    for chosen in settings:
+        modulations = networks.condition(features, timesteps_of(chosen.solve()))  # [steps, 2, V, D]
+        latent = ClipGenerator(networks, chosen).denoise(seeded_noise(geometry, clip.scene.seed), modulations)
+        yield fitted(np.clip(networks.vocode(networks.decode(latent))[0], -1.0, 1.0))
+
+
+def table(rows: Mapping[str, Mapping[str, Any]]) -> str:
+    """The figures as Markdown."""
+    lines = [
+        "| setting | passes | log-mel dB | aligned | kind | onset F1 | Fréchet |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for name, row in rows.items():
+        onsets = "" if row["onset_f1"] is None else f"{row['onset_f1']:.3f}"
+        lines.append(
+            f"| {name} | {row['passes']} | {row['log_mel_decibels']:.2f} | {100 * row['aligned']:.1f} % "
+            f"| {100 * row['kind']:.1f} % | {onsets} | {row['frechet']:.2f} |"
+        )
+    return "\n".join(lines)
+
+
+@command("python -m mdsgen.evaluation.quality")
+@click.option(
+    "--bundle",
+    type=click.Path(path_type=Path),
+    help="A bundle that mdsgen-export made.  [default: $MDSGEN_BUNDLE, or the demo model]",
+)
+@click.option(
+    "--grid", type=click.Choice(sorted(GRIDS)), default="presets", show_default=True, help="The settings to compare."
+)
+@click.option("--clips", type=click.IntRange(2, HELD_OUT), default=60, show_default=True, help="Scenes to judge.")
+@click.option("--seed", type=click.IntRange(0, HELD_OUT - 1), default=0, show_default=True, help="The first scene.")
+@click.option("--engine", default="auto", show_default=True, help=f"One of {', '.join(AVAILABLE)}.")
+@click.option("--threads", type=click.IntRange(1), help="Threads of the engine.  [default: one per physical core]")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead, for programs.")
+def main(
+    bundle: Path | None, grid: str, clips: int, seed: int, engine: str, threads: int | None, as_json: bool
+) -> None:
+    """Sample held-out scenes with many settings and judge each: what does less work do to the sound?"""
+    opened = Bundle.open(bundle or default_bundle())
+    settings = GRIDS[grid](opened.manifest.sampler)
+    rows = compare_settings(opened, settings, clips=clips, first_seed=seed, engine=engine, threads=threads, report=_say)
+    click.echo(json.dumps(rows, indent=2, ensure_ascii=False) if as_json else table(rows))
+
+
+def _say(line: str) -> None:
+    click.echo(line, err=True)
+
+
+if __name__ == "__main__":
+    main()

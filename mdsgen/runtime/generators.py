@@ -1,0 +1,88 @@
+"""From settings to what generates a window with them: on the GPU in one graph, or network after network on the host."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+
+from mdsgen.engines import warn_once
+from mdsgen.engines.device import DeviceEngine
+from mdsgen.errors import MdsgenError
+from mdsgen.runtime.clip import ClipGenerator, SamplerSettings, Timings
+from mdsgen.runtime.networks import Networks
+from mdsgen.runtime.sampler import OnStep
+from mdsgen.runtime.solver import SolverStep
+
+if TYPE_CHECKING:
+    from mdsgen.runtime.device_clip import DeviceClip, StepKernels
+
+
+class Generator(Protocol):
+    """Makes one window's sound after the other."""
+
+    def __call__(
+        self, frames: np.ndarray, noise: np.ndarray, timings: Timings, on_step: OnStep = lambda done: None
+    ) -> np.ndarray:
+        """``frames [F, 3, 224, 224]`` in 0..1 and ``noise [1, C, H, W]`` -> waveform ``[samples]``, float32."""
+
+
+class Generators:
+    """The generators of opened networks. Graph and buffers of the last number of steps are kept for the next clip."""
+
+    def __init__(self, networks: Networks) -> None:
+        self._networks = networks
+        self._kernels: StepKernels | None = None
+        self._clip: DeviceClip | None = None
+
+    def of(self, settings: SamplerSettings) -> Generator:
+        """What generates with these settings. Raises :class:`~mdsgen.errors.SettingsError` for impossible ones."""
+        steps, engines = settings.solve(), self._networks.device_engines
+        if not engines:
+            return ClipGenerator(self._networks, settings)
+        try:
+            self.clip(engines, len(steps)).load(steps)
+        except MdsgenError as error:
+            warn_once(f"the diffusion loop goes through the host: {error}")
+            return ClipGenerator(self._networks, settings)
+        return _OnDevice(self, engines, steps)
+
+    def clip(self, engines: Mapping[str, DeviceEngine], steps: int) -> DeviceClip:
+        """The clip of so many steps: the one at hand, or a new one in its place."""
+        if self._clip is None or self._clip.steps != steps:
+            from mdsgen.kernels.module import Kernels
+            from mdsgen.runtime.device_clip import DeviceClip
+
+            self._close_clip()
+            self._kernels = self._kernels or Kernels(["step"])
+            self._clip = DeviceClip(engines, self._kernels, steps)
+        return self._clip
+
+    def close(self) -> None:
+        """Give back what is on the GPU. Closing twice is harmless."""
+        self._close_clip()
+        self._kernels = None
+
+    def _close_clip(self) -> None:
+        clip, self._clip = self._clip, None
+        if clip is not None:
+            clip.close()
+
+
+class _OnDevice:
+    """A generator whose steps are on the GPU: they cannot be reported one by one, so the last one is."""
+
+    def __init__(
+        self, generators: Generators, engines: Mapping[str, DeviceEngine], steps: tuple[SolverStep, ...]
+    ) -> None:
+        self._generators, self._engines, self._steps = generators, engines, steps
+
+    def __call__(
+        self, frames: np.ndarray, noise: np.ndarray, timings: Timings, on_step: OnStep = lambda done: None
+    ) -> np.ndarray:
+        clip = self._generators.clip(self._engines, len(self._steps))
+        clip.load(self._steps)
+        sound = clip(frames, noise, timings)
+        on_step(len(self._steps))
+        return sound

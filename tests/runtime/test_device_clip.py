@@ -1,0 +1,244 @@
+"""A whole clip on the GPU: the same sound as through the host, one launch, nothing copied between networks, no leak."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mdsgen import Pipeline
+from mdsgen.bundle import DENOISER, Bundle
+from mdsgen.engines import EngineOptions
+from mdsgen.errors import MdsgenError
+from mdsgen.geometry import FRAME_SIZE, PAPER
+from mdsgen.runtime import ClipGenerator, Networks, SamplerSettings, Timings, seeded_noise
+from mdsgen.runtime.device_clip import GRAPH
+from mdsgen.runtime.generators import Generators
+from tests.engines.fake_gpu import FakeGpu
+
+SETTINGS = SamplerSettings(steps=3, guidance=3.0, guidance_power=0.01)
+OTHER_GUIDANCE = dataclasses.replace(SETTINGS, guidance=1.5)
+OTHER_SOLVER = dataclasses.replace(SETTINGS, solver="unipc-3", clean_limit=1.0)
+ONE = pytest.mark.parametrize("trt_major", [10], indirect=True)  # where its generations do not differ
+STAGES = ["upload", "video encoder", "conditioning", "denoiser", "latent decoder", "vocoder", "download"]
+
+
+@pytest.fixture(scope="module")
+def frames() -> np.ndarray:
+    return np.random.default_rng(0).random((PAPER.video_frames, 3, FRAME_SIZE, FRAME_SIZE), dtype=np.float32)
+
+
+@pytest.fixture(scope="module")
+def sounds(bundle_path: Path, frames: np.ndarray) -> dict[SamplerSettings, np.ndarray]:
+    """What the host makes of two settings, network after network."""
+    with Networks(Bundle.open(bundle_path), "onnxruntime", EngineOptions(threads=1)) as networks:
+        noise = seeded_noise(PAPER, 0)
+        return {
+            s: ClipGenerator(networks, s)(frames, noise, Timings()) for s in (SETTINGS, OTHER_GUIDANCE, OTHER_SOLVER)
+        }
+
+
+@pytest.fixture
+def generators(fake_gpu: FakeGpu, planned_bundle: Path) -> Iterator[Generators]:
+    with Networks(Bundle.open(planned_bundle), "tensorrt") as networks:
+        made = Generators(networks)
+        yield made
+        made.close()
+
+
+def test_sounds_as_through_the_host_in_stream_order_and_replayed(
+    generators: Generators, frames: np.ndarray, sounds: dict[SamplerSettings, np.ndarray]
+) -> None:
+    for _ in range(3):  # stream order, then twice the graph
+        sound = generators.of(SETTINGS)(frames, seeded_noise(PAPER, 0), Timings())
+        np.testing.assert_allclose(sound, sounds[SETTINGS], rtol=0, atol=1e-4)
+
+
+@ONE
+def test_a_replay_follows_its_inputs(generators: Generators, frames: np.ndarray) -> None:
+    generate = generators.of(SETTINGS)
+    first = generate(frames, seeded_noise(PAPER, 0), Timings())
+    others = [
+        generate(1 - frames, seeded_noise(PAPER, 0), Timings()),
+        generate(frames, seeded_noise(PAPER, 1), Timings()),
+    ]
+    assert not any(np.array_equal(first, other) for other in others)
+    np.testing.assert_array_equal(generate(frames, seeded_noise(PAPER, 0), Timings()), first)
+
+
+@ONE
+def test_the_second_clip_is_one_launch(generators: Generators, fake_gpu: FakeGpu, frames: np.ndarray) -> None:
+    generate, timings = generators.of(SETTINGS), Timings()
+    generate(frames, seeded_noise(PAPER, 0), timings)
+    assert list(timings.seconds) == STAGES
+    done, timings = len(fake_gpu.calls), Timings()
+    generate(frames, seeded_noise(PAPER, 0), timings)
+    assert fake_gpu.calls[done:] == ["cuGraphLaunch", "synchronize"]
+    assert list(timings.seconds) == [GRAPH]
+
+
+@ONE
+def test_other_guidance_and_another_solver_are_other_tables_under_the_same_graph(
+    generators: Generators, fake_gpu: FakeGpu, frames: np.ndarray, sounds: dict[SamplerSettings, np.ndarray]
+) -> None:
+    for settings in (SETTINGS, OTHER_GUIDANCE, OTHER_SOLVER):
+        sound = generators.of(settings)(frames, seeded_noise(PAPER, 0), Timings())
+        np.testing.assert_allclose(sound, sounds[settings], rtol=0, atol=1e-4)
+    assert fake_gpu.calls.count("cuStreamBeginCapture") == 1
+
+
+@ONE
+def test_other_steps_are_captured_anew_in_the_place_of_the_old_ones(
+    generators: Generators, fake_gpu: FakeGpu, frames: np.ndarray
+) -> None:
+    for steps in (3, 5):
+        generators.of(dataclasses.replace(SETTINGS, steps=steps))(frames, seeded_noise(PAPER, 0), Timings())
+    assert fake_gpu.calls.count("cuStreamBeginCapture") == 2
+    assert len(fake_gpu.executables) == 1
+
+
+@ONE
+def test_a_clip_copies_its_frames_its_noise_and_its_sound_and_nothing_else(
+    generators: Generators, fake_gpu: FakeGpu, frames: np.ndarray
+) -> None:
+    generate = generators.of(SETTINGS)
+    generate(frames, seeded_noise(PAPER, 0), Timings())
+    captured = fake_gpu.calls[fake_gpu.calls.index("cuStreamBeginCapture") : fake_gpu.calls.index("cuStreamEndCapture")]
+    moved = [call for call in captured if call not in ("cuStreamBeginCapture", "set_tensor_address")]
+    step = ["execute_async_v3", "guided_step_f32"]
+    expected = ["memcpy_htod_async"] * 2 + ["execute_async_v3"] * 2 + 3 * step
+    assert moved == [*expected, "execute_async_v3", "execute_async_v3", "memcpy_dtoh_async"]
+
+
+@ONE
+def test_every_step_reads_its_own_modulations_where_conditioning_wrote_them(
+    generators: Generators, fake_gpu: FakeGpu, frames: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engines = generators._networks.device_engines
+    seen: list[int] = []
+    real = engines[DENOISER].set_address
+    monkeypatch.setattr(
+        engines[DENOISER],
+        "set_address",
+        lambda name, at: (seen.append(at) if name == "modulations" else None, real(name, at)),
+    )
+    generators.of(SETTINGS)(frames, seeded_noise(PAPER, 0), Timings())
+    written = generators.clip(engines, 3)._memory["all_modulations"]
+    assert seen == 2 * [written.address + i * written.nbytes // 3 for i in range(3)]  # stream order, then the capture
+
+
+@ONE
+def test_the_steps_are_reported_once_they_are_done(generators: Generators, frames: np.ndarray) -> None:
+    done: list[int] = []
+    generators.of(SETTINGS)(frames, seeded_noise(PAPER, 0), Timings(), done.append)
+    assert done == [3]
+
+
+@ONE
+@pytest.mark.parametrize(
+    "refused", ["cuStreamBeginCapture", "cuStreamEndCapture", "cuGraphInstantiate", "cuGraphDestroy"]
+)
+def test_where_capture_is_refused_it_goes_on_in_stream_order_and_says_so_once(
+    generators: Generators,
+    fake_gpu: FakeGpu,
+    frames: np.ndarray,
+    sounds: dict[SamplerSettings, np.ndarray],
+    caplog: pytest.LogCaptureFixture,
+    refused: str,
+) -> None:
+    fake_gpu.fail_on = {refused}
+    for _ in range(2):
+        sound = generators.of(SETTINGS)(frames, seeded_noise(PAPER, 0), Timings())
+        np.testing.assert_allclose(sound, sounds[SETTINGS], rtol=0, atol=1e-4)
+    (said,) = caplog.messages
+    assert said.startswith("the clip is not one CUDA graph, and goes on in stream order: CUDA could not")
+    assert fake_gpu.calls.count("cuStreamBeginCapture") == 1
+
+
+@ONE
+def test_a_launch_refused_while_capturing_ends_the_capture(
+    generators: Generators, fake_gpu: FakeGpu, frames: np.ndarray, caplog: pytest.LogCaptureFixture
+) -> None:
+    generate = generators.of(SETTINGS)
+    probe = FakeGpu.call
+
+    def failing(gpu: FakeGpu, name: str) -> bool:
+        return probe(gpu, name) or (gpu.capturing is not None and name == "execute_async_v3")
+
+    fake_gpu.call = failing.__get__(fake_gpu)  # type: ignore[method-assign]
+    generate(frames, seeded_noise(PAPER, 0), Timings())
+    assert fake_gpu.capturing is None
+    assert "TensorRT could not run it: Error Code 1: enqueue failed" in caplog.text
+
+
+@ONE
+def test_a_graph_that_sounds_different_is_not_used(
+    generators: Generators, fake_gpu: FakeGpu, frames: np.ndarray, caplog: pytest.LogCaptureFixture
+) -> None:
+    bindings = fake_gpu.bindings
+    launch = bindings.cuGraphLaunch
+
+    def corrupting(executable: int, stream: int) -> object:
+        result = launch(executable, stream)
+        clip = generators._clip
+        assert clip is not None
+        clip._host["waveform"].array[0, 0] += 1e-7
+        return result
+
+    bindings.cuGraphLaunch = corrupting  # type: ignore[attr-defined]
+    generators.of(SETTINGS)(frames, seeded_noise(PAPER, 0), Timings())
+    assert "replayed it sounds different" in caplog.text
+    assert not fake_gpu.executables
+
+
+@ONE
+def test_whichever_call_fails_everything_is_given_back_once(
+    fake_gpu: FakeGpu, planned_bundle: Path, frames: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The fake refuses to free anything twice, and the fixture finds what is left."""
+    bundle = Bundle.open(planned_bundle)
+
+    def clips() -> None:
+        with Networks(bundle, "tensorrt") as networks:
+            generators = Generators(networks)
+            try:
+                for _ in range(2):
+                    generators.of(SETTINGS)(frames, seeded_noise(PAPER, 0), Timings())
+            finally:
+                generators.close()
+
+    clips()
+    count = len(fake_gpu.calls)
+    monkeypatch.setattr("tests.engines.fake_gpu.FakeGpu.enqueue", lambda gpu, work: None)  # only the calls matter here
+    opening = fake_gpu.calls.index("set_tensor_address")
+    chosen = [*range(opening), *range(opening, count, 7), *range(count - 30, count)]
+    for index in chosen:
+        fake_gpu.calls.clear()
+        fake_gpu.fail_at = index
+        with suppress(MdsgenError):
+            clips()
+        assert fake_gpu.leaks() == {}, f"after call {index}, {fake_gpu.calls[index]}"
+
+
+@ONE
+def test_steps_that_no_plan_takes_are_refused_up_front(
+    generators: Generators, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert isinstance(generators.of(dataclasses.replace(SETTINGS, steps=9)), ClipGenerator)
+    assert "the plan takes 1 to 8 steps, not 9: build plans for it with mdsgen-export" in caplog.text
+
+
+@ONE
+@pytest.mark.usefixtures("fake_gpu")
+def test_the_pipeline_takes_the_way_over_the_gpu_by_itself(planned_bundle: Path, frames: np.ndarray) -> None:
+    video = (frames[:8].transpose(0, 2, 3, 1) * 255).astype(np.uint8)
+    with Pipeline.open(planned_bundle) as pipeline, Pipeline.open(planned_bundle, "onnxruntime") as host:
+        assert pipeline.engine == "tensorrt"
+        sounds = [made(video, seed=1, steps=3) for made in (pipeline, pipeline, host)]
+    np.testing.assert_array_equal(sounds[0].audio, sounds[1].audio)
+    np.testing.assert_allclose(sounds[0].audio, sounds[2].audio, rtol=0, atol=1e-4)
+    assert GRAPH in sounds[1].timings
