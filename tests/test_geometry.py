@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mdsgen.errors import GeometryError, MdsgenError
-from mdsgen.geometry import FRAME_RATE, GEOMETRIES, PAPER, RELEASE, SAMPLE_RATE, Geometry, geometry
+from mdsgen.geometry import DEMO, FRAME_RATE, GEOMETRIES, PAPER, RELEASE, SAMPLE_RATE, Geometry, geometry
 from tests.geometries import geometries
 
 LENGTHS = ["latent_shape", "grid", "tokens", "time_columns", "frequency_rows", "mel_frames", "samples", "video_frames"]
@@ -159,9 +159,9 @@ def test_a_missing_value_is_named(missing: str) -> None:
 
 
 def test_built_in_geometries_are_found_by_name() -> None:
-    assert {name: geometry(name) for name in GEOMETRIES} == {"paper": PAPER, "release": RELEASE}
-    with pytest.raises(GeometryError, match="'demo' is unknown: expected one of paper, release"):
-        geometry("demo")
+    assert {name: geometry(name) for name in GEOMETRIES} == {"paper": PAPER, "release": RELEASE, "demo": DEMO}
+    with pytest.raises(GeometryError, match="'round' is unknown: expected one of demo, paper, release"):
+        geometry("round")
 
 
 def test_a_geometry_error_is_this_projects_and_a_value_error() -> None:

@@ -19,8 +19,8 @@ def guidance_scale(
     A power near 0 (the release: 0.01) keeps it close to ``guidance`` all the way; 4 starts late. Outside ``interval``
     it is 1: the condition alone (Kynkäänniemi et al., 2024, who find most of guidance's worth in its middle).
     """
-    timestep = np.asarray(timestep, dtype=np.float64)
-    progress = np.clip(1.0 - timestep / TIMESTEPS, 0.0, 1.0)
+    timestep = np.clip(np.asarray(timestep, dtype=np.float64), 0.0, TIMESTEPS)
+    progress = 1.0 - timestep / TIMESTEPS
     scale: np.ndarray = 1.0 + (guidance - 1.0) * (1.0 - np.cos(np.pi * progress**power)) / 2.0
     low, high = interval
     return np.where((low <= timestep) & (timestep <= high), scale, 1.0)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from mdsgen.errors import CheckpointError
-from mdsgen.geometry import GEOMETRIES, Geometry
+from mdsgen.geometry import PAPER, RELEASE, Geometry
 from mdsgen.model.attention import relative_position_index
 from mdsgen.model.denoiser import SIZES, Denoiser, DenoiserConfig
 from mdsgen.weights.checkpoint import fill, read_state_dict
@@ -20,6 +20,8 @@ _TELLING = ("pos_embed", "x_embedder.proj.weight", "t_embedder.mlp.0.weight", _B
 
 
 RELEASED_DECODE_LAYERS = 4
+PUBLISHED = (PAPER, RELEASE)
+"""The geometries that such a file may be of."""
 
 
 def load_release(path: str | Path, decode_layer: int | None = RELEASED_DECODE_LAYERS) -> Denoiser:
@@ -55,9 +57,9 @@ def _read_shape(state: Mapping[str, Tensor], decode_layer: int | None) -> tuple[
         )
     tokens, width = state["pos_embed"].shape[1:]
     channels = state["x_embedder.proj.weight"].shape[1]
-    fitting = [g for g in GEOMETRIES.values() if (g.tokens, g.channels) == (tokens, channels)]
+    fitting = [g for g in PUBLISHED if (g.tokens, g.channels) == (tokens, channels)]
     if not fitting:
-        known = ", ".join(f"{g.name}: {g.tokens} and {g.channels}" for g in GEOMETRIES.values())
+        known = ", ".join(f"{g.name}: {g.tokens} and {g.channels}" for g in PUBLISHED)
         raise CheckpointError(f"no geometry has {tokens} tokens and {channels} latent channels ({known})")
     depth = len({name.split(".")[1] for name in state if re.match(r"blocks\.\d+\.", name)})
     try:

@@ -57,7 +57,7 @@ def test_says_what_it_is(graphs: Graphs, precision: str, name: str) -> None:
 
 @EACH
 @BOTH
-def test_every_length_is_fixed_but_the_number_of_steps(
+def test_every_length_is_fixed_but_the_numbers_of_steps_and_branches(
     bundles: dict[str, Bundle], graphs: Graphs, precision: str, name: str
 ) -> None:
     graph = graphs[precision][name].graph
@@ -66,7 +66,11 @@ def test_every_length_is_fixed_but_the_number_of_steps(
         for value in (*graph.input, *graph.output)
     }
     loose = {tensor: [length for length in shape if isinstance(length, str)] for tensor, shape in found.items()}
-    expected = {"timesteps": ["steps"], "modulations": ["steps"]} if name == CONDITIONING else {}
+    loose_axes = {
+        CONDITIONING: {"timesteps": ["steps"], "modulations": ["steps"]},
+        DENOISER: {"modulations": ["branches"], "noise": ["branches"]},
+    }
+    expected = loose_axes.get(name, {})
     assert {tensor: names for tensor, names in loose.items() if names} == expected
     manifest = bundles[precision].manifest.graphs[name]
     assert {spec.name: spec.shape for spec in (*manifest.inputs, *manifest.outputs)} == found

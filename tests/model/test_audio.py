@@ -13,13 +13,12 @@ from mdsgen.errors import GeometryError, TensorError
 from mdsgen.geometry import PAPER, RELEASE, Geometry
 from mdsgen.model.audio import (
     AudioCodec,
-    LatentDecoder,
-    Vocoder,
     audioldm_autoencoder,
     fold_weight_norm,
     hifigan,
     stable_diffusion_autoencoder,
 )
+from mdsgen.model.codec import LatentDecoder, Vocoder
 
 Build = Callable[[], torch.nn.Module]
 TIMES = 8  # latent frames of the tests: a short clip, because the networks take any length

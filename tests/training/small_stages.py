@@ -7,7 +7,8 @@ from pathlib import Path
 
 import torch
 
-from mdsgen.model import denoiser
+from mdsgen.model.denoiser import DenoiserConfig
+from mdsgen.training import denoising
 from mdsgen.training.autoencoding import AutoencoderConfig, AutoencoderStage
 from mdsgen.training.contrast import VideoEncoderConfig, VideoEncoderStage
 from mdsgen.training.denoising import DenoiserStage, DenoiserStageConfig
@@ -22,7 +23,7 @@ from tests.training.datasets import TINY
 SETTINGS = Settings(
     steps=6, batch=4, learning_rate=3e-3, warm_up=2, ema=0.9, log_every=1, checkpoint_every=100, picture_every=100
 )
-denoiser.SIZES["small-test"] = denoiser.DenoiserConfig(32, 2, 2, 1, timestep_channels=16)
+denoising.SIZES = denoising.SIZES | {"small-test": DenoiserConfig(32, 2, 2, 1, timestep_channels=16)}
 
 
 class FrozenNorms(VideoEncoderStage):
