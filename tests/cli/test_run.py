@@ -482,7 +482,14 @@ def test_a_failure_has_no_traceback_but_with_debug(film: Renderer, bundle_path: 
 def test_ctrl_c_says_so_and_leaves_nothing(bundle_path: Path, film: Renderer, tmp_path: Path) -> None:
     path = film(frames=400, rate=4)
     command = program(path, "-o", tmp_path / "out.mp4", "--bundle", bundle_path, "--steps", 1000)
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # The child of a background job ignores it.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509 - no threads here
+    ) as process:
         deadline = time.monotonic() + 60
         while names(tmp_path) == ["films"]:  # until the file is begun
             assert process.poll() is None, process.communicate()
