@@ -16,7 +16,7 @@ from mdsgen.engines.plans import has_plans
 from mdsgen.engines.trial import fastest
 from mdsgen.errors import EngineError
 
-__all__ = ["AVAILABLE", "DEFAULT_OPTIONS", "ENGINES", "Engine", "EngineOptions", "first_that_opens", "open_engine"]
+__all__ = ["DEFAULT_OPTIONS", "ENGINES", "Engine", "EngineOptions", "first_that_opens", "open_engine"]
 
 T = TypeVar("T")
 
@@ -27,7 +27,7 @@ _ADAPTERS = {
 }
 """The adapters: module and class, imported when asked for. The first one runs everywhere."""
 
-ENGINES = AVAILABLE = ("auto", *_ADAPTERS)
+ENGINES = ("auto", *_ADAPTERS)
 """The names of the engines, the same in every command."""
 
 ON_CPU = ("onnxruntime", "openvino")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Callable, Iterable, Mapping
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -11,7 +13,7 @@ from typing import ClassVar, TypeVar
 
 import numpy as np
 
-from mdsgen.errors import EngineError, TensorError
+from mdsgen.errors import EngineError, MdsgenError, TensorError
 from mdsgen.tensor import TensorSpec, check_feeds
 
 E = TypeVar("E", bound="Engine")
@@ -131,3 +133,23 @@ class Engine(abc.ABC):
             check_feeds(specs, arrays)
         except TensorError as error:
             raise TensorError(f"{self.graph}, {what}: {error}") from None
+
+
+def onnx_file(path: str | os.PathLike[str]) -> Path:
+    """The path of a graph's file; its stem is the graph's name. Raises :class:`EngineError` where there is none."""
+    path = Path(path)
+    if not path.is_file():
+        raise EngineError(f"{path.stem}: there is no ONNX file at {path}")
+    return path
+
+
+@contextmanager
+def errors_as(what: str) -> Iterator[None]:
+    """Turn whatever a library raises, mostly without a common base, into one line: ``what`` went wrong, and why."""
+    try:
+        yield
+    except MdsgenError:
+        raise
+    except Exception as error:
+        reason = " ".join(str(error).split())
+        raise EngineError(f"{what}: {reason}") from error

@@ -15,7 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from mdsgen.errors import EngineError, MdsgenError
+from mdsgen.engines.base import errors_as
+from mdsgen.errors import EngineError
 
 _MEBIBYTE = 1 << 20
 
@@ -31,7 +32,7 @@ class Memory:
         """Give the memory back."""
         allocation, self._allocation = self._allocation, None
         if allocation is not None:
-            with _errors("free device memory"):
+            with errors_as("CUDA could not free device memory"):
                 allocation.free()
 
 
@@ -52,7 +53,7 @@ class Pinned:
         array, self._array = self._array, None
         if array is not None:
             owner: Any = array.base
-            with _errors("free pinned memory"):
+            with errors_as("CUDA could not free pinned memory"):
                 owner.free()
 
 
@@ -64,7 +65,7 @@ class Event:
 
     def seconds_since(self, earlier: Event) -> float:
         """Between two points that the stream has passed."""
-        with _errors("time the stream"):
+        with errors_as("CUDA could not time the stream"):
             return float(self._event.time_since(earlier._event)) / 1000.0  # milliseconds
 
 
@@ -76,7 +77,7 @@ class Device:
 
     def __init__(self, index: int = 0) -> None:
         self._driver = _import("pycuda.driver", "pycuda")
-        with _errors("use the GPU"):
+        with errors_as("CUDA could not use the GPU"):
             self._driver.init()
             device = self._driver.Device(index)
             self.name: str = device.name()
@@ -104,7 +105,7 @@ class Device:
         if Device._users == 0:
             Device._shared = None
             del self.stream
-            with _errors("close the GPU"):
+            with errors_as("CUDA could not close the GPU"):
                 self._context.pop()
 
     @property
@@ -114,41 +115,41 @@ class Device:
 
     def allocate(self, nbytes: int) -> Memory:
         """Device memory, aligned as TensorRT wants it (256 bytes)."""
-        with _errors(f"allocate {nbytes / _MEBIBYTE:.1f} MiB of device memory"):
+        with errors_as(f"CUDA could not allocate {nbytes / _MEBIBYTE:.1f} MiB of device memory"):
             return Memory(self._driver.mem_alloc(nbytes), nbytes)
 
     def pinned(self, shape: tuple[int, ...], dtype: str) -> Pinned:
         """Zeros in pinned host memory."""
-        with _errors("allocate pinned memory"):
+        with errors_as("CUDA could not allocate pinned memory"):
             array: np.ndarray = self._driver.pagelocked_empty(shape, np.dtype(dtype))
         array[...] = 0
         return Pinned(array)
 
     def upload(self, address: int, source: Pinned) -> None:
         """Copy to the device, once the stream gets there."""
-        with _errors("copy to the device"):
+        with errors_as("CUDA could not copy to the device"):
             self._driver.memcpy_htod_async(address, source.array, self.stream)
 
     def download(self, target: Pinned, address: int) -> None:
         """Copy from the device, once the stream gets there."""
-        with _errors("copy from the device"):
+        with errors_as("CUDA could not copy from the device"):
             self._driver.memcpy_dtoh_async(target.array, address, self.stream)
 
     def event(self) -> Event:
         """The point on the stream after all that is on it now."""
-        with _errors("record an event"):
+        with errors_as("CUDA could not record an event"):
             event = self._driver.Event()
             event.record(self.stream)
         return Event(event)
 
     def synchronize(self) -> None:
         """Wait until the stream is empty. What failed on the device is raised here."""
-        with _errors("finish what is on the stream"):
+        with errors_as("CUDA could not finish what is on the stream"):
             self.stream.synchronize()
 
     def free_memory(self) -> int:
         """Bytes of device memory that nobody uses."""
-        with _errors("ask for free memory"):
+        with errors_as("CUDA could not ask for free memory"):
             return int(self._driver.mem_get_info()[0])
 
     def capture(self, enqueue: Callable[[], None]) -> CapturedGraph:
@@ -158,7 +159,7 @@ class Device:
         refuses, and whatever ``enqueue`` raises.
         """
         bindings = _import("cuda.bindings.driver", "cuda-bindings")
-        with _errors("capture the stream"):
+        with errors_as("CUDA could not capture the stream"):
             return _capture(bindings, self.stream_handle, enqueue)
 
 
@@ -225,18 +226,6 @@ def _check(what: str, returned: tuple[Any, ...]) -> Any:
     if int(result) != 0:
         raise EngineError(f"CUDA could not {what}: {getattr(result, 'name', result)}")
     return values[0] if values else None
-
-
-@contextmanager
-def _errors(what: str) -> Iterator[None]:
-    """Turn pycuda's errors, which have no common base with others, into one line."""
-    try:
-        yield
-    except MdsgenError:
-        raise
-    except Exception as error:
-        reason = " ".join(str(error).split())
-        raise EngineError(f"CUDA could not {what}: {reason}") from error
 
 
 @contextmanager

@@ -13,8 +13,8 @@ from __future__ import annotations
 
 import ctypes
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from types import ModuleType
@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from mdsgen.engines.base import DEFAULT_OPTIONS, Engine, EngineOptions
+from mdsgen.engines.base import DEFAULT_OPTIONS, Engine, EngineOptions, errors_as, onnx_file
 from mdsgen.errors import EngineError
 from mdsgen.tensor import TensorSpec
 
@@ -42,9 +42,7 @@ class OnnxRuntimeEngine(Engine):
     name = "onnxruntime"
 
     def __init__(self, path: str | os.PathLike[str], options: EngineOptions = DEFAULT_OPTIONS) -> None:
-        path = Path(path)
-        if not path.is_file():
-            raise EngineError(f"{path.stem}: there is no ONNX file at {path}")
+        path = onnx_file(path)
         self._runtime = _import()
         self._session = self._open_session(path, options)
         self.providers: tuple[str, ...] = tuple(self._session.get_providers())
@@ -71,7 +69,7 @@ class OnnxRuntimeEngine(Engine):
         settings.enable_cpu_mem_arena = False
         if options.bfloat16:  # on Arm processors that have it; others take no notice
             settings.add_session_config_entry("mlas.enable_gemm_fastmath_arm64_bfloat16", "1")
-        with _errors(path.stem, "open"):
+        with errors_as(f"{path.stem}: ONNX Runtime could not open it"):
             session = self._runtime.InferenceSession(
                 str(path),
                 settings,
@@ -84,7 +82,7 @@ class OnnxRuntimeEngine(Engine):
 
     def _run(self, feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         names = [spec.name for spec in self.outputs]
-        with _errors(self.graph, "run"):
+        with errors_as(f"{self.graph}: ONNX Runtime could not run it"):
             outputs = self._session.run(names, dict(feeds), self._run_options)
         _return_freed_memory()
         return dict(zip(names, outputs, strict=True))
@@ -92,7 +90,7 @@ class OnnxRuntimeEngine(Engine):
     def _bind(self, inputs: dict[str, np.ndarray], outputs: dict[str, np.ndarray]) -> Callable[[], None]:
         wrap = self._runtime.OrtValue.ortvalue_from_numpy  # shares the array's memory
         values = {name: wrap(array) for name, array in {**inputs, **outputs}.items()}
-        with _errors(self.graph, "bind"):
+        with errors_as(f"{self.graph}: ONNX Runtime could not bind it"):
             binding = self._session.io_binding()
             for name in inputs:
                 binding.bind_ortvalue_input(name, values[name])
@@ -102,7 +100,7 @@ class OnnxRuntimeEngine(Engine):
 
     def _run_bound(self, binding: Any, values: Mapping[str, Any]) -> None:
         """Run once over the binding; ``values`` keep the arrays alive whose addresses it holds."""
-        with _errors(self.graph, "run"):
+        with errors_as(f"{self.graph}: ONNX Runtime could not run it"):
             self._session.run_with_iobinding(binding, self._run_options)
 
     def _close(self) -> None:
@@ -144,13 +142,3 @@ def _specs(graph: str, tensors: Iterable[Any]) -> list[TensorSpec]:
         shape = tuple("?" if length is None else length for length in tensor.shape)
         specs.append(TensorSpec(tensor.name, _DTYPES[tensor.type], shape))
     return specs
-
-
-@contextmanager
-def _errors(graph: str, verb: str) -> Iterator[None]:
-    """Turn whatever ONNX Runtime raises, which has no common base, into one line that names the graph."""
-    try:
-        yield
-    except Exception as error:
-        reason = " ".join(str(error).split())
-        raise EngineError(f"{graph}: ONNX Runtime could not {verb} it: {reason}") from error

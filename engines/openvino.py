@@ -8,15 +8,13 @@ bound loop is compiled for the shapes that it is bound to.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Callable, Iterable, Mapping
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 
-from mdsgen.engines.base import DEFAULT_OPTIONS, Engine, EngineOptions
+from mdsgen.engines.base import DEFAULT_OPTIONS, Engine, EngineOptions, errors_as, onnx_file
 from mdsgen.errors import EngineError
 from mdsgen.tensor import TensorSpec
 
@@ -32,13 +30,11 @@ class OpenVinoEngine(Engine):
     name = "openvino"
 
     def __init__(self, path: str | os.PathLike[str], options: EngineOptions = DEFAULT_OPTIONS) -> None:
-        path = Path(path)
-        if not path.is_file():
-            raise EngineError(f"{path.stem}: there is no ONNX file at {path}")
+        path = onnx_file(path)
         self._openvino = _import()
         self._core = self._openvino.Core()
         self._settings = _settings(self._core, options)
-        with _errors(path.stem, "open"):
+        with errors_as(f"{path.stem}: OpenVINO could not open it"):
             self._model = self._core.read_model(str(path))
             inputs, outputs = _specs(path.stem, self._model.inputs), _specs(path.stem, self._model.outputs)
             self._request: Any = None
@@ -51,7 +47,7 @@ class OpenVinoEngine(Engine):
         return self._core.compile_model(model, _DEVICE, self._settings).create_infer_request()
 
     def _run(self, feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        with _errors(self.graph, "run"):
+        with errors_as(f"{self.graph}: OpenVINO could not run it"):
             if self._request is None:  # with open axes: not before it is known to be needed in this form
                 self._request = self._compiled(self._model)
             self._request.infer({name: np.ascontiguousarray(array) for name, array in feeds.items()})
@@ -59,7 +55,7 @@ class OpenVinoEngine(Engine):
 
     def _bind(self, inputs: dict[str, np.ndarray], outputs: dict[str, np.ndarray]) -> Callable[[], None]:
         arrays = {**inputs, **outputs}
-        with _errors(self.graph, "bind"):
+        with errors_as(f"{self.graph}: OpenVINO could not bind it"):
             model = self._model
             if model.is_dynamic():
                 model = model.clone()
@@ -69,7 +65,7 @@ class OpenVinoEngine(Engine):
                 request.set_tensor(name, self._openvino.Tensor(array, shared_memory=True))
 
         def replay() -> None:
-            with _errors(self.graph, "run"):
+            with errors_as(f"{self.graph}: OpenVINO could not run it"):
                 request.infer()
 
         replay.__dict__["arrays"] = arrays  # OpenVINO has their addresses alone
@@ -111,15 +107,3 @@ def _specs(graph: str, ports: Iterable[Any]) -> list[TensorSpec]:
         shape = tuple("?" if length.is_dynamic else length.get_length() for length in port.partial_shape)
         specs.append(TensorSpec(port.any_name, dtype.name, shape))
     return specs
-
-
-@contextmanager
-def _errors(graph: str, verb: str) -> Iterator[None]:
-    """Turn whatever OpenVINO raises into one line that names the graph."""
-    try:
-        yield
-    except EngineError:
-        raise
-    except Exception as error:
-        reason = " ".join(str(error).split())
-        raise EngineError(f"{graph}: OpenVINO could not {verb} it: {reason}") from error

@@ -7,10 +7,10 @@ from pathlib import Path
 import onnx
 import torch
 
-from mdsgen.evaluation.ear import FIGURES, FRAMES, LOG_MEL, PICTURE_SIZE
+from mdsgen.evaluation.ear import FIGURES, FRAMES, LOG_MEL
 from mdsgen.export.onnx_graph import Network, trace
 from mdsgen.export.precision import store_half
-from mdsgen.geometry import DEMO, Geometry
+from mdsgen.geometry import DEMO, PICTURE_SIZE, Geometry
 from mdsgen.model.judge import Judge
 
 

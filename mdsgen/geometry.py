@@ -18,6 +18,8 @@ FRAME_RATE = 4
 """Video frames per second that the video encoder sees."""
 FRAME_SIZE = 224
 """Height and width of a video frame, in pixels."""
+PICTURE_SIZE = 56
+"""The same of the averaged frames that the compact video encoder and the judge look at."""
 FEATURE_CHANNELS = 512
 """Length of one video frame's feature vector."""
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from mdsgen.cli.errors import command
 from mdsgen.cli.sampling import sampling_options
-from mdsgen.engines import AVAILABLE
+from mdsgen.engines import ENGINES
 from mdsgen.evaluation.examination import examine
 from mdsgen.evaluation.held_out import HELD_OUT, Clip, held_out
 from mdsgen.evaluation.page import write_page
@@ -35,7 +35,7 @@ from mdsgen.runtime import Pipeline, sampler_settings
     help="The first scene. Each scene's number is also the seed of its sound.",
 )
 @sampling_options
-@click.option("--engine", default="auto", show_default=True, help=f"One of {', '.join(AVAILABLE)}.")
+@click.option("--engine", default="auto", show_default=True, help=f"One of {', '.join(ENGINES)}.")
 @click.option("--threads", type=click.IntRange(1), help="Threads of the engine.  [default: one per physical core]")
 @click.option(
     "--bfloat16", is_flag=True, help="Compute in bfloat16 where engine and processor can: faster, less exact."

@@ -14,7 +14,7 @@ import click
 
 from mdsgen.cli.errors import command
 from mdsgen.cli.sampling import finite, sampling_options
-from mdsgen.engines import AVAILABLE
+from mdsgen.engines import ENGINES
 from mdsgen.errors import MdsgenError, MediaError
 from mdsgen.media import FORMATS
 from mdsgen.runtime import Pipeline, Progress, Rendered, default_target, render
@@ -37,7 +37,7 @@ VIDEO_SUFFIXES = frozenset([".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".m
     type=click.Path(path_type=Path),
     help="A bundle that mdsgen-export made.  [default: $MDSGEN_BUNDLE, or the demo model]",
 )
-@click.option("--engine", default="auto", show_default=True, help=f"One of {', '.join(AVAILABLE)}.")
+@click.option("--engine", default="auto", show_default=True, help=f"One of {', '.join(ENGINES)}.")
 @click.option("--provider", multiple=True, help="An ONNX Runtime execution provider; repeat it in order of preference.")
 @click.option("--threads", type=click.IntRange(1), help="Threads of the engine.  [default: one per physical core]")
 @click.option(

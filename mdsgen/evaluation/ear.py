@@ -14,13 +14,12 @@ from mdsgen.errors import TensorError
 from mdsgen.evaluation.labels import SOUNDS
 from mdsgen.evaluation.onsets import onsets
 from mdsgen.evaluation.spectrogram import log_mel
-from mdsgen.geometry import DEMO
+from mdsgen.geometry import DEMO, PICTURE_SIZE
+from mdsgen.media import averaged
 from mdsgen.scenes import KINDS
 
 FRAMES, LOG_MEL, FIGURES = "frames", "log_mel", "figures"
 """The inputs and the output of the judge's graph."""
-PICTURE_SIZE = 56
-"""Side of the pictures that it looks at, in pixels."""
 JUDGE_FILE = Path(__file__).parent / "judge.onnx"
 """The judge that comes with the package."""
 
@@ -91,13 +90,12 @@ class Ear:
 
 def thumbnails(frames: np.ndarray) -> np.ndarray:
     """Pictures averaged down to what the judge sees: uint8 ``[F, k·56, k·56, 3]`` → ``[32, 56, 56, 3]``."""
-    factor, rest = divmod(frames.shape[1], PICTURE_SIZE)
-    if rest or frames.shape[1:] != (frames.shape[1], frames.shape[1], 3) or len(frames) < DEMO.video_frames:
+    side = frames.shape[1]
+    if side % PICTURE_SIZE or frames.shape[1:] != (side, side, 3) or len(frames) < DEMO.video_frames:
         raise TensorError(
             f"expected {DEMO.video_frames} square pictures, a multiple of {PICTURE_SIZE} wide, got {list(frames.shape)}"
         )
-    blocks = frames[: DEMO.video_frames].reshape(-1, PICTURE_SIZE, factor, PICTURE_SIZE, factor, 3)
-    return np.asarray(np.rint(blocks.mean(axis=(2, 4), dtype=np.float32)), np.uint8)
+    return averaged(frames[: DEMO.video_frames], PICTURE_SIZE)
 
 
 def fitted(sound: np.ndarray) -> np.ndarray:

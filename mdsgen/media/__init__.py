@@ -4,7 +4,7 @@ Every time is in seconds and counts from the first picture; every sound is float
 or written is a :class:`~mdsgen.errors.MediaError`. Nothing here grows with the length of a video.
 """
 
-from mdsgen.media.frames import prepare_frames, prepared_frames, read_frames
+from mdsgen.media.frames import averaged, check_pictures, prepare_frames, read_frames, read_pictures, scaled_pictures
 from mdsgen.media.sound import read_sound
 from mdsgen.media.video import VideoInfo, frame_count, probe, sample_count
 from mdsgen.media.writer import FORMATS, Writer, open_writer
@@ -13,12 +13,15 @@ __all__ = [
     "FORMATS",
     "VideoInfo",
     "Writer",
+    "averaged",
+    "check_pictures",
     "frame_count",
     "open_writer",
     "prepare_frames",
-    "prepared_frames",
     "probe",
     "read_frames",
+    "read_pictures",
     "read_sound",
     "sample_count",
+    "scaled_pictures",
 ]

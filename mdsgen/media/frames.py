@@ -24,42 +24,65 @@ from mdsgen.media.video import VideoInfo, frame_count, probe
 _SCALE = f"{FRAME_SIZE}:{FRAME_SIZE}:flags=bilinear+accurate_rnd+full_chroma_int+full_chroma_inp"
 
 
-def read_frames(
+def read_pictures(
     source: VideoInfo | str | os.PathLike[str], *, start: float = 0.0, duration: float | None = None
 ) -> Iterator[np.ndarray]:
     """Yield the frames of ``duration`` seconds of a video from ``start`` on, one by one, in bounded memory.
 
-    Each is float32 ``[3, 224, 224]``, RGB in 0..1, upright, and may be yielded again: it is read-only. Frame ``n`` is
-    the picture on the screen at ``start + (n + 1/2) / 4`` seconds after the video's first time stamp: the last
-    one whose time, rounded to a quarter second, is not after ``n``. There are :func:`frame_count` of them; a frame that
-    lasts longer than a quarter second is repeated, and the last one until the end.
+    Each is uint8 ``[224, 224, 3]`` RGB, upright, and may be yielded again: it is read-only. Frame ``n`` is the picture
+    on the screen at ``start + (n + 1/2) / 4`` seconds after the video's first time stamp: the last one whose time,
+    rounded to a quarter second, is not after ``n``. There are :func:`frame_count` of them; a frame that lasts longer
+    than a quarter second is repeated, and the last one until the end.
     """
     info = source if isinstance(source, VideoInfo) else probe(source)
     count = frame_count(info.remaining(start, duration))
     return _sampled(info, start, count)
 
 
+def read_frames(
+    source: VideoInfo | str | os.PathLike[str], *, start: float = 0.0, duration: float | None = None
+) -> Iterator[np.ndarray]:
+    """As :func:`read_pictures`, but as the video encoder takes them: float32 ``[3, 224, 224]`` in 0..1."""
+    pictures = read_pictures(source, start=start, duration=duration)
+    return _as_planes(pictures)
+
+
 def prepare_frames(frames: np.ndarray) -> np.ndarray:
     """Frames in memory, uint8 ``[frames, height, width, 3]`` RGB, as float32 ``[frames, 3, 224, 224]`` in 0..1."""
-    one_by_one = prepared_frames(frames)
+    pictures = scaled_pictures(frames)
     prepared = np.empty((len(frames), 3, FRAME_SIZE, FRAME_SIZE), dtype=np.float32)
-    for index, frame in enumerate(one_by_one):
-        prepared[index] = frame
+    for picture, planes in zip(pictures, prepared, strict=True):
+        _to_planes(picture, planes)
     return prepared
 
 
-def prepared_frames(frames: np.ndarray) -> Iterator[np.ndarray]:
-    """As :func:`prepare_frames`, but one by one ``[3, 224, 224]``, in bounded memory."""
-    if frames.ndim != 4 or frames.shape[-1] != 3 or frames.dtype != np.uint8 or not frames.size:
-        raise TensorError(
-            f"expected frames as uint8 [frames, height, width, 3], got {frames.dtype} {list(frames.shape)}"
-        )
+def scaled_pictures(frames: np.ndarray) -> Iterator[np.ndarray]:
+    """Frames in memory, uint8 ``[frames, height, width, 3]`` RGB, one by one as uint8 ``[224, 224, 3]``."""
+    check_pictures(frames)
+    if frames.shape[1:3] == (FRAME_SIZE, FRAME_SIZE):
+        return iter(frames)
     scaler = Scaler()
     return (scaler(VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24")) for frame in frames)
 
 
+def check_pictures(frames: np.ndarray) -> None:
+    """Raise :class:`TensorError` for what is not uint8 ``[frames, height, width, 3]``."""
+    if frames.ndim != 4 or frames.shape[-1] != 3 or frames.dtype != np.uint8 or not frames.size:
+        raise TensorError(
+            f"expected frames as uint8 [frames, height, width, 3], got {frames.dtype} {list(frames.shape)}"
+        )
+
+
+def averaged(frames: np.ndarray, size: int) -> np.ndarray:
+    """Frames averaged down: uint8 ``[frames, k·size, k·size, 3]`` -> ``[frames, size, size, 3]``."""
+    factor = frames.shape[1] // size
+    blocks = frames.reshape(-1, size, factor, size, factor, 3)
+    means: np.ndarray = np.rint(blocks.mean(axis=(2, 4), dtype=np.float32))
+    return means.astype(np.uint8)
+
+
 class Scaler:
-    """Turns decoded frames of any size and pixel format into float32 ``[3, 224, 224]``, upright.
+    """Turns decoded frames of any size and pixel format into uint8 ``[224, 224, 3]`` RGB, upright.
 
     Size, format and rotation may change within a stream; a mirror that comes or goes without a turn is not noticed.
     """
@@ -77,8 +100,7 @@ class Scaler:
             self._graph, self._layout, self._matrix = _scaling_graph(frame), layout, display_matrix(frame)
         self._graph.vpush(frame)
         scaled = self._graph.vpull().to_ndarray()  # [224, 224, 3]
-        planes = upright(scaled, self._matrix).transpose(2, 0, 1)  # [3, 224, 224]
-        return np.ascontiguousarray(planes, dtype=np.float32) / np.float32(255)
+        return np.ascontiguousarray(upright(scaled, self._matrix))
 
 
 def _scaling_graph(frame: VideoFrame) -> Graph:
@@ -112,6 +134,22 @@ def _sampled(info: VideoInfo, start: float, count: int) -> Iterator[np.ndarray]:
     picture = _read_only(scaler(shown))
     for _ in range(index, count):
         yield picture
+
+
+def _as_planes(pictures: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
+    """A picture that is repeated is the same array again."""
+    before, planes = None, np.empty(0)
+    for picture in pictures:
+        if picture is not before:
+            before, planes = picture, np.empty((3, FRAME_SIZE, FRAME_SIZE), np.float32)
+            _read_only(_to_planes(picture, planes))
+        yield planes
+
+
+def _to_planes(picture: np.ndarray, out: np.ndarray) -> np.ndarray:
+    """``picture [224, 224, 3]`` to ``out [3, 224, 224]`` in 0..1."""
+    np.divide(picture.transpose(2, 0, 1), np.float32(255), out=out, dtype=np.float32)
+    return out
 
 
 def _read_only(picture: np.ndarray) -> np.ndarray:

@@ -10,10 +10,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mdsgen.geometry import FEATURE_CHANNELS, FRAME_SIZE
-
-PICTURE_SIZE = 56
-"""Side of the pictures that the network looks at, in pixels."""
+from mdsgen.geometry import FEATURE_CHANNELS, FRAME_SIZE, PICTURE_SIZE
 
 _POOLING = FRAME_SIZE // PICTURE_SIZE
 

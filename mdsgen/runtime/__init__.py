@@ -3,7 +3,7 @@
 from mdsgen.runtime.clip import ClipGenerator, SamplerSettings, Timings
 from mdsgen.runtime.networks import Networks
 from mdsgen.runtime.pipeline import Pipeline, Progress, Sound
-from mdsgen.runtime.quality import PRESETS, QUALITIES, sampler_settings
+from mdsgen.runtime.quality import PRESETS, QUALITIES, Sampling, sampler_settings
 from mdsgen.runtime.render import Rendered, default_target, render
 from mdsgen.runtime.sampler import Network, sample, seeded_noise
 from mdsgen.runtime.solver import SOLVERS
@@ -19,6 +19,7 @@ __all__ = [
     "Progress",
     "Rendered",
     "SamplerSettings",
+    "Sampling",
     "Sound",
     "Timings",
     "default_target",

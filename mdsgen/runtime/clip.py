@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from mdsgen.media import prepare_frames
 from mdsgen.runtime.branches import Branches
 from mdsgen.runtime.guidance import ALWAYS
 from mdsgen.runtime.networks import Networks
@@ -89,9 +90,13 @@ class ClipGenerator:
     def __call__(
         self, frames: np.ndarray, noise: np.ndarray, timings: Timings, on_step: OnStep = lambda done: None
     ) -> np.ndarray:
-        """``frames [F, 3, 224, 224]`` in 0..1 and ``noise [1, C, H, W]`` -> waveform ``[samples]``, float32."""
+        """``frames`` uint8 ``[F, H, W, 3]`` and ``noise [1, C, H, W]`` -> waveform ``[samples]``, float32.
+
+        Frames that :func:`~mdsgen.media.prepare_frames` has prepared are taken as they are.
+        """
         with timings.stage("video encoder"):
-            features = self._networks.encode(frames)  # [1, F, 512]
+            prepared = frames if frames.dtype == np.float32 else prepare_frames(frames)  # [F, 3, 224, 224]
+            features = self._networks.encode(prepared)  # [1, F, 512]
         with timings.stage("conditioning"):
             modulations = self._networks.condition(features, self._timesteps)  # [steps, 2, M, D]
         with timings.stage("denoiser"):

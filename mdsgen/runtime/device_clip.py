@@ -1,43 +1,40 @@
 """One window from frames to sound without leaving the GPU: a single CUDA graph, captured once and replayed.
 
-Upload, video encoder, conditioning, every step's denoiser and solver kernel, latent decoder, vocoder, download. A
-network's output is the next one's input where it lies; a step's modulations are an address in those of all steps; other
-guidance is another table of coefficients under the same graph.
+Upload, frame preparation, video encoder, conditioning, every step's denoiser and solver kernel, latent decoder,
+vocoder, download. A network's output is the next one's input where it lies; a step's modulations are an address in
+those of all steps; other guidance is another table of coefficients under the same graph.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 from mdsgen.bundle import CONDITIONING, DENOISER, LATENT_DECODER, VIDEO_ENCODER, VOCODER
-from mdsgen.engines import warn_once
 from mdsgen.engines.device import DeviceEngine
-from mdsgen.errors import EngineError, MdsgenError
+from mdsgen.errors import EngineError, TensorError
+from mdsgen.geometry import FRAME_SIZE
 from mdsgen.kernels import coefficient_table
-from mdsgen.kernels.launch import Launch, StepArrays, guided_step_launch
+from mdsgen.kernels.launch import Launch, RgbFrames, StepArrays, guided_step_launch, prepare_frames_launch
 from mdsgen.kernels.step import MOST_OLDER
 from mdsgen.runtime.clip import Timings, timesteps_of
+from mdsgen.runtime.replay import Mark, Replay
 from mdsgen.runtime.solver import SolverStep
 
 if TYPE_CHECKING:
-    from mdsgen.engines.cuda import CapturedGraph, Event, Memory, Pinned
+    from mdsgen.engines.cuda import Memory, Pinned
+
+SOURCES = ("step", "frames")
+"""The kernels that a clip launches."""
 
 ALIGNMENT = 256
 """Bytes: TensorRT reads its tensors from multiples of it, the modulations of every single step too."""
 
 TABLE_COLUMNS = 10
 """Numbers per step in :func:`~mdsgen.kernels.coefficient_table`."""
-
-GRAPH = "cuda graph"
-"""The stage's name in the timings where all stages are one launch."""
-
-Mark = Callable[[str], None]
-"""Called with a stage's name once all of it is on the stream."""
 
 
 class StepKernels(Protocol):
@@ -47,34 +44,45 @@ class StepKernels(Protocol):
 
 
 class DeviceClip:
-    """All buffers and the graph for one number of steps, whatever the solver and the guidance.
+    """All buffers and the graph for one number of steps and one size of pictures, whatever the solver and the guidance.
 
     Every step computes both branches: the plans do so at once. Raises :class:`EngineError` where a plan does not take
-    so many steps, or there is no memory left.
+    so many steps, or there is no memory left. ``graph=False`` stays in stream order.
     """
 
-    def __init__(self, engines: Mapping[str, DeviceEngine], kernels: StepKernels, steps: int) -> None:
-        self._engines, self._kernels, self.steps = dict(engines), kernels, steps
-        self._device = engines[DENOISER].device
-        self._graph: CapturedGraph | None = None
-        self._decided = False  # whether to replay or to go on in stream order
+    def __init__(
+        self,
+        engines: Mapping[str, DeviceEngine],
+        kernels: StepKernels,
+        steps: int,
+        picture: tuple[int, int] = (FRAME_SIZE, FRAME_SIZE),
+        graph: bool = True,
+    ) -> None:
+        self._engines, self._kernels, self.steps, self.picture = dict(engines), kernels, steps, picture
+        self.device = engines[DENOISER].device
         self._loaded: tuple[SolverStep, ...] = ()
         self._memory: dict[str, Memory] = {}
         self._host: dict[str, Pinned] = {}
         shapes = self._shapes()
+        self._pictures = (shapes["frames"][1], *picture, 3)
         with ExitStack() as made:
             for name, shape in shapes.items():
-                self._memory[name] = self._device.allocate(4 * int(np.prod(shape)))
+                self._memory[name] = self.device.allocate(4 * int(np.prod(shape)))
                 made.callback(self._memory[name].free)
-            for name in ("frames", "latent", "waveform", "timesteps", "table"):
-                self._host[name] = self._device.pinned(shapes[name], "float32")
+            self._memory["pictures"] = self.device.allocate(int(np.prod(self._pictures)))
+            made.callback(self._memory["pictures"].free)
+            for name in ("latent", "features", "waveform", "timesteps", "table"):
+                self._host[name] = self.device.pinned(shapes[name], "float32")
                 made.callback(self._host[name].free)
+            self._host["pictures"] = self.device.pinned(self._pictures, "uint8")
+            made.callback(self._host["pictures"].free)
             self._made = made.pop_all()
+        self.replay = Replay(self.device, self.connect, self._enqueue, self._host["waveform"], graph)
 
     @property
-    def replays(self) -> bool:
-        """Whether clips are launches of a graph; known after the first one."""
-        return self._graph is not None
+    def latent_shape(self) -> tuple[int, ...]:
+        """``[1, C, H, W]``."""
+        return self._host["latent"].array.shape
 
     def load(self, steps: Sequence[SolverStep]) -> None:
         """Bring the solver's table and the timesteps to the device; nothing is captured again for that.
@@ -83,36 +91,41 @@ class DeviceClip:
         """
         if self._loaded == tuple(steps):
             return
-        self._host["table"].array[...] = coefficient_table(step.coefficients for step in steps)
-        self._host["timesteps"].array[...] = timesteps_of(steps)
-        for name in ("timesteps", "table"):
-            self._device.upload(self._memory[name].address, self._host[name])
-        self._device.synchronize()
+        self.put("table", coefficient_table(step.coefficients for step in steps))
+        self.put("timesteps", timesteps_of(steps))
         self._loaded = tuple(steps)
 
-    def __call__(self, frames: np.ndarray, noise: np.ndarray, timings: Timings) -> np.ndarray:
-        """``frames [F, 3, 224, 224]`` and ``noise [1, C, H, W]`` -> waveform ``[samples]``; :meth:`load` comes first.
+    def put(self, name: str, array: np.ndarray) -> None:
+        """Bring what a clip is told to the device: ``"table"``, ``"timesteps"`` or ``"features"``."""
+        self._host[name].array[...] = array
+        self.upload(name)
+        self.device.synchronize()
 
-        The first call runs in stream order, which also warms everything up, then captures the same and compares.
+    def __call__(self, frames: np.ndarray, noise: np.ndarray, timings: Timings) -> np.ndarray:
+        """``frames`` uint8 ``[F, H, W, 3]``, ``noise [1, C, H, W]`` -> waveform ``[samples]``, after :meth:`load`.
+
+        The first call runs in stream order, the following ones are one launch each: see :class:`Replay`.
         """
-        self._host["frames"].array[0] = frames
+        self.fill(frames, noise)
+        self.replay(timings)
+        sound: np.ndarray = self._host["waveform"].array[0].copy()
+        return sound
+
+    def fill(self, frames: np.ndarray, noise: np.ndarray) -> None:
+        """Put them where the next run uploads them from."""
+        if frames.shape != self._pictures:
+            raise TensorError(f"expected frames {list(self._pictures)}, got {list(frames.shape)}")
+        self._host["pictures"].array[...] = frames
+        self.fill_noise(noise)
+
+    def fill_noise(self, noise: np.ndarray) -> None:
+        """The noise alone."""
         self._host["latent"].array[...] = noise
-        if not self._decided:
-            sound = self._in_stream_order(timings)
-            self._graph = self._captured(sound)
-            self._decided = True
-            return sound
-        if self._graph is None:
-            return self._in_stream_order(timings)
-        with timings.stage(GRAPH):
-            return self._replayed(self._graph)
 
     def close(self) -> None:
         """Give graph and buffers back. Closing twice is harmless."""
-        graph, self._graph = self._graph, None
         with self._made:
-            if graph is not None:
-                graph.free()
+            self.replay.close()
 
     def _shapes(self) -> dict[str, tuple[int, ...]]:
         """Every buffer's shape, all float32; the one that is chosen here is the number of steps."""
@@ -137,7 +150,7 @@ class DeviceClip:
             raise EngineError(f"{DENOISER}: a step's modulations {shapes['all_modulations'][1:]} are not aligned")
         return shapes
 
-    def _connect(self) -> None:
+    def connect(self) -> None:
         """Let every network read where the one before it wrote."""
         conditioning = self._engines[CONDITIONING]
         if any(isinstance(length, str) for spec in conditioning.inputs for length in spec.shape):
@@ -148,23 +161,40 @@ class DeviceClip:
                     engine.set_address(spec.name, self._memory[spec.name].address)
         conditioning.set_address("modulations", self._memory["all_modulations"].address)
 
-    def _enqueue(self, mark: Mark = lambda stage: None) -> None:
-        """Put the whole clip on the stream."""
-        for name in ("frames", "latent"):
-            self._device.upload(self._memory[name].address, self._host[name])
-        mark("upload")
-        self._engines[VIDEO_ENCODER].enqueue()
-        mark("video encoder")
+    def upload(self, name: str) -> None:
+        """Put a copy to the device on the stream."""
+        self.device.upload(self._memory[name].address, self._host[name])
+
+    def download(self, target: Pinned, name: str) -> None:
+        """Put a copy from the device on the stream."""
+        self.device.download(target, self._memory[name].address)
+
+    def enqueue_loop(self, mark: Mark = lambda stage: None) -> None:
+        """Put conditioning and all steps on the stream: from features and noise to the latent."""
         self._engines[CONDITIONING].enqueue()
         mark("conditioning")
         for step in range(self.steps):
             self._enqueue_step(step)
         mark("denoiser")
+
+    def _enqueue(self, mark: Mark) -> None:
+        """Put the whole clip on the stream."""
+        for name in ("pictures", "latent"):
+            self.upload(name)
+        mark("upload")
+        count, height, width, _ = self._pictures
+        pictures = RgbFrames(self._memory["pictures"].address, width, height, count)
+        launch = prepare_frames_launch(pictures, self._memory["frames"].address, FRAME_SIZE, "float32")
+        self._kernels.launch(launch, self.device.stream)
+        mark("frames")
+        self._engines[VIDEO_ENCODER].enqueue()
+        mark("video encoder")
+        self.enqueue_loop(mark)
         self._engines[LATENT_DECODER].enqueue()
         mark("latent decoder")
         self._engines[VOCODER].enqueue()
         mark("vocoder")
-        self._device.download(self._host["waveform"], self._memory["waveform"].address)
+        self.download(self._host["waveform"], "waveform")
         mark("download")
 
     def _enqueue_step(self, step: int) -> None:
@@ -184,40 +214,4 @@ class DeviceClip:
             noise_dtype="float32",
             older=MOST_OLDER,  # for every solver; what has no weight is not looked at
         )
-        self._kernels.launch(guided_step_launch(arrays, address["table"], step), self._device.stream)
-
-    def _in_stream_order(self, timings: Timings) -> np.ndarray:
-        self._connect()  # each time: whoever ran a network by itself has changed its addresses
-        marks: list[tuple[str, Event]] = [("", self._device.event())]
-        self._enqueue(lambda stage: marks.append((stage, self._device.event())))
-        self._device.synchronize()
-        for (_, earlier), (stage, event) in pairwise(marks):
-            timings.seconds[stage] = timings.seconds.get(stage, 0.0) + event.seconds_since(earlier)
-        return self._sound()
-
-    def _captured(self, sound: np.ndarray) -> CapturedGraph | None:
-        """The clip as a graph, if it gives ``sound`` to the last bit; otherwise None, with the reason said once."""
-        try:
-            graph = self._device.capture(self._enqueue)
-        except MdsgenError as error:
-            warn_once(f"the clip is not one CUDA graph, and goes on in stream order: {error}")
-            return None
-        try:
-            replayed = self._replayed(graph)
-        except BaseException:
-            graph.free()
-            raise
-        if replayed.tobytes() != sound.tobytes():
-            graph.free()
-            warn_once("the clip is not one CUDA graph, and goes on in stream order: replayed it sounds different")
-            return None
-        return graph
-
-    def _replayed(self, graph: CapturedGraph) -> np.ndarray:
-        graph.launch()
-        self._device.synchronize()
-        return self._sound()
-
-    def _sound(self) -> np.ndarray:
-        sound: np.ndarray = self._host["waveform"].array[0].copy()
-        return sound
+        self._kernels.launch(guided_step_launch(arrays, address["table"], step), self.device.stream)

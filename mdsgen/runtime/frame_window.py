@@ -8,7 +8,6 @@ from itertools import islice, repeat
 import numpy as np
 
 from mdsgen.errors import MediaError
-from mdsgen.geometry import FRAME_SIZE
 
 
 class FrameWindow:
@@ -19,22 +18,27 @@ class FrameWindow:
 
     def __init__(self, length: int, frames: Iterable[np.ndarray]) -> None:
         self._source = _endless(frames)
-        self._frames = np.empty((length, 3, FRAME_SIZE, FRAME_SIZE), np.float32)
+        self._length = length
+        self._frames: np.ndarray | None = None  # made when the first frame says what frames are like
         self._end = 0  # of what has been read
 
     def advance(self, first: int) -> np.ndarray:
-        """Frames ``first`` to ``first + length``, ``[length, 3, 224, 224]``, valid until the next call.
+        """Frames ``first`` to ``first + length``, ``[length, 224, 224, 3]``, valid until the next call.
 
         ``first`` never goes back. Past the end of the stream the last frame is repeated. Raises :class:`MediaError`
         where there is none at all.
         """
-        length = len(self._frames)
+        length, window = self._length, self._frames
         skipped, kept = max(0, first - self._end), max(0, self._end - first)
-        self._frames[:kept] = self._frames[length - kept :]
+        if window is not None:
+            window[:kept] = window[length - kept :]
         for position, frame in enumerate(islice(self._source, skipped, skipped + length - kept), kept):
-            self._frames[position] = frame
+            if window is None:
+                window = self._frames = np.empty((length, *frame.shape), frame.dtype)
+            window[position] = frame
         self._end = first + length
-        return self._frames
+        assert window is not None  # the source is endless
+        return window
 
 
 def _endless(frames: Iterable[np.ndarray]) -> Iterator[np.ndarray]:

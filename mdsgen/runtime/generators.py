@@ -10,6 +10,8 @@ import numpy as np
 from mdsgen.engines import warn_once
 from mdsgen.engines.device import DeviceEngine
 from mdsgen.errors import MdsgenError
+from mdsgen.geometry import FRAME_SIZE
+from mdsgen.media import check_pictures
 from mdsgen.runtime.clip import ClipGenerator, SamplerSettings, Timings
 from mdsgen.runtime.networks import Networks
 from mdsgen.runtime.sampler import OnStep
@@ -19,17 +21,20 @@ if TYPE_CHECKING:
     from mdsgen.runtime.device_clip import DeviceClip, StepKernels
 
 
+_PICTURE = (FRAME_SIZE, FRAME_SIZE)  # as the runtime reads them from a video
+
+
 class Generator(Protocol):
     """Makes one window's sound after the other."""
 
     def __call__(
         self, frames: np.ndarray, noise: np.ndarray, timings: Timings, on_step: OnStep = lambda done: None
     ) -> np.ndarray:
-        """``frames [F, 3, 224, 224]`` in 0..1 and ``noise [1, C, H, W]`` -> waveform ``[samples]``, float32."""
+        """``frames`` uint8 ``[F, H, W, 3]`` of any size, ``noise [1, C, H, W]`` -> waveform ``[samples]``, float32."""
 
 
 class Generators:
-    """The generators of opened networks. Graph and buffers of the last number of steps are kept for the next clip."""
+    """The generators of opened networks. Graph and buffers of the last clip are kept for the next one like it."""
 
     def __init__(self, networks: Networks) -> None:
         self._networks = networks
@@ -48,15 +53,18 @@ class Generators:
             return ClipGenerator(self._networks, settings)
         return _OnDevice(self, engines, steps)
 
-    def clip(self, engines: Mapping[str, DeviceEngine], steps: int) -> DeviceClip:
-        """The clip of so many steps: the one at hand, or a new one in its place."""
-        if self._clip is None or self._clip.steps != steps:
+    def clip(
+        self, engines: Mapping[str, DeviceEngine], steps: int, picture: tuple[int, int] | None = None
+    ) -> DeviceClip:
+        """The clip of so many steps and pictures of that size: the one at hand, or a new one in its place."""
+        picture = picture or (self._clip.picture if self._clip else _PICTURE)
+        if self._clip is None or (self._clip.steps, self._clip.picture) != (steps, picture):
             from mdsgen.kernels.module import Kernels
-            from mdsgen.runtime.device_clip import DeviceClip
+            from mdsgen.runtime.device_clip import SOURCES, DeviceClip
 
             self._close_clip()
-            self._kernels = self._kernels or Kernels(["step"])
-            self._clip = DeviceClip(engines, self._kernels, steps)
+            self._kernels = self._kernels or Kernels(SOURCES)
+            self._clip = DeviceClip(engines, self._kernels, steps, picture)
         return self._clip
 
     def close(self) -> None:
@@ -81,7 +89,9 @@ class _OnDevice:
     def __call__(
         self, frames: np.ndarray, noise: np.ndarray, timings: Timings, on_step: OnStep = lambda done: None
     ) -> np.ndarray:
-        clip = self._generators.clip(self._engines, len(self._steps))
+        check_pictures(frames)
+        _, height, width, _ = frames.shape
+        clip = self._generators.clip(self._engines, len(self._steps), (height, width))
         clip.load(self._steps)
         sound = clip(frames, noise, timings)
         on_step(len(self._steps))

@@ -23,9 +23,16 @@ of the release's geometry would make that 384 MB instead of 2 MB in Base, to sav
 _BRANCHES = 2  # of guidance, in one batch: conditional first
 
 
-def denoiser_options(options: EngineOptions, geometry: Geometry) -> EngineOptions:
-    """How the denoiser is opened in this geometry: like the other networks, but for what it keeps in memory."""
-    return replace(options, fold_constants=geometry.tokens <= _FOLDED_TOKENS)
+def graph_options(graph: str, options: EngineOptions, geometry: Geometry) -> EngineOptions:
+    """How a graph is opened in this geometry: as it is asked for, but for two of them.
+
+    The denoiser folds its position biases only where they are small. Conditioning is never computed in bfloat16: the
+    angles of its timestep embedding reach 999, where bfloat16 has steps of 4. It costs little, and all else is built on
+    it: in the release's geometry the noise estimate is 20 dB with it in bfloat16, and 41 dB without.
+    """
+    if graph == DENOISER:
+        return replace(options, fold_constants=geometry.tokens <= _FOLDED_TOKENS)
+    return replace(options, bfloat16=False) if graph == CONDITIONING else options
 
 
 class Networks:
@@ -38,7 +45,7 @@ class Networks:
     def __init__(self, bundle: Bundle, engine: str = "auto", options: EngineOptions = DEFAULT_OPTIONS) -> None:
         self.geometry = bundle.manifest.geometry
         self._engines: dict[str, Engine] = {}
-        tried = denoiser_options(options, self.geometry)
+        tried = graph_options(DENOISER, options, self.geometry)
         first_that_opens(engine, bundle.path(DENOISER), lambda name: self._open(bundle, name, options), tried)
 
     def _open(self, bundle: Bundle, engine: str, options: EngineOptions) -> None:
@@ -46,7 +53,7 @@ class Networks:
         interfaces = _interfaces(self.geometry)
         with ExitStack() as opened:  # closes the first ones should a later one fail
             for name in GRAPHS:
-                chosen = denoiser_options(options, self.geometry) if name == DENOISER else options
+                chosen = graph_options(name, options, self.geometry)
                 adapter = open_engine(bundle.path(name), engine, chosen)
                 self._engines[name] = opened.enter_context(adapter)
                 _check_interface(name, adapter, *interfaces[name])

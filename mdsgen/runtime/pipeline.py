@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -14,14 +15,17 @@ from mdsgen.bundle import Bundle, default_bundle
 from mdsgen.engines import EngineOptions
 from mdsgen.errors import Cancelled, MediaError, SettingsError
 from mdsgen.geometry import FRAME_RATE, SAMPLE_RATE
-from mdsgen.media import VideoInfo, frame_count, prepared_frames, probe, read_frames, sample_count
+from mdsgen.media import VideoInfo, frame_count, probe, read_pictures, sample_count, scaled_pictures
 from mdsgen.runtime.clip import Timings
 from mdsgen.runtime.frame_window import FrameWindow
 from mdsgen.runtime.generators import Generator, Generators
 from mdsgen.runtime.networks import Networks
-from mdsgen.runtime.quality import sampler_settings
+from mdsgen.runtime.quality import Sampling, sampler_settings
 from mdsgen.runtime.sampler import seeded_noise
 from mdsgen.runtime.windows import Assembler, Window, WindowPlan
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 VideoSource = str | os.PathLike[str] | VideoInfo | np.ndarray
 """A file, one that has been probed, or frames: uint8 ``[T, H, W, 3]`` RGB of any size, four per second."""
@@ -106,34 +110,21 @@ class Pipeline:
         video: VideoSource,
         *,
         seed: int = 0,
-        steps: int | None = None,
-        guidance: float | None = None,
-        quality: str | None = None,
-        solver: str | None = None,
-        guidance_interval: tuple[float, float] | None = None,
         start: float = 0.0,
         duration: float | None = None,
         progress: OnProgress | None = None,
+        **sampling: Unpack[Sampling],
     ) -> Sound:
         """The sound of a video, or of ``duration`` seconds of it from ``start``; sampling defaults are the bundle's.
 
-        ``quality`` is one of :data:`~mdsgen.runtime.quality.PRESETS`; what is named beside it goes before it.
-        The same seed gives the same sound. Raises :class:`~mdsgen.errors.MediaError` for a file that is not a usable
-        video, :class:`~mdsgen.errors.SettingsError` for impossible settings.
+        ``quality`` is one of :data:`~mdsgen.runtime.PRESETS`; ``steps``, ``guidance``, ``solver`` and
+        ``guidance_interval`` named beside it go before it. The same seed gives the same sound. Raises
+        :class:`~mdsgen.errors.MediaError` for a file that is not a usable video,
+        :class:`~mdsgen.errors.SettingsError` for impossible settings.
         """
         timings = Timings()
         stream = self.stream(
-            video,
-            seed=seed,
-            steps=steps,
-            guidance=guidance,
-            quality=quality,
-            solver=solver,
-            guidance_interval=guidance_interval,
-            start=start,
-            duration=duration,
-            progress=progress,
-            timings=timings,
+            video, seed=seed, start=start, duration=duration, progress=progress, timings=timings, **sampling
         )
         return Sound(np.concatenate(list(stream)), SAMPLE_RATE, dict(timings.seconds))
 
@@ -142,27 +133,16 @@ class Pipeline:
         video: VideoSource,
         *,
         seed: int = 0,
-        steps: int | None = None,
-        guidance: float | None = None,
-        quality: str | None = None,
-        solver: str | None = None,
-        guidance_interval: tuple[float, float] | None = None,
         start: float = 0.0,
         duration: float | None = None,
         progress: OnProgress | None = None,
         timings: Timings | None = None,
+        **sampling: Unpack[Sampling],
     ) -> Iterator[np.ndarray]:
         """As a call, but block after block ``[samples]`` as windows are done: memory does not grow with the length."""
         if seed < 0:
             raise SettingsError(f"a seed must be 0 or more, not {seed}")
-        settings = sampler_settings(
-            self.bundle.manifest.sampler,
-            quality=quality,
-            steps=steps,
-            guidance=guidance,
-            solver=solver,
-            guidance_interval=guidance_interval,
-        )
+        settings = sampler_settings(self.bundle.manifest.sampler, **sampling)
         generator = self._generators.of(settings)
         timings = Timings() if timings is None else timings
         frames, samples = _open_source(video, start, duration)
@@ -182,7 +162,7 @@ class Pipeline:
         assembler, frame_window = Assembler(plan), FrameWindow(plan.geometry.video_frames, frames)
         for window in plan:
             with timings.stage("video decoding"):
-                view = frame_window.advance(window.first_frame)  # [F, 3, 224, 224]
+                view = frame_window.advance(window.first_frame)  # [F, 224, 224, 3]
             noise = seeded_noise(plan.geometry, seed, window.index)  # [1, C, H, W]
             report = _reporter(progress, window, len(plan), steps)
             block = assembler.add(window, generator(view, noise, timings, report))
@@ -210,20 +190,20 @@ def _open_source(video: VideoSource, start: float, duration: float | None) -> tu
         frames, seconds = _open_array(video, start, duration)
     else:
         info = video if isinstance(video, VideoInfo) else probe(video)
-        frames, seconds = read_frames(info, start=start, duration=duration), info.remaining(start, duration)
+        frames, seconds = read_pictures(info, start=start, duration=duration), info.remaining(start, duration)
     if not sample_count(seconds):
         raise MediaError(f"a duration of {seconds:g} s holds no sample of sound")
     return frames, sample_count(seconds)
 
 
 def _open_array(video: np.ndarray, start: float, duration: float | None) -> tuple[Iterator[np.ndarray], float]:
-    """The frames that :func:`read_frames` would choose from a file of these, and how many seconds they are for."""
+    """The frames that :func:`read_pictures` would choose from a file of these, and how many seconds they are for."""
     length = len(video) / FRAME_RATE
     if not 0 <= start < length or (duration is not None and not duration > 0):
         raise MediaError(f"start {start} s and duration {duration} s do not fit {len(video)} frames, {length} s")
     seconds = length - start if duration is None else min(duration, length - start)
     first = min(math.ceil(start * FRAME_RATE - 0.5), len(video) - 1)
-    return prepared_frames(video[first : first + frame_count(seconds)]), seconds
+    return scaled_pictures(video[first : first + frame_count(seconds)]), seconds
 
 
 def _reporter(progress: OnProgress | None, window: Window, windows: int, steps: int) -> Callable[[int], None]:

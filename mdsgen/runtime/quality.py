@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypedDict
 
 from mdsgen.bundle import SamplerDefaults
 from mdsgen.errors import SettingsError
@@ -30,6 +30,16 @@ PRESETS = {
 """The presets by name; ``python -m mdsgen.evaluation.quality`` says what each does to a model's sound."""
 
 QUALITIES = tuple(PRESETS)
+
+
+class Sampling(TypedDict, total=False):
+    """The keywords of :func:`sampler_settings`, for those that hand them on."""
+
+    quality: str | None
+    steps: int | None
+    guidance: float | None
+    solver: str | None
+    guidance_interval: tuple[float, float] | None
 
 
 def sampler_settings(

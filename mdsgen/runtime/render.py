@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -16,6 +16,10 @@ from mdsgen.geometry import SAMPLE_RATE
 from mdsgen.media import VideoInfo, open_writer, probe, read_sound, sample_count
 from mdsgen.runtime.clip import Timings
 from mdsgen.runtime.pipeline import OnProgress, Pipeline
+from mdsgen.runtime.quality import Sampling
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 TARGET_SUFFIX = ".mdsgen.mp4"
 """What a result is called where nobody says: ``video.mp4`` becomes ``video.mdsgen.mp4``."""
@@ -64,12 +68,8 @@ def render(
     duration: float | None = None,
     mix: float = 0.0,
     seed: int = 0,
-    steps: int | None = None,
-    guidance: float | None = None,
-    quality: str | None = None,
-    solver: str | None = None,
-    guidance_interval: tuple[float, float] | None = None,
     progress: OnProgress | None = None,
+    **sampling: Unpack[Sampling],
 ) -> Rendered:
     """Give a video its sound and write it; the suffix of ``target`` chooses the format (:data:`mdsgen.media.FORMATS`).
 
@@ -84,17 +84,7 @@ def render(
     seconds = info.remaining(start, duration)
     with open_writer(target, info, start=start, duration=seconds) as writer:
         blocks = pipeline.stream(
-            info,
-            start=start,
-            duration=duration,
-            seed=seed,
-            steps=steps,
-            guidance=guidance,
-            quality=quality,
-            solver=solver,
-            guidance_interval=guidance_interval,
-            progress=progress,
-            timings=timings,
+            info, seed=seed, start=start, duration=duration, progress=progress, timings=timings, **sampling
         )
         original = OriginalSound(info, start, seconds) if mix > 0.0 else None
         for block in blocks:

@@ -13,8 +13,8 @@ from typing import TypeVar
 import numpy as np
 import torch
 
-from mdsgen.geometry import Geometry
-from mdsgen.model.compact_video import PICTURE_SIZE
+from mdsgen.geometry import PICTURE_SIZE, Geometry
+from mdsgen.media import averaged
 from mdsgen.model.mel import LogMel
 from mdsgen.scenes import sample_scene
 from mdsgen.training.shards import describe, shard_path, write_shard
@@ -56,7 +56,8 @@ def _render_shard(folder: Path, geometry: Geometry, count: int, first_seed: int,
 def scene_clip(seed: int, geometry: Geometry) -> tuple[np.ndarray, np.ndarray]:
     """Pictures uint8 ``[F, 56, 56, 3]`` and sound int16 ``[samples]`` of one window of a scene."""
     scene = sample_scene(seed, duration=geometry.duration)
-    return thumbnails(scene.frames(PICTURE_SIZE * _OVERSAMPLING, geometry.video_frames)), as_int16(scene.sound())
+    pictures = scene.frames(PICTURE_SIZE * _OVERSAMPLING, geometry.video_frames)
+    return averaged(pictures, PICTURE_SIZE), as_int16(scene.sound())
 
 
 def clip_fields(frames: np.ndarray, sound: np.ndarray, geometry: Geometry) -> dict[str, np.ndarray]:
@@ -70,14 +71,6 @@ def clip_fields(frames: np.ndarray, sound: np.ndarray, geometry: Geometry) -> di
 def stacked(clips: Sequence[Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
     """The fields of several clips as those of a shard, ``[clips, ...]`` each."""
     return {name: np.stack([clip[name] for clip in clips]) for name in (clips[0] if clips else ())}
-
-
-def thumbnails(frames: np.ndarray) -> np.ndarray:
-    """Pictures averaged down to what the compact encoder sees: uint8 ``[F, k·56, k·56, 3]`` → ``[F, 56, 56, 3]``."""
-    factor = frames.shape[1] // PICTURE_SIZE
-    blocks = frames.reshape(-1, PICTURE_SIZE, factor, PICTURE_SIZE, factor, 3)
-    averaged: np.ndarray = np.rint(blocks.mean(axis=(2, 4), dtype=np.float32))
-    return averaged.astype(np.uint8)
 
 
 def as_int16(sound: np.ndarray) -> np.ndarray:

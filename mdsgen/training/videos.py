@@ -19,9 +19,9 @@ from typing import Protocol
 import numpy as np
 
 from mdsgen.errors import DatasetError, MediaError
-from mdsgen.geometry import Geometry
-from mdsgen.media import VideoInfo, probe, read_frames, read_sound
-from mdsgen.training.clips import as_int16, clip_fields, in_parallel, stacked, thumbnails
+from mdsgen.geometry import PICTURE_SIZE, Geometry
+from mdsgen.media import VideoInfo, averaged, probe, read_frames, read_sound
+from mdsgen.training.clips import as_int16, clip_fields, in_parallel, stacked
 from mdsgen.training.shards import describe, shard_path, write_shard
 
 CLIPS, SKIPPED = "clips.csv", "skipped.csv"
@@ -50,7 +50,7 @@ class CompactClips:
 
     def __call__(self, frames: np.ndarray, sound: np.ndarray) -> dict[str, np.ndarray]:
         pictures = np.rint(frames.transpose(0, 2, 3, 1) * 255).astype(np.uint8)  # [F, 224, 224, 3]
-        return clip_fields(thumbnails(pictures), as_int16(sound), self.geometry)
+        return clip_fields(averaged(pictures, PICTURE_SIZE), as_int16(sound), self.geometry)
 
     def describe(self) -> dict[str, object]:
         return {}

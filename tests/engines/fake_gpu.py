@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import ctypes
 import enum
+import math
 from collections.abc import Callable
+from functools import partial
 from types import ModuleType
 from typing import Any
 
@@ -18,6 +20,7 @@ import pytest
 
 from mdsgen.errors import KernelError
 from mdsgen.kernels import StepCoefficients, guided_step
+from mdsgen.kernels.frames import prepare_rgb
 
 ALIGNMENT = 256
 
@@ -253,7 +256,7 @@ def _bindings(gpu: FakeGpu) -> ModuleType:
 
 
 class FakeKernels:
-    """The solver's kernel in NumPy, on the fake device's addresses."""
+    """The kernels of a clip in NumPy, on the fake device's addresses."""
 
     def __init__(self, gpu: FakeGpu) -> None:
         self._gpu = gpu
@@ -261,16 +264,23 @@ class FakeKernels:
     def launch(self, launch: Any, stream: Any) -> None:
         if self._gpu.call(launch.function):
             raise KernelError("cannot launch")
+        work = {"guided_step_f32": self._step, "prepare_rgb_f32": self._prepare}[launch.function]
+        self._gpu.enqueue(partial(work, launch))
+
+    def _step(self, launch: Any) -> None:
         latent, conditional, unconditional, clean, difference, network_input, table, step, older, count = (
             launch.arguments
         )
-        assert (launch.function, difference, network_input) == ("guided_step_f32", 0, 0)
+        assert (difference, network_input) == (0, 0)
+        row = self._gpu.view(table, 10 * (step + 1)).reshape(-1, 10)[step].tolist()
+        coefficients = StepCoefficients(*row[:4], *row[6:8], next_older=tuple(row[4:6]), clean_limit=row[8])
+        now, with_, without = (self._gpu.view(at, count) for at in (latent, conditional, unconditional))
+        history = self._gpu.view(clean, count * (1 + older)).reshape(1 + older, count)
+        guided_step(now, with_, without, history[0], coefficients, list(history[1:]))
 
-        def work() -> None:
-            row = self._gpu.view(table, 10 * (step + 1)).reshape(-1, 10)[step].tolist()
-            coefficients = StepCoefficients(*row[:4], *row[6:8], next_older=tuple(row[4:6]), clean_limit=row[8])
-            now, with_, without = (self._gpu.view(at, count) for at in (latent, conditional, unconditional))
-            history = self._gpu.view(clean, count * (1 + older)).reshape(1 + older, count)
-            guided_step(now, with_, without, history[0], coefficients, list(history[1:]))
-
-        self._gpu.enqueue(work)
+    def _prepare(self, launch: Any) -> None:
+        out, pixels, width, height, pitch, stride, size, _ = launch.arguments
+        assert (pitch, stride) == (3 * width, 3 * width * height)
+        shape = (launch.grid[2], height, width, 3)
+        prepared = prepare_rgb(self._gpu.view(pixels, math.prod(shape), "uint8").reshape(shape), size)
+        self._gpu.view(out, prepared.size)[...] = prepared.ravel()

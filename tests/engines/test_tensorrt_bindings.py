@@ -38,7 +38,7 @@ def test_one_of_the_ways_to_make_a_context_without_memory_is_there() -> None:
         ("TensorLocation", ["DEVICE"]),
         ("MemoryPoolType", ["WORKSPACE"]),
         ("INetworkDefinition", ["num_inputs", "get_input"]),
-        ("LayerType", ["CONSTANT"]),
+        ("LayerType", ["CONSTANT", "QUANTIZE"]),
         ("DataType", ["FLOAT", "HALF"]),
     ],
 )
@@ -52,7 +52,10 @@ def test_weak_typing_has_the_flags_that_it_needs() -> None:
         assert hasattr(trt.BuilderFlag, "OBEY_PRECISION_CONSTRAINTS")
         assert hasattr(trt.ILayer, "precision")
         assert hasattr(trt.ILayer, "set_output_type")
-    assert ("fp16" in config_arguments(trt, "fp16", PlanOptions())) != strongly_typed(trt)
+        assert hasattr(trt.BuilderFlag, "INT8")
+    for precision in ("fp16", "int8"):
+        assert (precision in config_arguments(trt, precision, PlanOptions())) != strongly_typed(trt)
+    assert hasattr(trt.BuilderFlag, "TF32")
 
 
 def test_options_are_told_in_its_own_words() -> None:

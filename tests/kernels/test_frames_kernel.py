@@ -15,7 +15,7 @@ from mdsgen.kernels.frames import prepare_nv12, prepare_rgb, triangle_filter
 from mdsgen.kernels.launch import Nv12Frames, RgbFrames, prepare_frames_launch
 from tests.kernels.machines import HostLibraries, Machine
 
-SIZES = [(48, 64), (7, 5), (33, 100), (1, 1), (130, 41)]
+SIZES = [(48, 64), (7, 5), (33, 100), (1, 1), (130, 41), (40, 40)]
 SMALL = 40  # a picture's side on the host; not a multiple of the threads of a warp, or of the rows of a block
 TOLERANCE = {"float32": 1e-6, "float16": 2.5e-4}  # of half precision: half a unit of the last place below 1
 

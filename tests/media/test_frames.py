@@ -8,12 +8,13 @@ from fractions import Fraction
 import av
 import numpy as np
 import pytest
+from av import VideoFrame
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mdsgen.errors import MediaError, TensorError
 from mdsgen.geometry import FRAME_SIZE
-from mdsgen.media import prepare_frames, prepared_frames, probe, read_frames
+from mdsgen.media import averaged, prepare_frames, probe, read_frames, read_pictures, scaled_pictures
 from mdsgen.media.container import decode, picture_stream
 from mdsgen.media.frames import Scaler
 
@@ -120,14 +121,41 @@ def test_frames_in_memory_are_prepared_the_same_way():
     assert min(map(psnr, prepared, map(resized, pictures))) > 45
 
 
+def test_averaged_pixels_are_the_rounded_mean_of_their_block():
+    frames = np.random.default_rng(0).integers(0, 256, (2, 12, 12, 3), dtype=np.uint8)
+    small = averaged(frames, 4)
+    assert (small.shape, small.dtype) == ((2, 4, 4, 3), np.uint8)
+    for row, column in np.ndindex(4, 4):
+        block = frames[:, 3 * row : 3 * row + 3, 3 * column : 3 * column + 3]
+        np.testing.assert_array_equal(small[:, row, column], np.rint(block.mean(axis=(1, 2))))
+
+
 def test_frames_in_memory_are_prepared_one_by_one_when_asked_for():
     pictures = np.stack([detailed(0), detailed(1)])
-    one_by_one = prepared_frames(pictures)
+    one_by_one = scaled_pictures(pictures)
     pictures[1] = detailed(2)  # nobody has asked for it yet
-    np.testing.assert_array_equal(list(one_by_one), prepare_frames(np.stack([detailed(0), detailed(2)])))
+    planes = np.stack(list(one_by_one)).transpose(0, 3, 1, 2).astype(np.float32) / np.float32(255)
+    np.testing.assert_array_equal(planes, prepare_frames(np.stack([detailed(0), detailed(2)])))
 
 
-@pytest.mark.parametrize("prepare", [prepare_frames, prepared_frames])
+def test_frames_of_the_right_size_are_left_as_they_are():
+    pictures = np.random.default_rng(0).integers(0, 256, (2, FRAME_SIZE, FRAME_SIZE, 3), dtype=np.uint8)
+    np.testing.assert_array_equal(list(scaled_pictures(pictures)), pictures)
+    scaler = Scaler()
+    scaled = [scaler(VideoFrame.from_ndarray(picture, format="rgb24")) for picture in pictures]
+    np.testing.assert_array_equal(scaled, pictures)
+    np.testing.assert_array_equal(prepare_frames(pictures)[1, 2], pictures[1, :, :, 2] / np.float32(255))
+
+
+def test_pictures_of_a_file_are_its_frames_before_they_become_planes(render):
+    path = render(picture=detailed, frames=8)
+    pictures = np.stack(list(read_pictures(path)))
+    assert (pictures.shape[1:], pictures.dtype) == ((FRAME_SIZE, FRAME_SIZE, 3), np.uint8)
+    planes = pictures.transpose(0, 3, 1, 2).astype(np.float32) / np.float32(255)
+    np.testing.assert_array_equal(planes, list(read_frames(path)))
+
+
+@pytest.mark.parametrize("prepare", [prepare_frames, scaled_pictures])
 @pytest.mark.parametrize(
     "frames", [np.zeros((2, 3, 8, 8), np.uint8), np.zeros((2, 8, 8, 3)), np.zeros((0, 8, 8, 3), np.uint8)]
 )
@@ -218,7 +246,7 @@ def test_a_turn_may_come_and_go_within_a_stream(render, turn):
     scaler = Scaler()
     for path in (plain, turned, plain):
         seen = [scaler(frame) for frame in decode(path, picture_stream)]
-        np.testing.assert_array_equal(seen, list(read_frames(path)))
+        np.testing.assert_array_equal(seen, list(read_pictures(path)))
 
 
 @pytest.mark.parametrize(

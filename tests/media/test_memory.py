@@ -48,9 +48,9 @@ assert sum(1 for _ in read_frames(sys.argv[1])) == int(sys.argv[2])
 
 PREPARE = """
 import numpy as np
-from mdsgen.media import prepared_frames
+from mdsgen.media import scaled_pictures
 film = np.broadcast_to(np.full((1, 2160, 3840, 3), 90, np.uint8), (int(sys.argv[1]), 2160, 3840, 3))
-assert sum(1 for _ in prepared_frames(film)) == len(film)
+assert sum(1 for _ in scaled_pictures(film)) == len(film)
 """
 
 

@@ -52,8 +52,10 @@ def test_permissions_are_those_of_any_new_file(tmp_path):
 
 
 def test_a_name_as_long_as_names_may_be(tmp_path):
-    with fresh_file(tmp_path / ("n" * 251 + ".wav"), None):
+    target = tmp_path / ("n" * 251 + ".wav")
+    with fresh_file(target, None):
         pass
+    assert list(tmp_path.iterdir()) == [target]
 
 
 def refusal(target: Path, source: Path | None = None) -> str:

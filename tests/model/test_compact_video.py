@@ -7,7 +7,8 @@ from collections.abc import Iterator
 import pytest
 import torch
 
-from mdsgen.model.compact_video import PICTURE_SIZE, CompactVideoEncoder
+from mdsgen.geometry import PICTURE_SIZE
+from mdsgen.model.compact_video import CompactVideoEncoder
 from tests.threads import one_thread
 
 

@@ -13,23 +13,25 @@ import pytest
 from mdsgen import Pipeline
 from mdsgen.bundle import DENOISER, Bundle
 from mdsgen.engines import EngineOptions
-from mdsgen.errors import MdsgenError
+from mdsgen.errors import MdsgenError, TensorError
 from mdsgen.geometry import FRAME_SIZE, PAPER
+from mdsgen.kernels.frames import prepare_rgb
 from mdsgen.runtime import ClipGenerator, Networks, SamplerSettings, Timings, seeded_noise
-from mdsgen.runtime.device_clip import GRAPH
 from mdsgen.runtime.generators import Generators
+from mdsgen.runtime.replay import GRAPH
 from tests.engines.fake_gpu import FakeGpu
 
 SETTINGS = SamplerSettings(steps=3, guidance=3.0, guidance_power=0.01)
 OTHER_GUIDANCE = dataclasses.replace(SETTINGS, guidance=1.5)
 OTHER_SOLVER = dataclasses.replace(SETTINGS, solver="unipc-3", clean_limit=1.0)
 ONE = pytest.mark.parametrize("trt_major", [10], indirect=True)  # where its generations do not differ
-STAGES = ["upload", "video encoder", "conditioning", "denoiser", "latent decoder", "vocoder", "download"]
+STAGES = ["upload", "frames", "video encoder", "conditioning", "denoiser", "latent decoder", "vocoder", "download"]
 
 
 @pytest.fixture(scope="module")
 def frames() -> np.ndarray:
-    return np.random.default_rng(0).random((PAPER.video_frames, 3, FRAME_SIZE, FRAME_SIZE), dtype=np.float32)
+    shape = (PAPER.video_frames, FRAME_SIZE, FRAME_SIZE, 3)
+    return np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +65,7 @@ def test_a_replay_follows_its_inputs(generators: Generators, frames: np.ndarray)
     generate = generators.of(SETTINGS)
     first = generate(frames, seeded_noise(PAPER, 0), Timings())
     others = [
-        generate(1 - frames, seeded_noise(PAPER, 0), Timings()),
+        generate(255 - frames, seeded_noise(PAPER, 0), Timings()),
         generate(frames, seeded_noise(PAPER, 1), Timings()),
     ]
     assert not any(np.array_equal(first, other) for other in others)
@@ -110,8 +112,35 @@ def test_a_clip_copies_its_frames_its_noise_and_its_sound_and_nothing_else(
     captured = fake_gpu.calls[fake_gpu.calls.index("cuStreamBeginCapture") : fake_gpu.calls.index("cuStreamEndCapture")]
     moved = [call for call in captured if call not in ("cuStreamBeginCapture", "set_tensor_address")]
     step = ["execute_async_v3", "guided_step_f32"]
-    expected = ["memcpy_htod_async"] * 2 + ["execute_async_v3"] * 2 + 3 * step
+    expected = ["memcpy_htod_async"] * 2 + ["prepare_rgb_f32"] + ["execute_async_v3"] * 2 + 3 * step
     assert moved == [*expected, "execute_async_v3", "execute_async_v3", "memcpy_dtoh_async"]
+
+
+@ONE
+def test_frames_of_any_size_are_prepared_on_the_device(
+    generators: Generators, fake_gpu: FakeGpu, planned_bundle: Path
+) -> None:
+    shape = (PAPER.video_frames, 120, 160, 3)
+    frames, noise = np.random.default_rng(1).integers(0, 256, shape, dtype=np.uint8), seeded_noise(PAPER, 0)
+    on_device = [generators.of(SETTINGS)(frames, noise, Timings()) for _ in range(2)][1]
+    with Networks(Bundle.open(planned_bundle), "onnxruntime", EngineOptions(threads=1)) as networks:
+        prepared = prepare_rgb(frames, FRAME_SIZE).astype(np.float32)  # FFmpeg's own scaler rounds to bytes
+        on_host = ClipGenerator(networks, SETTINGS)(prepared, noise, Timings())
+    np.testing.assert_allclose(on_device, on_host, rtol=0, atol=1e-4)
+    assert fake_gpu.calls.count("cuStreamBeginCapture") == 1  # only of this size
+
+
+@ONE
+@pytest.mark.parametrize(
+    ("shape", "dtype", "reason"),
+    [
+        ((PAPER.video_frames, 3, FRAME_SIZE, FRAME_SIZE), "float32", r"expected frames as uint8 \[frames, height"),
+        ((5, FRAME_SIZE, FRAME_SIZE, 3), "uint8", r"expected frames \[32, 224, 224, 3\], got \[5, 224, 224, 3\]"),
+    ],
+)
+def test_other_frames_are_refused(generators: Generators, shape: tuple[int, ...], dtype: str, reason: str) -> None:
+    with pytest.raises(TensorError, match=reason):
+        generators.of(SETTINGS)(np.zeros(shape, dtype), seeded_noise(PAPER, 0), Timings())
 
 
 @ONE
@@ -235,7 +264,7 @@ def test_steps_that_no_plan_takes_are_refused_up_front(
 @ONE
 @pytest.mark.usefixtures("fake_gpu")
 def test_the_pipeline_takes_the_way_over_the_gpu_by_itself(planned_bundle: Path, frames: np.ndarray) -> None:
-    video = (frames[:8].transpose(0, 2, 3, 1) * 255).astype(np.uint8)
+    video = frames[:8, ::2, ::2]
     with Pipeline.open(planned_bundle) as pipeline, Pipeline.open(planned_bundle, "onnxruntime") as host:
         assert pipeline.engine == "tensorrt"
         sounds = [made(video, seed=1, steps=3) for made in (pipeline, pipeline, host)]

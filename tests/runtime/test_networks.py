@@ -13,12 +13,21 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mdsgen.bundle import DENOISER, LATENT_DECODER, VOCODER, Bundle, Manifest, write_manifest
+from mdsgen.bundle import (
+    CONDITIONING,
+    DENOISER,
+    GRAPHS,
+    LATENT_DECODER,
+    VOCODER,
+    Bundle,
+    Manifest,
+    write_manifest,
+)
 from mdsgen.engines import DEFAULT_OPTIONS, Engine, EngineOptions, open_engine
 from mdsgen.errors import BundleError, EngineError, TensorError
 from mdsgen.geometry import FRAME_SIZE, PAPER, RELEASE
 from mdsgen.runtime import Networks, seeded_noise
-from mdsgen.runtime.networks import denoiser_options
+from mdsgen.runtime.networks import graph_options
 
 
 @pytest.fixture(scope="module")
@@ -187,5 +196,11 @@ def test_a_closed_pipeline_lets_go_of_every_session(bundle_path: Path) -> None:
 
 
 def test_large_position_biases_are_not_kept_in_memory() -> None:
-    assert denoiser_options(DEFAULT_OPTIONS, PAPER).fold_constants
-    assert not denoiser_options(DEFAULT_OPTIONS, RELEASE).fold_constants
+    assert graph_options(DENOISER, DEFAULT_OPTIONS, PAPER).fold_constants
+    assert not graph_options(DENOISER, DEFAULT_OPTIONS, RELEASE).fold_constants
+
+
+def test_conditioning_is_never_computed_in_bfloat16() -> None:
+    asked = EngineOptions(bfloat16=True)
+    reduced = {graph for graph in GRAPHS if graph_options(graph, asked, RELEASE).bfloat16}
+    assert reduced == set(GRAPHS) - {CONDITIONING}

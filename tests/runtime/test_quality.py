@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
+
 import pytest
 
 from mdsgen import Pipeline
 from mdsgen.bundle import SamplerDefaults
 from mdsgen.errors import SettingsError
-from mdsgen.runtime import PRESETS, QUALITIES, SamplerSettings, sampler_settings
+from mdsgen.runtime import PRESETS, QUALITIES, SamplerSettings, Sampling, sampler_settings
 
 DEFAULTS = SamplerDefaults(30, 4.0, 0.5, "unipc-3", (100.0, 800.0), 2)
 
@@ -41,6 +43,12 @@ def test_a_better_quality_is_more_work() -> None:
 def test_an_unknown_quality_is_refused() -> None:
     with pytest.raises(SettingsError, match="quality must be one of fast, balanced, best, not 'finest'"):
         sampler_settings(DEFAULTS, quality="finest")
+
+
+def test_what_is_handed_on_is_what_is_taken(pipeline: Pipeline) -> None:
+    assert set(Sampling.__annotations__) == inspect.signature(sampler_settings).parameters.keys() - {"defaults"}
+    with pytest.raises(TypeError, match="unexpected keyword argument 'stpes'"):
+        pipeline.stream("video.mp4", stpes=3)  # type: ignore[call-arg]
 
 
 def test_a_pipeline_takes_a_quality(pipeline: Pipeline) -> None:

@@ -11,12 +11,12 @@ import pytest
 import torch
 
 from mdsgen.errors import DatasetError
-from mdsgen.geometry import RELEASE, SAMPLE_RATE, Geometry
-from mdsgen.media import probe, read_frames, read_sound
+from mdsgen.geometry import PICTURE_SIZE, RELEASE, SAMPLE_RATE, Geometry
+from mdsgen.media import averaged, probe, read_frames, read_sound
 from mdsgen.model.audio import AudioCodec, audioldm_autoencoder, hifigan
 from mdsgen.model.video_encoder import VideoEncoder
 from mdsgen.training import videos
-from mdsgen.training.clips import log_mel, prepare_scenes, scene_clip, thumbnails
+from mdsgen.training.clips import log_mel, prepare_scenes, scene_clip
 from mdsgen.training.published import PublishedClips
 from mdsgen.training.recipe import load_recipe
 from mdsgen.training.shards import Shards, shard_path
@@ -88,7 +88,7 @@ def test_pictures_and_sound_are_those_of_the_window(films: list[Path], tmp_path:
     prepare(films, tmp_path / "clips")
     clips, info = Shards(tmp_path / "clips"), probe(films[0])
     whole = [np.rint(255 * frame.transpose(1, 2, 0)).astype(np.uint8) for frame in read_frames(info, start=WINDOW)]
-    assert np.array_equal(clips.clip("frames", 1), thumbnails(np.stack(whole[: TINY.video_frames])))
+    assert np.array_equal(clips.clip("frames", 1), averaged(np.stack(whole[: TINY.video_frames]), PICTURE_SIZE))
     sound = np.concatenate(list(read_sound(info, start=WINDOW)))[: TINY.samples]
     np.testing.assert_allclose(clips.clip("sound", 1) / 32767, sound, atol=1e-4)
     assert np.array_equal(clips.clip("log_mel", 1), log_mel(clips.clip("sound", 1)[None], TINY)[0])
