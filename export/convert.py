@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 import onnx
 
-from mdsgen.bundle import GRAPHS, MANIFEST_FILE, Bundle, Graph, Manifest
+from mdsgen.bundle import DENOISER, GRAPHS, MANIFEST_FILE, Bundle, Graph, Manifest
 from mdsgen.errors import ExportError
 from mdsgen.export.bundle_original import BundleOriginal
+from mdsgen.export.calibration import CalibrationClip, scene_clips
 from mdsgen.export.precision import restore_full
+from mdsgen.export.quantiser import Quantiser
 from mdsgen.export.verify import Reference, run_reference
 from mdsgen.export.writer import Report, write_bundle
 from mdsgen.runtime.networks import Networks
+
+_OF_ONE_PRECISION = ("evaluation",)  # what of a provenance is not true of other precisions
 
 CONVERTIBLE = ("fp32", "fp16-weights")
 """The precisions whose graphs compute in FP32."""
@@ -28,6 +32,8 @@ def convert_bundle(
     *,
     precision: str = "fp16",
     frames: np.ndarray,
+    calibration: Sequence[CalibrationClip] = (),
+    seed: int = 0,
     tolerance: float = 0.0,
     replace: bool = False,
     report: Report = lambda line: None,
@@ -37,6 +43,9 @@ def convert_bundle(
     Geometry, sampler, model, licence and provenance stay; the provenance also says what it was converted from. Weights
     that ``source`` has rounded to FP16 stay rounded, in FP32 too. Raises :class:`ExportError` also for a source that
     computes in less than FP32.
+
+    ``int8`` is calibrated on the clips of ``calibration``, or on rendered scenes where there are none, from noise of
+    ``seed``; the provenance says on which.
     """
     found = source.manifest.precision
     if found not in CONVERTIBLE:
@@ -44,8 +53,10 @@ def convert_bundle(
             f"{source.folder} is in {found}, whose weights and arithmetic have been rounded for good: "
             f"expected a bundle in {' or '.join(CONVERTIBLE)}, such as the one that it was made from"
         )
+    clips = calibration or scene_clips(source.manifest.geometry, seed=seed)
+    quantise = Quantiser(source, clips, seed=seed, report=report) if precision == "int8" else None
     return write_bundle(
-        lambda: BundleSource(source),
+        lambda: BundleSource(source, quantise),
         target,
         precision=precision,
         frames=frames,
@@ -56,28 +67,35 @@ def convert_bundle(
 
 
 class BundleSource:
-    """A bundle's graphs brought back to FP32, and their reference computed by the bundle itself."""
+    """A bundle's graphs brought back to FP32, and their reference computed by the bundle itself.
+
+    A denoiser to be quantised is handed out quantised.
+    """
 
     name = "the source bundle"
 
-    def __init__(self, bundle: Bundle) -> None:
-        self.bundle = bundle
+    def __init__(self, bundle: Bundle, quantise: Quantiser | None = None) -> None:
+        self.bundle, self.quantise = bundle, quantise
         self.geometry, self.sampler = bundle.manifest.geometry, bundle.manifest.sampler
 
     def graphs(self) -> Iterator[tuple[str, Callable[[], onnx.ModelProto]]]:
         for name in GRAPHS:
-            yield name, partial(_load, self.bundle.path(name))
+            yield name, partial(self._load, name)
 
     def describe(self, graphs: dict[str, Graph], precision: str) -> Manifest:
         source = self.bundle.manifest
         manifest_file = (self.bundle.folder / MANIFEST_FILE).read_bytes()
         origin = {"precision": source.precision, "manifest_sha256": hashlib.sha256(manifest_file).hexdigest()}
+        kept = {name: value for name, value in source.provenance.items() if name not in _OF_ONE_PRECISION}
+        provenance = {**kept, "converted_from": origin}
+        if self.quantise is not None:
+            provenance["calibration"] = self.quantise.describe()
         return Manifest(
             geometry=source.geometry,
             graphs=graphs,
             precision=precision,
             model=source.model,
-            provenance={**source.provenance, "converted_from": origin},
+            provenance=provenance,
             licence=source.licence,
             sampler=source.sampler,
         )
@@ -86,6 +104,6 @@ class BundleSource:
         with Networks(self.bundle, "onnxruntime") as networks:
             return run_reference(BundleOriginal(networks, self.name), frames, self.sampler)
 
-
-def _load(path: Path) -> onnx.ModelProto:
-    return restore_full(onnx.load(path))
+    def _load(self, name: str) -> onnx.ModelProto:
+        model = restore_full(onnx.load(self.bundle.path(name)))
+        return self.quantise(model) if self.quantise is not None and name == DENOISER else model

@@ -13,36 +13,39 @@ UNUSABLE = -999.0
 """The figure of an output that is not finite, or is something where nothing should be: below every threshold, and a
 number that a manifest can hold."""
 
-CLIP = "clip"
-"""The name under which the whole way from frames to waveform is reported."""
+SPECTROGRAM, CLIP = "clip spectrogram", "clip"
+"""The names under which the whole way is reported, from frames to log-mel spectrogram and to waveform."""
 
-THRESHOLDS: dict[str, dict[str, float]] = {
-    "fp32": {
-        VIDEO_ENCODER: 80.0,
-        CONDITIONING: 80.0,
-        DENOISER: 80.0,
-        LATENT_DECODER: 80.0,
-        VOCODER: 80.0,
-        CLIP: 60.0,
-    },
-    "fp16-weights": {
-        VIDEO_ENCODER: 45.0,
-        CONDITIONING: 45.0,
-        DENOISER: 45.0,
-        LATENT_DECODER: 45.0,
-        VOCODER: 35.0,
-        CLIP: 30.0,
-    },
-    "fp16": {
-        VIDEO_ENCODER: 45.0,
-        CONDITIONING: 45.0,
-        DENOISER: 45.0,
-        LATENT_DECODER: 45.0,
-        VOCODER: 35.0,
-        CLIP: 30.0,
-    },
+_FP32 = {
+    VIDEO_ENCODER: 80.0,
+    CONDITIONING: 80.0,
+    DENOISER: 80.0,
+    LATENT_DECODER: 80.0,
+    VOCODER: 80.0,
+    SPECTROGRAM: 60.0,
+    CLIP: 60.0,
 }
-"""The least decibels per precision and graph. The clip's is lower: the diffusion loop feeds its own errors back."""
+_FP16 = {
+    VIDEO_ENCODER: 45.0,
+    CONDITIONING: 45.0,
+    DENOISER: 45.0,
+    LATENT_DECODER: 45.0,
+    VOCODER: 35.0,
+    SPECTROGRAM: 30.0,
+    CLIP: 30.0,
+}
+_INT8 = {**_FP16, DENOISER: 25.0, SPECTROGRAM: 20.0, CLIP: 0.0}
+_INT8_WEIGHTS = {**dict.fromkeys(_FP16, 30.0), VOCODER: 25.0, SPECTROGRAM: 20.0, CLIP: 0.0}
+
+THRESHOLDS = {
+    "fp32": _FP32,
+    "fp16-weights": _FP16,
+    "fp16": _FP16,
+    "int8-weights": _INT8_WEIGHTS,
+    "int8": _INT8,
+}
+"""The least decibels per precision and graph. The clip's is lower: the diffusion loop feeds its own errors back. After
+INT8 a waveform has other phases, and only its spectrogram is compared in earnest."""
 
 
 def decibels(reference: np.ndarray, measured: np.ndarray) -> float:

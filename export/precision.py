@@ -1,4 +1,7 @@
-"""The precisions of a graph: FP32, FP16 weights alone, or FP16 with the islands of FP32 that the figures need."""
+"""The precisions of a graph: FP32, weights alone in FP16 or INT8, or FP16 with islands of FP32 where figures need them.
+
+The INT8 that also computes is made by :mod:`mdsgen.export.quantiser`; here it only comes to rest.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ import numpy as np
 import onnx
 
 from mdsgen.bundle import CONDITIONING, DENOISER, LATENT_DECODER, VIDEO_ENCODER, VOCODER
+from mdsgen.export.int8 import store_int8
 
 _NORMS = ("LayerNormalization", "InstanceNormalization", "ReduceMean", "ReduceL2", "Sqrt", "Pow", "Div")
 
@@ -23,10 +27,12 @@ _STORED_HALF_FROM = 256  # values; smaller tensors are shapes and scales, and sa
 
 
 def in_precision(model: onnx.ModelProto, graph: str, precision: str) -> onnx.ModelProto:
-    """A model in FP32 as it is stored in a bundle of this precision. May change ``model``."""
+    """A model in FP32, or already in INT8, as it is stored in a bundle of this precision. May change ``model``."""
+    if precision == "fp32":
+        return model
     if precision == "fp16":
         return to_half(model, graph)
-    return store_half(model) if precision == "fp16-weights" else model
+    return store_half(store_int8(model) if precision == "int8-weights" else model)
 
 
 def to_half(model: onnx.ModelProto, graph: str) -> onnx.ModelProto:
@@ -49,13 +55,14 @@ def to_half(model: onnx.ModelProto, graph: str) -> onnx.ModelProto:
 def store_half(model: onnx.ModelProto) -> onnx.ModelProto:
     """Weights in FP16, arithmetic in FP32: half the file for machines that do not compute in FP16, such as most CPUs.
 
-    Every large FP32 initialiser is followed by a cast, which engines do once, when they open the graph. Changes and
-    returns ``model``.
+    Every large FP32 initialiser is followed by a cast, which engines do once, when they open the graph. Scales of what
+    is quantised stay as they are. Changes and returns ``model``.
     """
     graph, casts = model.graph, []
+    scales = {node.input[1] for node in graph.node if node.op_type in ("QuantizeLinear", "DequantizeLinear")}
     for tensor in graph.initializer:
         values = onnx.numpy_helper.to_array(tensor)
-        if values.dtype != np.float32 or values.size < _STORED_HALF_FROM:
+        if values.dtype != np.float32 or values.size < _STORED_HALF_FROM or tensor.name in scales:
             continue
         name = tensor.name
         tensor.CopyFrom(onnx.numpy_helper.from_array(values.astype(np.float16), f"{name}.half"))

@@ -1,13 +1,15 @@
 """One TensorRT plan from one ONNX graph, through Polygraphy, on the GPU that will run it.
 
 The precision is in the ONNX. TensorRT 10 and later obey it (strong typing); 8.5 and 8.6 choose per layer whatever is
-fastest, so there the FP16 flag is set and every layer that the graph computes in FP32 is pinned to it.
+fastest, so there the FP16 flag is set for an FP16 graph, and every layer that it computes in FP32 is pinned to that.
+All of them compute INT8 where the graph says Q/DQ, and nowhere else.
 """
 
 from __future__ import annotations
 
 import importlib
 import logging
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -82,12 +84,14 @@ def build_plan(
     trt, polygraphy = import_tensorrt(), import_polygraphy()
     typed = strongly_typed(trt)
     monitor = progress_monitor(trt, onnx.stem, report)
-    with _failures(onnx.stem, monitor):
+    with _failures(onnx.stem, monitor), _parseable(onnx, precision, typed) as file:
         arguments = config_arguments(trt, precision, options)
-        builder, network, parser = _parse(trt, polygraphy, onnx, typed)
+        builder, network, parser = _parse(trt, polygraphy, file, typed)
         profile = _fix_shapes(polygraphy, network, inputs, steps, options)
-        if not typed and precision in ("fp16", "int8"):
+        if not typed and precision == "fp16":
             pin_full_precision(trt, network)
+        if "int8" in arguments and not is_quantised(trt, network):
+            del arguments["int8"]  # a builder that may use INT8 without Q/DQ wants to calibrate
         config = polygraphy.CreateConfig(
             profiles=[profile], progress_monitor=monitor, load_timing_cache=str(timing_cache), **arguments
         )
@@ -116,8 +120,12 @@ def config_arguments(trt: ModuleType, precision: str, options: PlanOptions) -> d
     Raises :class:`ExportError` where an option that was asked for does not exist.
     """
     arguments: dict[str, Any] = {}
-    if not strongly_typed(trt) and precision in ("fp16", "int8"):
-        arguments |= {"fp16": True, "int8": precision == "int8", "precision_constraints": "obey"}
+    if not strongly_typed(trt) and precision == "fp16":
+        arguments |= {"fp16": True, "precision_constraints": "obey"}
+    if precision == "int8":
+        # What is not quantised is FP32 in the graph. Without FP16 there is nothing to pin, which might keep Q/DQ from
+        # being fused; TF32 makes its products as fast, rounds less than INT8 beside it, and overflows nowhere.
+        arguments |= {"tf32": True} if strongly_typed(trt) else {"tf32": True, "int8": True}
     if hasattr(trt.IBuilderConfig, "max_aux_streams"):
         arguments["max_aux_streams"] = 0  # the clip is one chain; more streams would be more memory
     if options.workspace is not None:
@@ -148,6 +156,33 @@ def pin_full_precision(trt: ModuleType, network: Any) -> None:
         layer.precision = full
         for i in outputs:
             layer.set_output_type(i, full)
+
+
+def is_quantised(trt: ModuleType, network: Any) -> bool:
+    """Whether there is any Q/DQ: of an INT8 bundle's graphs only the denoiser's has."""
+    return any(layer.type == trt.LayerType.QUANTIZE for layer in network)
+
+
+@contextmanager
+def _parseable(onnx: Path, precision: str, typed: bool) -> Iterator[Path]:
+    """The file to parse. TensorRT before 10 refuses weights in INT8: there a copy in which the graph quantises them."""
+    if typed or precision != "int8":
+        yield onnx
+        return
+    try:
+        from onnx import load, save_model
+
+        from mdsgen.export.int8 import with_full_weights
+    except ImportError as error:
+        raise ExportError(
+            f"this TensorRT needs ONNX to read INT8 weights ({error}): pip install 'mdsgen[convert]'"
+        ) from error
+    with tempfile.TemporaryDirectory(prefix="mdsgen-") as folder:
+        copy = Path(folder) / onnx.name
+        save_model(
+            with_full_weights(load(onnx)), str(copy), save_as_external_data=True, location=f"{onnx.stem}.weights"
+        )
+        yield copy
 
 
 def _parse(trt: ModuleType, polygraphy: ModuleType, onnx: Path, typed: bool) -> tuple[Any, Any, Any]:

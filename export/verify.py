@@ -18,9 +18,9 @@ from mdsgen.bundle import (
     SamplerDefaults,
 )
 from mdsgen.errors import ExportError
-from mdsgen.export.parity import CLIP, decibels
+from mdsgen.export.parity import CLIP, SPECTROGRAM, decibels
 from mdsgen.geometry import Geometry
-from mdsgen.runtime.clip import ClipGenerator, SamplerSettings, Timings, timesteps_of
+from mdsgen.runtime.clip import ClipGenerator, SamplerSettings, timesteps_of
 from mdsgen.runtime.networks import Networks
 from mdsgen.runtime.sampler import Estimates, seeded_noise, solve
 
@@ -73,7 +73,7 @@ def run_reference(original: Original, frames: np.ndarray, sampler: SamplerDefaul
 
     Raises :class:`ExportError` where they give what is not finite: nothing could be compared with that.
     """
-    settings = SamplerSettings(sampler.steps, sampler.guidance, sampler.guidance_power)
+    settings = SamplerSettings(sampler.steps, sampler.guidance, sampler.guidance_power, clean_limit=sampler.clean_limit)
     steps, noise = settings.solve(), seeded_noise(original.geometry, seed)
     timesteps = timesteps_of(steps)
     features = original.encode(frames)  # [1, F, 512]
@@ -116,15 +116,26 @@ def compare(networks: Networks, reference: Reference, thresholds: dict[str, floa
         for step, latent, noise in reference.trajectory
     )
     modulations = networks.condition(reference.features, timesteps)
-    clip = ClipGenerator(networks, reference.settings)(reference.frames, reference.noise, Timings())
+    log_mel, waveform = _clip(networks, reference)
+    after = f"after {reference.settings.steps} steps"
     return [
         figure(VIDEO_ENCODER, "features of the clip", decibels(reference.features, networks.encode(reference.frames))),
         figure(CONDITIONING, "modulations of all steps", decibels(reference.modulations, modulations)),
         figure(DENOISER, f"noise at {len(reference.trajectory)} steps, worst", worst),
         figure(LATENT_DECODER, "log-mel spectrogram", decibels(reference.log_mel, networks.decode(reference.latent))),
         figure(VOCODER, "waveform", decibels(reference.waveform, networks.vocode(reference.log_mel))),
-        figure(CLIP, f"waveform after {reference.settings.steps} steps", decibels(reference.waveform[0], clip)),
+        figure(SPECTROGRAM, f"log-mel spectrogram {after}", decibels(reference.log_mel, log_mel)),
+        figure(CLIP, f"waveform {after}", decibels(reference.waveform, waveform)),
     ]
+
+
+def _clip(networks: Networks, reference: Reference) -> tuple[np.ndarray, np.ndarray]:
+    """Log-mel spectrogram ``[1, frames, bins]`` and waveform ``[1, samples]`` of the reference's frames and noise."""
+    features = networks.encode(reference.frames)  # [1, F, 512]
+    modulations = networks.condition(features, timesteps_of(reference.settings.solve()))  # [steps, 2, V, D]
+    latent = ClipGenerator(networks, reference.settings).denoise(reference.noise, modulations)  # [1, C, H, W]
+    log_mel = networks.decode(latent)
+    return log_mel, networks.vocode(log_mel)
 
 
 def _check_finite(name: str, reference: Reference) -> None:

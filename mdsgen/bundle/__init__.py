@@ -1,6 +1,6 @@
 """The bundle: the one thing that crosses from the PyTorch world to the device."""
 
-from mdsgen.bundle.bundle import Bundle, create_bundle, describe_file, describe_graph, write_manifest
+from mdsgen.bundle.bundle import Bundle, check_target, create_bundle, describe_file, describe_graph, write_manifest
 from mdsgen.bundle.default import default_bundle
 from mdsgen.bundle.graph import MANIFEST_FILE, DataFile, Graph
 from mdsgen.bundle.manifest import (
@@ -33,6 +33,7 @@ __all__ = [
     "Manifest",
     "Quality",
     "SamplerDefaults",
+    "check_target",
     "create_bundle",
     "default_bundle",
     "describe_file",

@@ -91,7 +91,7 @@ def create_bundle(target: str | os.PathLike[str], *, replace: bool = False) -> I
     with ``replace=True``, and a folder that is not a bundle never is: :class:`BundleError`.
     """
     target = Path(target).resolve()  # a link keeps pointing at the new bundle
-    _check_target(target, replace)
+    check_target(target, replace)
     new_parents = [parent for parent in target.parents if not parent.exists()]
     folder = target.with_name(f".{target.name}.{secrets.token_hex(4)}.partial")
     try:
@@ -99,7 +99,7 @@ def create_bundle(target: str | os.PathLike[str], *, replace: bool = False) -> I
         yield folder
         Bundle.open(folder)
         _sync(folder)
-        _check_target(target, replace)
+        check_target(target, replace)
         _move(folder, target)
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
@@ -127,7 +127,7 @@ def _move(folder: Path, target: Path) -> None:
         shutil.rmtree(old, ignore_errors=True)
 
 
-def _check_target(target: Path, replace: bool) -> None:
+def check_target(target: Path, replace: bool) -> None:
     """Raise unless a bundle may be put there: nothing, an empty folder, or with ``replace`` another bundle."""
     if not target.exists() or (target.is_dir() and not any(target.iterdir())):
         return

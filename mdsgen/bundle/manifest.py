@@ -27,7 +27,7 @@ VOCODER = "vocoder"
 GRAPHS = (VIDEO_ENCODER, CONDITIONING, DENOISER, LATENT_DECODER, VOCODER)
 """The graphs that every bundle holds, in the order in which a clip passes through them."""
 
-PRECISIONS = ("fp32", "fp16-weights", "fp16", "int8")
+PRECISIONS = ("fp32", "fp16-weights", "fp16", "int8-weights", "int8")
 
 MAX_STEPS = 1000
 """As many as the training schedule has."""

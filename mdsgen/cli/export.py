@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
@@ -11,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from mdsgen.bundle import Bundle, SamplerDefaults, default_bundle
+from mdsgen.bundle import PRECISIONS, Bundle, SamplerDefaults, check_target, default_bundle
+from mdsgen.cli.calibration import calibration_arguments, calibration_options, take_calibration
 from mdsgen.cli.errors import command
 from mdsgen.cli.plans import build, build_if_possible, plan_options, take_plan_settings
 from mdsgen.errors import ExportError
@@ -49,12 +51,13 @@ OUTPUT = Path("mdsgen-bundle")
 @click.option(
     "--decode-layer", type=click.IntRange(1), help="Last blocks that see all tokens.  [default: the published size's]"
 )
-@click.option("--precision", type=click.Choice(["fp32", "fp16-weights", "fp16"]), default="fp16", show_default=True)
+@click.option("--precision", type=click.Choice(PRECISIONS), default="fp16", show_default=True)
 @click.option("--steps", type=click.IntRange(1, 1000), help="The bundle's default.  [default: 25]")
 @click.option("--guidance", type=float, help="The bundle's default.  [default: 5.0]")
 @click.option("--clean-limit", type=float, help="The bundle's default.  [default: none]")
 @click.option("--video", type=click.Path(path_type=Path), help="Verify on this video.  [default: a rendered one]")
 @click.option("--tolerance", type=float, default=0.0, help="Accept so many decibels less than required, 0 to 100.")
+@calibration_options
 @plan_options
 @click.option("--replace", is_flag=True, help="Replace a bundle that is there already.")
 @click.option("-o", "--output", type=click.Path(path_type=Path), default=OUTPUT, show_default=True, help="The result.")
@@ -87,7 +90,7 @@ def main(
     _check_source(files, {"--trained": trained, "--untrained": untrained or None, "--bundle": bundle})
     if checkpoint is None:
         _refuse({"--decode-layer": decode_layer}, "belongs to a --checkpoint")
-    plans = take_plan_settings(settings)
+    plans, calibration = take_plan_settings(settings), take_calibration(settings)
     if bundle is not None and plans["engine"] == "tensorrt":
         click.echo(build(_unconverted(bundle), video, settings["tolerance"], plans))
         return
@@ -95,15 +98,15 @@ def main(
     if untrained or checkpoint is not None:
         space = geometry(geometry_name or ("paper" if untrained else "release"))
         load = _loader(checkpoint, cavp, audioldm, space, decode_layer, model)
-        done = _export(load, space, video, sampler, settings)
+        done = _export(load, space, video, sampler, settings, calibration)
     elif trained is not None:
         _refuse({"--model": model, "--geometry": geometry_name}, "is said by the weights of --trained themselves")
-        done = _export_trained(trained, video, sampler, settings)
+        done = _export_trained(trained, video, sampler, settings, calibration)
     else:
         named: dict[str, object] = {"--model": model, "--geometry": geometry_name}
         named |= {"--steps": steps, "--guidance": guidance, "--clean-limit": clean_limit}
         _refuse(named, "belongs to PyTorch weights: a converted bundle keeps its own")
-        done = _convert(bundle, video, settings)
+        done = _convert(Bundle.open(bundle or default_bundle()), video, settings, calibration)
     build_if_possible(done, video, settings["tolerance"], plans)
     click.echo(done.folder)
 
@@ -160,26 +163,42 @@ def _export(
     video: Path | None,
     sampler: dict[str, Any],
     settings: dict[str, Any],
+    calibration: dict[str, Any],
 ) -> Bundle:
-    """``load`` is called once the video and the target have been found good."""
+    """``load`` is called once the video and the target have been found good. INT8 is made of an FP32 bundle."""
     with _needed("exporting needs PyTorch and ONNX", "export"):
         from mdsgen.export import export_bundle, verification_frames
+    frames = verification_frames(space, video)
     defaults = SamplerDefaults(**{name: value for name, value in sampler.items() if value is not None})
-    return export_bundle(load, frames=verification_frames(space, video), sampler=defaults, **settings)
+    if settings["precision"] != "int8":
+        return export_bundle(load, frames=frames, sampler=defaults, **settings)
+    calibration_arguments(calibration, space)  # what is missing is said before anything else is done
+    check_target(settings["target"], replace=settings["replace"])
+    with tempfile.TemporaryDirectory(prefix="mdsgen-") as folder:
+        full = settings | {"precision": "fp32", "target": Path(folder) / "fp32", "replace": False}
+        source = export_bundle(load, frames=frames, sampler=defaults, **full)
+        return _convert(source, video, settings, calibration)
 
 
-def _export_trained(work: Path, video: Path | None, sampler: dict[str, Any], settings: dict[str, Any]) -> Bundle:
+def _export_trained(
+    work: Path,
+    video: Path | None,
+    sampler: dict[str, Any],
+    settings: dict[str, Any],
+    calibration: dict[str, Any],
+) -> Bundle:
     with _needed("exporting needs PyTorch and ONNX", "export"):
         from mdsgen.export import trained_models
     models = trained_models(work)
-    return _export(lambda: models, models.geometry, video, sampler, settings)
+    return _export(lambda: models, models.geometry, video, sampler, settings, calibration)
 
 
-def _convert(bundle: Path | None, video: Path | None, settings: dict[str, Any]) -> Bundle:
+def _convert(source: Bundle, video: Path | None, settings: dict[str, Any], calibration: dict[str, Any]) -> Bundle:
     with _needed("converting needs ONNX", "convert"):
         from mdsgen.export import convert_bundle, verification_frames
-    source = Bundle.open(bundle or default_bundle())
-    return convert_bundle(source, frames=verification_frames(source.manifest.geometry, video), **settings)
+    space = source.manifest.geometry
+    arguments = calibration_arguments(calibration, space) if settings["precision"] == "int8" else {}
+    return convert_bundle(source, frames=verification_frames(space, video), **arguments, **settings)
 
 
 @contextmanager

@@ -11,10 +11,12 @@ from typing import Any
 import click
 
 from mdsgen.bundle import Bundle, Graph, Manifest, SamplerDefaults, default_bundle
+from mdsgen.bundle.fields import Fields
 from mdsgen.cli.errors import command
 from mdsgen.geometry import SAMPLE_RATE, Geometry
 
 _MEGABYTE = 1_000_000
+_WORST_LAYERS = 3  # of those that bear INT8 worst
 
 
 @command("mdsgen-info")
@@ -65,7 +67,7 @@ def _page(bundle: Bundle, verified: bool) -> Iterator[str]:
             ("precision", manifest.precision),
             ("model", _pairs(manifest.model)),
             ("sampler", _sampler(sampler)),
-            ("provenance", _pairs(manifest.provenance)),
+            *_provenance(manifest.provenance),
             ("licence", manifest.licence),
         ]
     )
@@ -98,6 +100,22 @@ def _window(geometry: Geometry) -> str:
         f"{geometry.duration:.3f} s: {geometry.video_frames} video frames, "
         f"{geometry.samples} samples at {SAMPLE_RATE} Hz"
     )
+
+
+def _provenance(provenance: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """Where the weights came from; what INT8 was calibrated on has rows of its own."""
+    yield "provenance", _pairs({name: value for name, value in provenance.items() if name != "calibration"})
+    if "calibration" not in provenance:
+        return
+    fields = Fields(provenance["calibration"], "provenance.calibration")
+    clips, kept, layers = fields.take("clips", list), fields.take("kept", list), fields.take("layers", dict)
+    listed = {"clips", "kept", "layers"}
+    others = _pairs({name: value for name, value in fields.values.items() if name not in listed})
+    measured = sorted((value, name) for name, value in layers.items() if isinstance(value, (int, float)))
+    worst = [f"{name} {value:.1f} dB" for value, name in measured[:_WORST_LAYERS]]
+    yield "calibration", f"{len(clips)} clips ({_ends(clips)}), {others}"
+    yield "in FP32", f"{len(kept)} of {len(layers)} linear layers: {', '.join(map(str, kept)) or 'none'}"
+    yield "worst layers", ", ".join(worst) + ", each alone in INT8"
 
 
 def _tensors(graph: Graph) -> Iterator[str]:
@@ -135,6 +153,11 @@ def _pair_value(value: Any) -> str:
     if isinstance(value, dict):
         return f"({_pairs(value)})"
     return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def _ends(names: list[Any]) -> str:
+    """The first and the last of some names."""
+    return " … ".join(map(str, names if len(names) < 3 else [names[0], names[-1]]))
 
 
 def _megabytes(count: int) -> str:

@@ -223,7 +223,7 @@ def test_a_folder_that_appears_meanwhile_is_never_touched(tmp_path: Path) -> Non
 def test_an_empty_folder_is_taken_over(tmp_path: Path) -> None:
     (tmp_path / "b").mkdir()
     make(tmp_path / "b")
-    Bundle.open(tmp_path / "b")
+    assert Bundle.open(tmp_path / "b").manifest.graphs.keys() == set(GRAPHS)
 
 
 def test_a_link_keeps_pointing_at_the_new_bundle(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -20,11 +21,13 @@ from mdsgen.cli import info
 from mdsgen.cli.export import MODEL_SIZES, main
 from mdsgen.export import THRESHOLDS, Models
 from mdsgen.export.onnx_graph import Network, trace
+from mdsgen.export.parity import CLIP, SPECTROGRAM
 from mdsgen.geometry import PAPER, RELEASE, SAMPLE_RATE, Geometry
 from mdsgen.model.denoiser import SIZES
 from mdsgen.runtime import ClipGenerator, Networks, SamplerSettings
 from mdsgen.weights.audioldm import save_audioldm
 from tests.export.conftest import small_codec, small_models
+from tests.export.test_exporter import columns
 from tests.media.conftest import Renderer
 from tests.released import DECODE_LAYER, golden, relative_error, released_state
 from tests.seeded import FIXTURES, read_keys, seeded_state
@@ -95,7 +98,7 @@ def test_untrained_weights_are_there_for_the_asking(seeded: list[tuple[Geometry,
     result = export("--untrained", "-o", tmp_path / "b", "--steps", 2, "--guidance", 3)
     assert (result.exit_code, result.stdout) == (0, f"{tmp_path / 'b'}\n")
     assert seeded == [(PAPER, "tiny")]
-    assert len([line for line in result.stderr.splitlines() if line.endswith("  ok")]) == len(GRAPHS) + 1
+    assert len([line for line in result.stderr.splitlines() if line.endswith("  ok")]) == len(GRAPHS) + 2
     manifest = Bundle.open(tmp_path / "b").manifest
     assert (manifest.precision, manifest.sampler.steps, manifest.sampler.guidance) == ("fp16", 2, 3.0)
     assert "untrained" in manifest.provenance["weights"]
@@ -107,13 +110,30 @@ def test_poor_parity_is_a_table_then_one_line(monkeypatch: pytest.MonkeyPatch, t
     result = export("--untrained", "-o", tmp_path / "b", "--steps", 1, "--precision", "fp32")
     assert refused(result).startswith("error: not exported, too far from PyTorch in fp32: vocoder ")
     assert "dB of 500; good enough are video_encoder" in refused(result)
-    table = [line.split() for line in result.stderr.splitlines() if line.endswith(("  ok", "  FAILED"))]
-    assert {row[0]: row[-1] for row in table} == dict.fromkeys([*GRAPHS, "clip"], "ok") | {"vocoder": "FAILED"}
+    table = [columns(line) for line in result.stderr.splitlines() if line.endswith(("  ok", "  FAILED"))]
+    expected = dict.fromkeys([*GRAPHS, SPECTROGRAM, CLIP], "ok") | {"vocoder": "FAILED"}
+    assert {row[0]: row[-1] for row in table} == expected
     assert not list(tmp_path.iterdir())
 
 
 def test_the_sizes_are_the_models() -> None:
     assert list(MODEL_SIZES) == list(SIZES)
+
+
+@pytest.mark.usefixtures("seeded")
+def test_int8_of_untrained_weights_is_made_by_way_of_fp32(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
+    (tmp_path / "temporary").mkdir()
+    settings = ["--untrained", "--precision", "int8", "--steps", 2, "--calibration-scenes", 4, "--calibration-seed", 9]
+    result = export(*settings, "-o", tmp_path / "b")
+    assert (result.exit_code, result.stdout) == (0, f"{tmp_path / 'b'}\n"), result.stderr
+    manifest = Bundle.open(tmp_path / "b").manifest
+    assert (manifest.precision, manifest.sampler.steps) == ("int8", 2)
+    calibration = manifest.provenance["calibration"]
+    assert calibration["clips"] == [f"scene {200_009 + n}" for n in range(4)]
+    assert (calibration["seed"], calibration["passes"]) == (9, 8)
+    assert manifest.provenance["converted_from"]["precision"] == "fp32"
+    assert not list((tmp_path / "temporary").iterdir()), "the FP32 is gone"
 
 
 # From another bundle
@@ -126,6 +146,18 @@ def test_a_bundle_becomes_one_of_another_precision(bundle_path: Path, tmp_path: 
     manifest = Bundle.open(tmp_path / "b").manifest
     assert manifest.precision == "fp16-weights"
     assert manifest.provenance["converted_from"]["precision"] == "fp32"
+
+
+def test_int8_is_calibrated_on_a_folder_of_videos(bundle_path: Path, film: Renderer, tmp_path: Path) -> None:
+    arguments = ["--bundle", bundle_path, "--precision", "int8", "--calibrate-on", tmp_path / "films"]
+    for name in ("a.mp4", "b.mp4", "c.mp4"):
+        film(name, frames=4, rate=4)
+    assert "on 4 clips or more, not on 3 videos in" in refused(export(*arguments, "-o", tmp_path / "b"))
+    (tmp_path / "films" / "d.mp4").write_text("not a video")
+    assert "there is no folder nowhere" in refused(export(*arguments[:-1], "nowhere", "-o", tmp_path / "b"))
+    result = export(*arguments, "-o", tmp_path / "b")
+    assert "no MatMul with a constant weight" in refused(result), "the fixture's are too small to be products"
+    assert not (tmp_path / "b").exists()
 
 
 def test_with_nothing_named_it_converts_the_default_bundle(
@@ -245,6 +277,13 @@ def test_an_empty_name_is_not_taken_for_none(tmp_path: Path) -> None:
         (["--bundle", "b", "--guidance", "4"], "--guidance belongs to PyTorch weights"),
         (["--untrained", "--decode-layer", "2"], "--decode-layer belongs to a --checkpoint"),
         (["--decode-layer", "2"], "--decode-layer belongs to a --checkpoint"),
+        (["--calibrate-on", "v"], "--calibrate-on is for --precision int8, not fp16"),
+        (["--precision", "int8-weights", "--calibration-seed", "1"], "--calibration-seed is for --precision int8, not"),
+        (["--untrained", "--calibration-scenes", "9"], "--calibration-scenes is for --precision int8, not fp16"),
+        (
+            ["--precision", "int8", "--calibrate-on", "v", "--calibration-scenes", "9"],
+            "--calibrate-on and --calibration-scenes exclude each other: name one",
+        ),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
@@ -255,10 +294,20 @@ def test_options_that_do_not_go_together_are_wrong_use(arguments: list[str], rea
 @pytest.mark.usefixtures("unloadable")
 @pytest.mark.parametrize(
     "arguments",
-    [["--precision", "int4"], ["--geometry", "round"], ["--model", "huge"], ["--steps", "0"], ["--steps", "1001"]],
+    [
+        ["--precision", "int4"],
+        ["--geometry", "round"],
+        ["--model", "huge"],
+        ["--steps", "0"],
+        ["--steps", "1001"],
+        ["--calibration-scenes", "0"],
+    ],
 )
 def test_unknown_words_are_wrong_use(arguments: list[str]) -> None:
-    refused(export(*arguments), code=2)
+    option, word = arguments
+    line = refused(export(*arguments), code=2)
+    assert f"'{option}'" in line
+    assert word in line
 
 
 def with_a_bundle(folder: Path) -> None:
@@ -291,6 +340,9 @@ def with_nothing(folder: Path) -> None:
         (with_nothing, ["--tolerance", "nan"], "tolerance must be from 0 to 100 dB, not nan"),
         (with_nothing, ["--tolerance", "-3"], "tolerance must be from 0 to 100 dB, not -3.0"),
         (with_nothing, ["--guidance", "inf"], "must be finite, not inf"),
+        (with_nothing, ["--precision", "int8", "--calibration-scenes", "3"], "on 4 clips or more, not on 3 scenes"),
+        (with_nothing, ["--precision", "int8", "--calibrate-on", "nowhere"], "there is no folder nowhere with videos"),
+        (with_a_bundle, ["--precision", "int8"], "exists: choose another place, or ask to replace it"),
     ],
 )
 def test_what_can_be_known_at_once_is_found_before_models_are_loaded(
@@ -347,7 +399,7 @@ def test_the_module_runs_by_itself_and_its_help_needs_no_pytorch() -> None:
     command = [sys.executable, "-c", script]
     shown = subprocess.run([*command, "--help"], capture_output=True, text=True, timeout=60, check=False)
     assert (shown.returncode, shown.stderr) == (0, "")
-    for option in (*FILES[::2], "--bundle", "--untrained", "--precision", "--video", "--tolerance", "--debug"):
+    for option in (*FILES[::2], "--bundle", "--untrained", "--precision", "--calibrate-on", "--video", "--debug"):
         assert option in shown.stdout
     for arguments, needed, extra in (
         (["--untrained"], "exporting needs PyTorch and ONNX (", "export"),

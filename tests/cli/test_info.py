@@ -1,5 +1,6 @@
 """``mdsgen-info`` shows a whole bundle to people and to programs, and a damaged one to nobody."""
 
+import dataclasses
 import json
 import subprocess
 import sys
@@ -8,7 +9,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from mdsgen.bundle import Manifest
+from mdsgen.bundle import Manifest, write_manifest
 from mdsgen.cli.info import main
 from mdsgen.geometry import PAPER
 from tests.bundles import make_bundle
@@ -52,6 +53,35 @@ def test_programs_read_one_json_document(tmp_path: Path) -> None:
         path.stat().st_size for path in (tmp_path / "b").iterdir() if path.suffix != ".json"
     )
     assert document["verified"] is True
+
+
+def test_what_int8_was_calibrated_on_is_told_in_a_few_rows(tmp_path: Path) -> None:
+    """A base model has 49 linear layers and any number of clips: not a line of all of them."""
+    manifest = make_bundle(tmp_path / "b")
+    calibration = {
+        "clips": [f"scene {200_000 + n}" for n in range(8)],
+        "seed": 3,
+        "passes": 200,
+        "smoothing": 0.7,
+        "decibels": 41.5,
+        "kept": ["final_layer.linear"],
+        "layers": {f"blocks.{n}.mlp.fc2": 60.0 - n for n in range(12)} | {"final_layer.linear": 37.85, "idle": None},
+    }
+    provenance = {"weights": "seeded", "calibration": calibration}
+    write_manifest(tmp_path / "b", dataclasses.replace(manifest, precision="int8", provenance=provenance))
+    result = info(tmp_path / "b")
+    assert (result.exit_code, result.stderr) == (0, "")
+    rows = dict(line.split("  ", 1) for line in result.stdout.splitlines() if "  " in line.strip())
+    assert {name: rows[name].strip() for name in ("provenance", "calibration", "in FP32", "worst layers")} == {
+        "provenance": "weights seeded",
+        "calibration": "8 clips (scene 200000 … scene 200007), seed 3, passes 200, smoothing 0.7, decibels 41.5",
+        "in FP32": "1 of 14 linear layers: final_layer.linear",
+        "worst layers": "final_layer.linear 37.9 dB, blocks.11.mlp.fc2 49.0 dB, blocks.10.mlp.fc2 50.0 dB,"
+        " each alone in INT8",
+    }
+    assert max(map(len, result.stdout.splitlines())) < 140
+    write_manifest(tmp_path / "b", dataclasses.replace(manifest, provenance={"calibration": {"clips": 4}}))
+    assert "'provenance.calibration.clips' must be a list, not 4" in info(tmp_path / "b").stderr
 
 
 @pytest.mark.parametrize("form", [[], ["--json"]])

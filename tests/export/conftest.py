@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import copy
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import onnx
@@ -10,8 +11,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from mdsgen.bundle import Bundle, SamplerDefaults
-from mdsgen.export import Models, export_bundle, verification_frames
+from mdsgen.bundle import DENOISER, Bundle, SamplerDefaults
+from mdsgen.export import Models, convert_bundle, export_bundle, verification_frames
+from mdsgen.export.activations import open_model
+from mdsgen.export.calibration import LEAST_CLIPS, CalibrationClip
 from mdsgen.export.models import _randomise
 from mdsgen.export.onnx_graph import Network
 from mdsgen.geometry import FEATURE_CHANNELS, PAPER, RELEASE, Geometry
@@ -114,3 +117,36 @@ def traced_before(bundles: dict[str, Bundle], monkeypatch: pytest.MonkeyPatch) -
 
 def _traced_for(bundle: Bundle) -> Callable[[Network], onnx.ModelProto]:
     return lambda network: onnx.load(bundle.path(network.name))
+
+
+def still_clips(frames: np.ndarray, count: int = LEAST_CLIPS) -> list[CalibrationClip]:
+    """Clips that cost nothing to render: the same pictures, each time darker."""
+    return [CalibrationClip(f"clip {n}", lambda n=n: frames / (n + 1)) for n in range(count)]  # type: ignore[misc]
+
+
+@pytest.fixture(scope="session")
+def quantised(bundles: dict[str, Bundle], frames: np.ndarray, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    """The small model in INT8."""
+    target = tmp_path_factory.mktemp("quantised") / "int8"
+    clips = still_clips(frames)
+    with one_thread():
+        return convert_bundle(bundles["fp32"], target, precision="int8", frames=frames, calibration=clips)
+
+
+@pytest.fixture
+def denoiser(graphs: dict[str, dict[str, onnx.ModelProto]]) -> onnx.ModelProto:
+    """The small model's denoiser in FP32, to be changed."""
+    return copy.deepcopy(graphs["fp32"][DENOISER])
+
+
+def passes(count: int = 2, seed: int = 0) -> list[dict[str, np.ndarray]]:
+    """Inputs of the denoiser."""
+    random = np.random.default_rng(seed)
+    shapes = {"latent": (1, *PAPER.latent_shape), "modulations": (2, SIZE.modulations, SIZE.width)}
+    return [{k: random.standard_normal(v, np.float32) for k, v in shapes.items()} for _ in range(count)]
+
+
+def run(model: onnx.ModelProto, feeds: Sequence[dict[str, np.ndarray]]) -> np.ndarray:
+    """What ONNX Runtime makes of each, stacked."""
+    session = open_model(model)
+    return np.stack([session.run(None, each)[0] for each in feeds])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import re
 import shutil
 import subprocess
 import sys
@@ -21,7 +22,7 @@ from mdsgen.bundle import DENOISER, GRAPHS, VOCODER, Bundle, SamplerDefaults
 from mdsgen.errors import BundleError, ExportError
 from mdsgen.export import Models, export_bundle
 from mdsgen.export.onnx_graph import Network
-from mdsgen.export.parity import CLIP, THRESHOLDS, decibels
+from mdsgen.export.parity import CLIP, SPECTROGRAM, THRESHOLDS, decibels
 from mdsgen.export.precision import to_half
 from mdsgen.geometry import FRAME_SIZE, PAPER
 from mdsgen.runtime import ClipGenerator, Networks, SamplerSettings, Timings, sample, seeded_noise
@@ -64,6 +65,11 @@ def spoil(model: onnx.ModelProto) -> None:
     weight.CopyFrom(numpy_helper.from_array(1.1 * numpy_helper.to_array(weight), name))
 
 
+def columns(line: str) -> list[str]:
+    """The cells of a line of the table of figures."""
+    return re.split(r"\s{2,}", line)
+
+
 def contents(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
@@ -74,10 +80,10 @@ def contents(folder: Path) -> dict[str, bytes]:
 @pytest.mark.parametrize("precision", ["fp32", "fp16"])
 def test_every_graph_is_as_close_to_pytorch_as_promised(bundles: dict[str, Bundle], precision: str) -> None:
     quality = bundles[precision].manifest.quality
-    assert [figure.graph for figure in quality] == [*GRAPHS, CLIP]
+    assert [figure.graph for figure in quality] == [*GRAPHS, SPECTROGRAM, CLIP]
     for figure in quality:
         least = {"fp32": 80.0, "fp16": 35.0 if figure.graph == VOCODER else 45.0}[precision]
-        if figure.graph == CLIP:
+        if figure.graph in (SPECTROGRAM, CLIP):
             least = {"fp32": 60.0, "fp16": THRESHOLDS["fp16"][CLIP]}[precision]
         assert figure.threshold == least
         assert figure.decibels >= least
@@ -133,7 +139,7 @@ def test_progress_comes_line_by_line(export: Export) -> None:
     export(report=lines.append)
     assert lines[:5] == [f"exporting {name} in fp32" for name in GRAPHS]
     assert lines[5] == "verifying against PyTorch over 1 steps"
-    assert [line.split()[0] for line in lines[6:]] == ["graph", *GRAPHS, CLIP]
+    assert [columns(line)[0] for line in lines[6:]] == ["graph", *GRAPHS, SPECTROGRAM, CLIP]
     assert not any("\n" in line for line in lines)
 
 
@@ -146,11 +152,12 @@ def test_wrong_weights_keep_nothing_and_show_all_figures(sabotaged: Export, tmp_
         sabotaged(report=lines.append)
     message = str(caught.value)
     assert message.startswith("not exported, too far from PyTorch in fp32: denoiser ")
-    assert all(name in message for name in (*GRAPHS, CLIP))
+    assert all(f" {name} " in message for name in (*GRAPHS, SPECTROGRAM, CLIP))
     assert "dB of 80" in message
     assert "\n" not in message
-    verdicts = {line.split()[0]: line.split()[-1] for line in lines[-6:]}
-    assert verdicts == dict.fromkeys(GRAPHS, "ok") | {DENOISER: "FAILED", CLIP: verdicts[CLIP]}
+    verdicts = {columns(line)[0]: columns(line)[-1] for line in lines[-7:]}
+    clip = {name: verdicts[name] for name in (SPECTROGRAM, CLIP)}
+    assert verdicts == dict.fromkeys(GRAPHS, "ok") | {DENOISER: "FAILED"} | clip
     assert not list(tmp_path.iterdir())
 
 

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mdsgen.bundle import GRAPHS, Quality
-from mdsgen.export.parity import CLIP, THRESHOLDS, UNUSABLE, decibels, table
+from mdsgen.bundle import DENOISER, GRAPHS, PRECISIONS, Quality
+from mdsgen.export.parity import CLIP, SPECTROGRAM, THRESHOLDS, UNUSABLE, decibels, table
 
 
 def signal(seed: int = 0) -> np.ndarray:
@@ -59,12 +59,15 @@ def test_arrays_of_other_shapes_are_never_compared() -> None:
 
 
 def test_the_promised_thresholds() -> None:
-    assert THRESHOLDS.keys() == {"fp32", "fp16-weights", "fp16"}
+    assert tuple(THRESHOLDS) == PRECISIONS
     for least in THRESHOLDS.values():
-        assert least.keys() == {*GRAPHS, CLIP}
+        assert tuple(least) == (*GRAPHS, SPECTROGRAM, CLIP)
+        assert least[CLIP] <= least[SPECTROGRAM] <= min(least[graph] for graph in GRAPHS)
     assert {THRESHOLDS["fp32"][graph] for graph in GRAPHS} == {80.0}
-    assert THRESHOLDS["fp32"][CLIP] == 60.0
+    assert THRESHOLDS["fp32"][SPECTROGRAM] == THRESHOLDS["fp32"][CLIP] == 60.0
     assert {graph: THRESHOLDS["fp16"][graph] for graph in GRAPHS} == dict.fromkeys(GRAPHS, 45.0) | {"vocoder": 35.0}
+    in_int8 = {graph for graph in GRAPHS if THRESHOLDS["int8"][graph] < THRESHOLDS["fp16"][graph]}
+    assert in_int8 == {DENOISER}, "the other networks compute as they do in fp16-weights"
 
 
 def test_the_table_shows_every_figure_with_its_verdict() -> None:

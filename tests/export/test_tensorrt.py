@@ -13,16 +13,19 @@ from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 from click.testing import CliRunner
 
-from mdsgen.bundle import CONDITIONING, DENOISER, GRAPHS, LATENT_DECODER, Bundle
+from mdsgen.bundle import CONDITIONING, DENOISER, GRAPHS, LATENT_DECODER, VOCODER, Bundle
 from mdsgen.cli.export import main
-from mdsgen.engines import open_engine
+from mdsgen.engines import EngineOptions, open_engine
 from mdsgen.engines.plans import PLANS_FOLDER, PlanRecord
 from mdsgen.errors import EngineError, ExportError
 from mdsgen.export import plans, tensorrt
 from mdsgen.export.clip import verification_frames
+from mdsgen.export.int8 import store_int8
+from mdsgen.export.parity import CLIP, SPECTROGRAM
 from mdsgen.export.plan_progress import progress_monitor
 from mdsgen.export.plans import build_plans
 from mdsgen.export.tensorrt import PlanOptions, build_plan, config_arguments, pin_full_precision
@@ -42,6 +45,17 @@ class Tensor:
         self.shape = tuple(-1 if isinstance(length, str) else length for length in spec.shape)
 
 
+class Network(list[Any]):
+    """Inputs, and layers to iterate over."""
+
+    def __init__(self, tensors: list[Tensor], layers: Sequence[Any]) -> None:
+        super().__init__(layers)
+        self.tensors, self.num_inputs = tensors, len(tensors)
+
+    def get_input(self, index: int) -> Tensor:
+        return self.tensors[index]
+
+
 class Polygraphy:
     """Notes what it is told; a plan is what the fake TensorRT opens."""
 
@@ -53,13 +67,13 @@ class Polygraphy:
         self.specs: dict[str, Sequence[TensorSpec]] = {}
         self.before: Callable[[str], None] = lambda graph: None
         self.substitute: dict[str, str] = {}
+        self.layers: list[Any] = []
 
     def network_from_onnx_path(self, path: str, **how: Any) -> tuple[Any, Any, Any]:
         self.parsed = how
         self.onnx = Path(path)
         tensors = [Tensor(spec) for spec in self.specs[self.onnx.stem]]
-        network = SimpleNamespace(num_inputs=len(tensors), get_input=lambda i: tensors[i], tensors=tensors)
-        return "builder", network, "parser"
+        return "builder", Network(tensors, self.layers), "parser"
 
     def Profile(self) -> Any:  # noqa: N802
         return SimpleNamespace(add=lambda name, min, opt, max: self.profiles.__setitem__(name, (min, opt, max)))
@@ -95,6 +109,7 @@ def trt(fake_gpu: FakeGpu, trt_major: int) -> ModuleType:
     module: Any = sys.modules["tensorrt"]
     typed = {"STRONGLY_TYPED": 1} if trt_major >= 10 else {"EXPLICIT_BATCH": 0}
     module.NetworkDefinitionCreationFlag = SimpleNamespace(**typed)
+    module.LayerType = SimpleNamespace(CONSTANT="constant", QUANTIZE="quantize")
     module.BuilderFlag = SimpleNamespace(VERSION_COMPATIBLE=1)
     module.IBuilderConfig = SimpleNamespace(max_aux_streams=None, builder_optimization_level=None)
     module.MemoryPoolType = SimpleNamespace(WORKSPACE="workspace")
@@ -121,10 +136,10 @@ def test_precision_comes_from_the_onnx_where_tensorrt_can_and_from_flags_where_i
     trt: ModuleType, trt_major: int
 ) -> None:
     told = {p: config_arguments(trt, p, PlanOptions()) for p in ("fp32", "fp16-weights", "fp16", "int8")}
-    weak = {"fp16": True, "int8": False, "precision_constraints": "obey"} if trt_major < 10 else {}
+    weak = trt_major < 10
     assert told["fp32"] == told["fp16-weights"] == {"max_aux_streams": 0}
-    assert told["fp16"] == {"max_aux_streams": 0, **weak}
-    assert told["int8"].get("int8", False) == (trt_major < 10)
+    assert told["fp16"] == {"max_aux_streams": 0} | ({"fp16": True, "precision_constraints": "obey"} if weak else {})
+    assert told["int8"] == {"max_aux_streams": 0, "tf32": True} | ({"int8": True} if weak else {})
 
 
 @ONE
@@ -148,7 +163,7 @@ def test_every_option_reaches_the_builder_under_a_name_that_polygraphy_has(trt: 
     config = pytest.importorskip("polygraphy.backend.trt.config")
     parameters = {*inspect.signature(config.CreateConfig.__init__).parameters}
     parameters |= {*inspect.signature(config._CreateConfigCommon.__init__).parameters}
-    assert {*told, "fp16", "int8", "precision_constraints", "profiles", "load_timing_cache"} <= parameters
+    assert {*told, "fp16", "int8", "tf32", "precision_constraints", "profiles", "load_timing_cache"} <= parameters
 
 
 @ONE
@@ -184,6 +199,58 @@ def test_islands_of_fp32_are_pinned_and_the_rest_is_left_to_the_builder() -> Non
     pin_full_precision(trt, [norm, product, weights])
     assert (norm.precision, norm.pinned) == (DataType.FLOAT, {0: DataType.FLOAT})
     assert product.precision is None is weights.precision
+
+
+@pytest.mark.usefixtures("trt")
+@pytest.mark.parametrize("quantised", [True, False])
+def test_int8_is_allowed_where_the_graph_quantises_and_nothing_is_pinned(
+    polygraphy: Polygraphy, bundle: Bundle, tmp_path: Path, trt_major: int, quantised: bool
+) -> None:
+    """Without Q/DQ a builder that may use INT8 wants a calibrator and gives up; with it, pins would be in the way."""
+    polygraphy.layers = [SimpleNamespace(type=kind) for kind in ("constant", *["quantize"] * quantised)]
+    build_plan(
+        bundle.path(DENOISER), polygraphy.specs[DENOISER], "int8", 25, PlanOptions(), tmp_path / "t", lambda line: None
+    )
+    assert polygraphy.config.get("int8", False) == (quantised and trt_major < 10)
+    assert "precision_constraints" not in polygraphy.config
+    assert all(vars(layer) == {"type": layer.type} for layer in polygraphy.layers)
+
+
+@pytest.mark.usefixtures("trt")
+def test_before_tensorrt_10_weights_in_int8_reach_the_parser_in_fp32(
+    polygraphy: Polygraphy, bundle: Bundle, tmp_path: Path, trt_major: int
+) -> None:
+    path = tmp_path / "vocoder.onnx"
+    model = store_int8(onnx.load(bundle.path(VOCODER)))
+    onnx.save_model(model, str(path), save_as_external_data=True, location="vocoder.weights")
+    log_mel = np.random.default_rng(0).random((1, PAPER.mel_frames, PAPER.mel.bins), np.float32)
+
+    def waveform(file: Path) -> np.ndarray:
+        with open_engine(file, "onnxruntime", EngineOptions(threads=1)) as engine:
+            return engine.run({"log_mel": log_mel})["waveform"].copy()
+
+    seen: list[tuple[Path, onnx.ModelProto, np.ndarray]] = []
+    polygraphy.before = lambda graph: seen.append(
+        (polygraphy.onnx, onnx.load(polygraphy.onnx), waveform(polygraphy.onnx))
+    )
+    build_plan(path, polygraphy.specs[VOCODER], "int8", 25, PlanOptions(), tmp_path / "t", lambda line: None)
+    ((parsed, graph, sound),) = seen
+    assert (parsed == path) == (trt_major >= 10)
+    stored = {tensor.name for tensor in graph.graph.initializer if tensor.data_type == onnx.TensorProto.INT8}
+    refused = [node for node in graph.graph.node if node.op_type == "DequantizeLinear" and node.input[0] in stored]
+    assert bool(refused) == (trt_major >= 10)
+    np.testing.assert_allclose(sound, waveform(path), atol=1e-6)
+    assert parsed.exists() == (trt_major >= 10), "the copy must not outlive the build"
+
+
+@pytest.mark.usefixtures("trt", "polygraphy")
+@pytest.mark.parametrize("trt_major", [8], indirect=True)
+def test_without_onnx_the_command_that_brings_it_is_named(
+    bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    with pytest.raises(ExportError, match=r"needs ONNX to read INT8 weights .*: pip install 'mdsgen\[convert\]'"):
+        build_plan(bundle.path(DENOISER), (), "int8", 25, PlanOptions(), tmp_path / "t", lambda line: None)
 
 
 @ONE
@@ -251,7 +318,7 @@ def test_plans_are_built_verified_and_opened(
     record = PlanRecord.read(folder)
     assert record.machine == machine(trt_major)
     assert set(record.plans) == set(record.sources) == set(GRAPHS)
-    assert [figure["graph"] for figure in record.quality] == [*GRAPHS, "clip"]
+    assert [figure["graph"] for figure in record.quality] == [*GRAPHS, SPECTROGRAM, CLIP]
     assert lines[0].startswith("building TensorRT plans of 5 networks in fp32 for Fake GPU")
     assert any(line.startswith("denoiser ") and line.endswith("ok") for line in lines)
     assert cache.read_bytes() == b"timings"
@@ -298,6 +365,14 @@ def test_an_interrupted_build_leaves_nothing(
         assert "it ran out of memory: try --workspace 256 (MiB), or --optimisation-level 1" in str(raised.value)
     with pytest.raises(EngineError, match="there are no TensorRT plans"):
         open_engine(bundle.path(DENOISER), "tensorrt")
+
+
+def test_weights_in_int8_are_no_reason_for_plans(bundle: Bundle, frames: np.ndarray, tmp_path: Path) -> None:
+    manifest = dataclasses.replace(bundle.manifest, precision="int8-weights")
+    expected = "there are no plans of int8-weights, .* export a bundle in one of fp32, fp16-weights, fp16, int8"
+    with pytest.raises(ExportError, match=expected):
+        build_plans(Bundle(bundle.folder, manifest), frames=frames, cache=tmp_path / "timings")
+    assert not (bundle.folder / PLANS_FOLDER).exists()
 
 
 @pytest.mark.parametrize(

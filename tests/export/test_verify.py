@@ -13,7 +13,7 @@ from mdsgen.errors import ExportError
 from mdsgen.export import Models
 from mdsgen.export.graphs import Conditioning, DenoiserStep
 from mdsgen.export.original import PyTorchOriginal
-from mdsgen.export.parity import CLIP, THRESHOLDS, UNUSABLE
+from mdsgen.export.parity import CLIP, SPECTROGRAM, THRESHOLDS, UNUSABLE
 from mdsgen.export.verify import Reference, compare, run_reference
 from mdsgen.runtime import SamplerSettings, seeded_noise
 from tests.export.conftest import small_models
@@ -59,7 +59,7 @@ def networks(models: Models) -> PyTorchNetworks:
 
 def figures(networks: PyTorchNetworks, reference: Reference) -> dict[str, float]:
     measured = compare(networks, reference, THRESHOLDS["fp32"])  # type: ignore[arg-type]
-    assert [figure.graph for figure in measured] == [*GRAPHS, CLIP]
+    assert [figure.graph for figure in measured] == [*GRAPHS, SPECTROGRAM, CLIP]
     assert {figure.graph: figure.threshold for figure in measured} == THRESHOLDS["fp32"]
     return {figure.graph: figure.decibels for figure in measured}
 
@@ -96,6 +96,7 @@ def test_a_poor_network_lowers_its_own_figure_and_the_clip_s(
     measured = figures(networks, reference)
     assert measured[graph] == pytest.approx(26.0, abs=0.1)  # 1 / 0.05
     assert measured[CLIP] < 60
+    assert (measured[SPECTROGRAM] < 60) == (graph != VOCODER)
     others = [name for name in GRAPHS if name != graph]
     assert min(measured[name] for name in others) > 100
 
@@ -114,7 +115,7 @@ def test_one_poor_step_is_enough(networks: PyTorchNetworks, reference: Reference
 def test_an_overflow_is_a_figure_and_not_an_exception(networks: PyTorchNetworks, reference: Reference) -> None:
     _spoil(networks, LATENT_DECODER, lambda exact, latent: np.full_like(exact(latent), np.inf))
     measured = figures(networks, reference)
-    assert measured[LATENT_DECODER] == measured[CLIP] == UNUSABLE
+    assert measured[LATENT_DECODER] == measured[SPECTROGRAM] == measured[CLIP] == UNUSABLE
     assert measured[VOCODER] > 100
 
 

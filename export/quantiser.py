@@ -1,0 +1,78 @@
+"""The denoiser in INT8, the whole way: calibrate, smooth, find the layers that bear it, quantise those."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import onnx
+
+from mdsgen.bundle import Bundle
+from mdsgen.engines import EngineOptions
+from mdsgen.errors import ExportError
+from mdsgen.export.activations import Activations
+from mdsgen.export.calibration import CalibrationClip, calibrate
+from mdsgen.export.int8 import to_int8
+from mdsgen.export.linear_layers import join_projections, linear_layers
+from mdsgen.export.sensitivity import kept_layers, noise_decibels, sensitivities
+from mdsgen.export.smoothing import STRENGTH, smooth
+from mdsgen.runtime.networks import Networks
+
+Report = Callable[[str], None]
+"""Takes one line about how far it is."""
+
+
+class Quantiser:
+    """Makes an INT8 denoiser of a bundle's FP32 one, and knows afterwards what it did.
+
+    The clips are its own bundle's business: their frames go through its video encoder. Same bundle, clips and seed,
+    same result.
+    """
+
+    def __init__(
+        self, bundle: Bundle, clips: Sequence[CalibrationClip], *, seed: int = 0, report: Report = lambda line: None
+    ) -> None:
+        self._bundle, self._clips, self._seed, self._report = bundle, clips, seed, report
+        self._done: dict[str, Any] = {}
+
+    def __call__(self, model: onnx.ModelProto) -> onnx.ModelProto:
+        """``model`` in FP32 → the same with its linear layers in INT8, but for those that bear it worst.
+
+        Raises :class:`ExportError` for a denoiser that has none.
+        """
+        joined = join_projections(model)
+        if not linear_layers(joined):
+            raise ExportError(
+                f"the denoiser of {self._bundle.folder} has no MatMul with a constant weight, which is what INT8 is "
+                "for: export it again, or choose int8-weights"
+            )
+        with Networks(self._bundle, "onnxruntime", EngineOptions()) as networks:
+            sampler = self._bundle.manifest.sampler
+            calibration = calibrate(
+                networks, Activations(joined), self._clips, sampler, seed=self._seed, report=self._report
+            )
+        maxima = smooth(joined, calibration.maxima)
+        layers = linear_layers(joined)
+        found = sensitivities(joined, layers, maxima, calibration.feeds, self._report)
+        kept = kept_layers(layers, found)
+        quantised = to_int8(joined, [layer for layer in layers if layer not in kept], maxima)
+        self._done = {
+            **calibration.describe(),
+            "smoothing": STRENGTH,
+            "decibels": _figure(noise_decibels(quantised, calibration.feeds)),
+            "kept": [layer.name for layer in kept],
+            "layers": {name: _figure(value) for name, value in found.items()},
+        }
+        return quantised
+
+    def describe(self) -> dict[str, Any]:
+        """What it used and found, for the manifest: clips, passes, layers kept in FP32, decibels of each alone.
+
+        Decibels of what INT8 does not change at all are None: JSON has no word for infinity.
+        """
+        return dict(self._done)
+
+
+def _figure(decibels: float) -> float | None:
+    return round(decibels, 2) if math.isfinite(decibels) else None

@@ -1,0 +1,149 @@
+"""Calibration: which clips, in which order, and that the same ones give the same."""
+
+from __future__ import annotations
+
+import copy
+import shutil
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+
+from mdsgen.bundle import DENOISER, Bundle
+from mdsgen.errors import ExportError, MediaError
+from mdsgen.export.activations import Activations
+from mdsgen.export.calibration import (
+    CLIPS,
+    LEAST_CLIPS,
+    Calibration,
+    CalibrationClip,
+    calibrate,
+    scene_clips,
+    video_clips,
+)
+from mdsgen.geometry import FRAME_SIZE, PAPER
+from mdsgen.runtime import Networks
+from tests.export.conftest import SAMPLER, run, still_clips
+from tests.geometries import WIDE
+from tests.media.conftest import Renderer
+
+Run = Callable[..., Calibration]
+
+
+@pytest.fixture(scope="module")
+def networks(bundles: dict[str, Bundle]) -> Iterator[Networks]:
+    with Networks(bundles["fp32"]) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def calibrated(networks: Networks, graphs: dict[str, dict[str, onnx.ModelProto]], frames: np.ndarray) -> Run:
+    """Calibrate the small model's denoiser on still clips, three steps each."""
+
+    def call(count: int = LEAST_CLIPS, **how: object) -> Calibration:
+        watched = Activations(copy.deepcopy(graphs["fp32"][DENOISER]))
+        return calibrate(networks, watched, still_clips(frames, count), SAMPLER, **how)  # type: ignore[arg-type]
+
+    return call
+
+
+# Which clips
+
+
+def test_scenes_are_others_than_evaluation_has_and_follow_the_seed() -> None:
+    assert [clip.name for clip in scene_clips(WIDE, 5, seed=7)] == [f"scene {200_007 + n}" for n in range(5)]
+    assert len(scene_clips(WIDE)) == CLIPS >= LEAST_CLIPS
+    first, second = (clip.frames() for clip in scene_clips(WIDE)[:2])
+    assert (first.shape, first.dtype) == ((WIDE.video_frames, 3, FRAME_SIZE, FRAME_SIZE), np.float32)
+    assert 0 <= first.min() < first.max() <= 1
+    assert not np.array_equal(first, second)
+    np.testing.assert_array_equal(first, scene_clips(WIDE)[0].frames())
+
+
+@pytest.fixture
+def folder(film: Renderer, tmp_path: Path) -> Path:
+    """Four videos and what else may lie beside them."""
+    videos = tmp_path / "videos"
+    videos.mkdir()
+    film("one.mp4", frames=4, rate=4)
+    for name in ("b.mp4", "a.MKV", "d.webm", "c.mov"):
+        shutil.copy(film.folder / "one.mp4", videos / name)
+    (videos / "a.txt").write_text("notes")
+    return videos
+
+
+def test_a_folder_s_videos_are_taken_by_name(folder: Path) -> None:
+    clips = video_clips(PAPER, folder)
+    assert [clip.name for clip in clips] == ["a.MKV", "b.mp4", "c.mov", "d.webm"]
+    assert clips[0].frames().shape == (PAPER.video_frames, 3, FRAME_SIZE, FRAME_SIZE)
+
+
+def test_a_folder_that_is_none_is_named(folder: Path) -> None:
+    for path in (folder / "none", folder / "b.mp4"):
+        with pytest.raises(ExportError, match=f"there is no folder {path} with videos"):
+            video_clips(PAPER, path)
+
+
+def test_too_few_clips_are_refused_wherever_they_come_from(folder: Path, calibrated: Run) -> None:
+    (folder / "b.mp4").unlink()
+    with pytest.raises(ExportError, match=f"on 4 clips or more, not on 3 videos in {folder}: add some"):
+        video_clips(PAPER, folder)
+    with pytest.raises(ExportError, match="on 4 clips or more, not on 2 scenes"):
+        scene_clips(PAPER, 2)
+    with pytest.raises(ExportError, match="on 4 clips or more, not on 3 clips"):
+        calibrated(3)
+
+
+def test_a_video_that_cannot_be_read_is_named(
+    folder: Path, networks: Networks, graphs: dict[str, dict[str, onnx.ModelProto]]
+) -> None:
+    (folder / "a.MKV").write_text("not a video")
+    with pytest.raises(ExportError, match=r"a\.MKV cannot be calibrated on: ") as caught:
+        calibrate(networks, Activations(graphs["fp32"][DENOISER]), video_clips(PAPER, folder), SAMPLER)
+    assert isinstance(caught.value.__cause__, MediaError)
+
+
+# What it finds
+
+
+def test_every_step_of_every_clip_is_watched_and_some_passes_are_kept_to_compare_with(
+    calibrated: Run, denoiser: onnx.ModelProto
+) -> None:
+    lines: list[str] = []
+    found = calibrated(5, report=lines.append)
+    assert lines == [f"calibrating on clip {n}, clip {n + 1} of 5" for n in range(5)]
+    assert found.passes == 5 * SAMPLER.steps
+    assert len(found.feeds) == 2 * 3, "of the first two clips, at three steps each"
+    feed = found.feeds[-1]
+    expected = run(denoiser, [{"latent": feed.latent, "modulations": feed.modulations}])[0]
+    np.testing.assert_allclose(feed.noise, expected, rtol=1e-4, atol=1e-5)
+    assert not np.array_equal(feed.noise[0], feed.noise[1]), "both branches, the modulations of each"
+
+
+def test_the_same_seed_gives_the_same_to_the_bit_and_another_one_another(calibrated: Run) -> None:
+    one, same, other = calibrated(), calibrated(), calibrated(seed=1)
+    assert one.maxima.keys() == same.maxima.keys() == other.maxima.keys()
+    for name, values in one.maxima.items():
+        np.testing.assert_array_equal(values, same.maxima[name])
+        assert not np.array_equal(values, other.maxima[name])
+    for feed, again in zip(one.feeds, same.feeds, strict=True):
+        assert [*map(np.ndarray.tobytes, vars(feed).values())] == [*map(np.ndarray.tobytes, vars(again).values())]
+
+
+def test_no_two_clips_start_from_the_same_noise(networks: Networks, denoiser: onnx.ModelProto) -> None:
+    same = partial(np.full, (PAPER.video_frames, 3, FRAME_SIZE, FRAME_SIZE), 0.5, np.float32)
+    clips = [CalibrationClip("still", same)] * LEAST_CLIPS
+    found = calibrate(networks, Activations(denoiser), clips, SAMPLER)
+    one, other = (feed.latent for feed in found.feeds[::3])
+    assert not np.array_equal(one, other)
+
+
+def test_it_says_what_it_used(calibrated: Run) -> None:
+    assert calibrated(seed=3).describe() == {
+        "clips": [f"clip {n}" for n in range(LEAST_CLIPS)],
+        "seed": 3,
+        "passes": LEAST_CLIPS * SAMPLER.steps,
+    }
