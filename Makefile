@@ -23,12 +23,7 @@ pytest: $(VENV)/.installed
 	$(BIN)/python -m pytest
 
 gpu: $(VENV)/.installed ## All that only a GPU can show: correctness, memory checks where compute-sanitizer is, and speed
-	$(BIN)/python -m pip install --quiet --editable '.[tensorrt]'
-	$(BIN)/python -m pytest -m gpu -rs
-	if command -v compute-sanitizer >/dev/null; then \
-		compute-sanitizer --error-exitcode 1 $(BIN)/python -m pytest -m gpu tests/kernels; fi
-	$(BIN)/mdsgen-export --untrained --precision fp16 --engine tensorrt --replace -o build/gpu
-	$(BIN)/mdsgen-bench --bundle build/gpu --engine tensorrt
+	sh tests/gpu.sh $(BIN)
 
 lean: ## The device's part alone, without PyTorch and ONNX, in the other supported Pythons that are present
 	sh tests/lean.sh 3.10 3.12

@@ -1,20 +1,28 @@
-"""How long a bundle takes for one clip, stage by stage."""
+"""How long a bundle takes for one clip, stage by stage, and what its command costs in a process of its own."""
 
 from __future__ import annotations
 
-import resource
-import sys
 import time
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
 
+from mdsgen.bench.conditions import usable_cores
+from mdsgen.bench.device_memory import DeviceMemory, device_memory
+from mdsgen.bench.device_peak import measure_device_peaks
+from mdsgen.bench.device_stages import HOST, IN_ORDER, DeviceStages
+from mdsgen.bench.engine_contender import data_type
 from mdsgen.bench.measure import Measurement
+from mdsgen.bench.peak import measure_peaks, peak_totals
+from mdsgen.bench.process import FINISHED, READY, Command, time_processes
 from mdsgen.bench.report import Report
-from mdsgen.bundle import Bundle
+from mdsgen.bench.shares import add_shares
+from mdsgen.bench.work import stage_work, total
 from mdsgen.engines import EngineOptions
+from mdsgen.errors import MdsgenError
 from mdsgen.geometry import FRAME_SIZE, Geometry
 from mdsgen.runtime.clip import SamplerSettings, Timings
 from mdsgen.runtime.generators import Generator, Generators
@@ -24,57 +32,132 @@ from mdsgen.runtime.sampler import seeded_noise
 STEP, WHOLE = "denoiser step", "whole clip"
 """The two figures that are not stages of the runtime: one step of its loop, and all stages together."""
 
+_MOST_PROCESSES = 5
 
-def time_clip(
-    bundle: Bundle, engine: str, options: EngineOptions, settings: SamplerSettings, *, repeat: int, warmup: int
-) -> Report:
-    """Generate ``repeat`` clips out of noise, all stages as in real use.
 
-    A warm-up clip has a single step, which is enough to touch everything; on a GPU it has all, which are captured then.
+def time_clip(command: Command, settings: SamplerSettings, *, repeat: int, warmup: int, peak: bool = True) -> Report:
+    """Generate ``repeat`` clips out of noise, all stages as in real use; then run the command itself, at most 5 times.
+
+    ``settings`` are those that the command's sampling comes to. Without ``peak`` the machine's is not measured.
     """
-    manifest = bundle.manifest
-    with Networks(bundle, engine, options) as networks, ExitStack() as stack:
-        generators = Generators(networks)
-        stack.callback(generators.close)
-        warm = settings if networks.device_engines else replace(settings, steps=1)
-        for sampler, clips in ((warm, warmup), (settings, repeat)):
-            seconds = _time_clips(generators.of(sampler), manifest.geometry, clips)
-        settings_used = {
-            "engine": networks.engine,
-            "threads": options.threads or "the engine's choice",
-            "geometry": manifest.geometry.name,
-            "model": manifest.model.get("size", "unknown"),
-            "precision": manifest.precision,
-            "steps": settings.steps,
-            "solver": settings.solver,
-            "denoiser passes": settings.passes,
-            "warm-up": warmup,
-        }
-    measurements = {name: Measurement(tuple(taken)) for name, taken in seconds.items() if taken}
-    duration = manifest.geometry.duration
-    totals = {
+    bundle = command.bundle
+    duration = bundle.manifest.geometry.duration
+    engine, measurements, device = _time_stages(command, settings, repeat, warmup)
+    processes, peaks = time_processes(command, min(repeat, _MOST_PROCESSES))
+    measurements |= processes
+    figures: dict[str, dict[str, float]] = {name: {} for name in measurements}
+    for name, found in measurements.items():
+        if name not in (STEP, HOST, READY):
+            figures[name]["real-time factor"] = found.median / duration
+    for name, held in peaks.items():
+        figures[name]["peak MB"] = held / 1e6
+    totals: dict[str, object] = {
         "clip seconds": duration,
         "real-time factor": measurements[WHOLE].median / duration,
-        "peak memory bytes": peak_memory(),
+        "start-up seconds": measurements[READY].median,
+        "peak memory bytes": peaks[FINISHED],
+        **device,
     }
-    return Report("stage", settings_used, measurements, totals=totals)
+    notes = _add_peak(command, engine, settings, measurements, figures, totals) if peak else []
+    return Report(
+        "stage of a clip", _settings(command, engine, settings, warmup), measurements, figures, totals, notes=notes
+    )
+
+
+def _time_stages(
+    command: Command, settings: SamplerSettings, repeat: int, warmup: int
+) -> tuple[str, dict[str, Measurement], dict[str, object]]:
+    """The engine, the seconds of all stages, of the whole and of the steps, and on a GPU what more there is to say."""
+    options = EngineOptions(command.threads, bfloat16=command.bfloat16)
+    wanted = command.engine in ("auto", "tensorrt")
+    with device_memory(wanted) as memory, ExitStack() as stack:
+        opened = memory.of("networks", lambda: Networks(command.bundle, command.engine, options))
+        networks = stack.enter_context(opened)
+        if networks.device_engines:
+            return networks.engine, *_time_on_device(networks, settings, repeat, warmup, memory)
+        return networks.engine, _time_on_host(networks, settings, repeat, warmup, stack), {}
+
+
+def _time_on_device(
+    networks: Networks, settings: SamplerSettings, repeat: int, warmup: int, memory: DeviceMemory
+) -> tuple[dict[str, Measurement], dict[str, object]]:
+    with memory.of("clip", lambda: DeviceStages(networks, settings)) as stages:
+        measured = memory.of("graph", lambda: stages.time(WHOLE, repeat, warmup))
+        measured.setdefault(WHOLE, measured[IN_ORDER])
+        per_step = [seconds / settings.steps for seconds in measured["denoiser"].seconds]
+        measured[STEP] = Measurement(tuple(per_step))
+        launches = "1, a CUDA graph" if stages.replays else "one for every call: no CUDA graph here"
+    totals: dict[str, object] = {"GPU": memory.gpu, "launches per clip": launches}
+    if memory.taken:
+        totals["device memory bytes"] = sum(memory.taken.values())
+    return measured, totals
+
+
+def _time_on_host(
+    networks: Networks, settings: SamplerSettings, repeat: int, warmup: int, stack: ExitStack
+) -> dict[str, Measurement]:
+    """A warm-up clip has a single step, which is enough to touch everything."""
+    generators = Generators(networks)
+    stack.callback(generators.close)
+    for sampler, clips in ((replace(settings, steps=1), warmup), (settings, repeat)):
+        seconds = _time_clips(generators.of(sampler), networks.geometry, clips)
+    return {name: Measurement(tuple(taken)) for name, taken in seconds.items() if taken}
 
 
 def _time_clips(generate: Generator, geometry: Geometry, clips: int) -> dict[str, list[float]]:
     """The seconds of every stage of every clip, of every step, and of the whole clips."""
     random = np.random.default_rng(0)
-    frames = random.random((geometry.video_frames, 3, FRAME_SIZE, FRAME_SIZE), dtype=np.float32)
+    frames = random.integers(0, 256, (geometry.video_frames, FRAME_SIZE, FRAME_SIZE, 3), dtype=np.uint8)
     seconds: dict[str, list[float]] = {}
     for clip in range(clips):
         timings, clock = Timings(), StepClock()
         generate(frames, seeded_noise(geometry, clip), timings, clock)
         for name, taken in {**timings.seconds, WHOLE: timings.total}.items():
             seconds.setdefault(name, []).append(taken)
-        loop = (
-            [timings.seconds["denoiser"]] if "denoiser" in timings.seconds else []
-        )  # in a graph nothing is timed alone
-        seconds.setdefault(STEP, []).extend(clock.steps() or loop)
+        seconds.setdefault(STEP, []).extend(clock.steps() or [timings.seconds["denoiser"]])
     return seconds
+
+
+def _settings(command: Command, engine: str, settings: SamplerSettings, warmup: int) -> dict[str, object]:
+    manifest = command.bundle.manifest
+    return {
+        "engine": engine,
+        "threads": command.threads or "the engine's choice",
+        "bfloat16": "yes" if command.bfloat16 else "no",
+        "geometry": manifest.geometry.name,
+        "model": manifest.model.get("size", "unknown"),
+        "precision": manifest.precision,
+        "steps": settings.steps,
+        "solver": settings.solver,
+        "denoiser passes": settings.passes,
+        "warm-up": warmup,
+    }
+
+
+def _add_peak(
+    command: Command,
+    engine: str,
+    settings: SamplerSettings,
+    measurements: Mapping[str, Measurement],
+    figures: Mapping[str, dict[str, float]],
+    totals: dict[str, object],
+) -> list[str]:
+    """Adds operations, speed and share of the peak to the stages' ``figures``; gives notes of what is missing."""
+    try:
+        work = stage_work(command.bundle.path, settings)
+    except (ImportError, MdsgenError) as error:
+        return [f"the share of the matrix peak is left out ({error}): pip install 'mdsgen[convert]'"]
+    step = {STEP: work["denoiser"].share(settings.steps)}
+    work |= {WHOLE: total(work.values())} | step
+    kind = data_type(command.bundle.manifest.precision, engine, command.bfloat16)
+    peaks = {**measure_peaks(command.threads or usable_cores(), [kind]), **measure_device_peaks([kind])}
+    for name in work.keys() & measurements.keys():
+        figures[name]["GFLOP"] = work[name].flop / 1e9
+        add_shares(figures[name], work[name], measurements[name].median, kind, peaks)
+    totals |= peak_totals(peaks)
+    if kind not in peaks:
+        return [f"shares of the peak and floors are left out: nothing here measures what {kind} can do"]
+    return []
 
 
 class StepClock:
@@ -89,9 +172,3 @@ class StepClock:
     def steps(self) -> list[float]:
         """The seconds of every step but the first, which began unseen."""
         return [end - start for start, end in pairwise(self._done)]
-
-
-def peak_memory() -> int:
-    """The most memory that this process has held so far, in bytes."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024

@@ -1,156 +1,225 @@
-"""The guided denoiser step: an engine against PyTorch, in one run."""
+"""Several ways to compute the same model, timed in turn in one run, after they were seen to compute the same."""
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
 
 import numpy as np
-import torch
 
-from mdsgen.bench.measure import interleave
-from mdsgen.bench.published import published, two_passes
+from mdsgen.bench.contenders import Contender, Entry, Run
+from mdsgen.bench.device_memory import DeviceMemory, device_memory
+from mdsgen.bench.device_peak import measure_device_peaks
+from mdsgen.bench.measure import Measurement, interleave
+from mdsgen.bench.peak import measure_peaks, peak_totals
 from mdsgen.bench.report import Report
-from mdsgen.bundle import CONDITIONING, DENOISER, Bundle
-from mdsgen.engines import EngineOptions, open_engine
+from mdsgen.bench.shares import add_shares
+from mdsgen.bench.subject import Inputs, Subject
+from mdsgen.bench.work import BRANCHES, Work, stage_work, total, work_of
+from mdsgen.bundle import DENOISER
+from mdsgen.engines import EngineOptions, first_that_opens
 from mdsgen.errors import MdsgenError
-from mdsgen.export.exporter import networks_of
-from mdsgen.export.models import Models, seeded_models
-from mdsgen.export.onnx_graph import save, trace
-from mdsgen.export.parity import THRESHOLDS, decibels
-from mdsgen.geometry import FEATURE_CHANNELS, Geometry, geometry
-from mdsgen.model.denoiser import SIZES, Denoiser
-from mdsgen.runtime.networks import denoiser_options
+from mdsgen.export.parity import CLIP, THRESHOLDS, decibels
+from mdsgen.runtime.clip import SamplerSettings
+from mdsgen.runtime.networks import graph_options
+from mdsgen.runtime.quality import PRESETS
 
-PUBLISHED = "PyTorch eager, two passes as published"
-EAGER = "PyTorch eager, two passes, fused attention"
+STEP, LOOP, CLIPS = TASKS = ("step", "loop", "clip")
+"""What is compared: one guided denoiser step, the denoising loop, or everything from frames to waveform."""
 
-_TIMESTEP = 500.0
+TITLES = {STEP: "guided denoiser step", LOOP: "denoising loop", CLIPS: "clip, frames to waveform"}
+
+PUBLISHED_STEPS = PRESETS["best"].steps
+
+LEAST_REDUCED = 15.0
+"""Decibels that arithmetic in bfloat16 or int8 must reach: another network reaches none. How good it is the table says,
+and the bundle's own report."""
+
+_CHECKED_STEPS = 2  # of the loops and clips that are compared before anything is timed
 
 
 @dataclass(frozen=True)
-class Inputs:
-    """One step of a seeded clip: ``latent [1, C, H, W]``, ``timestep [1]``, ``features [1, F, 512]``."""
+class Task:
+    """What every contender does. Published ones sample with ``published``, the others with ``settings``."""
 
-    latent: np.ndarray
-    timestep: np.ndarray
-    features: np.ndarray
+    of: str
+    settings: SamplerSettings
+    published: SamplerSettings
 
     @classmethod
-    def seeded(cls, geometry: Geometry) -> Inputs:
-        random = np.random.default_rng(0)
-        features = random.standard_normal((1, geometry.video_frames, FEATURE_CHANNELS), dtype=np.float32)
-        features /= np.linalg.norm(features, axis=-1, keepdims=True)  # as the video encoder leaves them
-        latent = random.standard_normal((1, *geometry.latent_shape), dtype=np.float32)
-        return cls(latent, np.array([_TIMESTEP], np.float32), features)
+    def named(cls, of: str, settings: SamplerSettings, torch_steps: int | None = None) -> Task:
+        """A loop has as many steps on all sides; a clip as published has ``torch_steps``, or 50."""
+        steps = (torch_steps or PUBLISHED_STEPS) if of == CLIPS else settings.steps
+        return cls(of, settings, _plainly(settings, steps))
+
+    def settings_of(self, contender: Contender) -> SamplerSettings:
+        return self.published if contender.published else self.settings
+
+    def check(self) -> Task:
+        """The same in a few steps, sampled in one way by all of them."""
+        few = _plainly(self.settings, _CHECKED_STEPS)
+        return Task(self.of, few, few)
+
+    def run(self, contender: Contender, inputs: Inputs) -> Run:
+        """The contender's part of it, ready to be called."""
+        if self.of == STEP:
+            return contender.step(inputs)
+        begin = contender.loop if self.of == LOOP else contender.clip
+        return begin(inputs, self.settings_of(contender))
 
 
-def seeded_as(bundle: Bundle | None, geometry_name: str, size: str) -> Models:
-    """The seeded models that ``bundle`` was exported from, or without one those of the geometry and size."""
-    if bundle is None:
-        return seeded_models(geometry(geometry_name), size)
-    size = str(bundle.manifest.model.get("size"))
-    if size not in SIZES:
-        raise MdsgenError(f"expected a bundle of seeded weights, of size {', '.join(SIZES)}, got size {size}")
-    return seeded_models(bundle.manifest.geometry, size)
+def _plainly(settings: SamplerSettings, steps: int) -> SamplerSettings:
+    """In so many steps of the published solver, guided in every one."""
+    plain = SamplerSettings(steps, settings.guidance, settings.guidance_power)
+    return replace(plain, clean_limit=settings.clean_limit)
 
 
-def compare_with_torch(
-    models: Models, bundle: Bundle | None, engine: str, threads: int | None, *, repeat: int, warmup: int
+def compare(
+    entries: Sequence[Entry], subject: Subject, task: Task, threads: int, *, repeat: int, warmup: int, peak: bool = True
 ) -> Report:
-    """Time one guided step of ``models``: as published, in PyTorch as it is here, and through the engine.
+    """Time ``entries`` in turn on ``threads`` threads; ratios and decibels are against the first one.
 
-    The engine runs the graphs of ``bundle``, which must hold the same weights; without one, graphs made for it. Both
-    sides compute on ``threads`` threads, None is PyTorch's own choice. Raises :class:`MdsgenError` where what they
-    compute differs, before anything is timed.
+    Raises :class:`MdsgenError` where one of them does not compute what the first does, before anything is timed.
     """
-    inputs = Inputs.seeded(models.geometry)
-    precision = bundle.manifest.precision if bundle else "fp32"
+    names = [str(entry) for entry in entries]
+    inputs = Inputs(subject.geometry, subject.encode)
     with ExitStack() as stack:
-        threads = stack.enter_context(torch_threads(threads))
-        paths = _graphs(bundle) if bundle else _export(models, stack.enter_context(_temporary_folder()))
-        name, step = stack.enter_context(_engine_step(paths, engine, EngineOptions(threads), models.geometry, inputs))
-        runs = {
-            PUBLISHED: _torch_step(published(models.denoiser), inputs),
-            EAGER: _torch_step(models.denoiser, inputs),
-            f"{name} {precision}, one pass for both branches": step,
-        }
-        agreement = _check_agreement(runs, THRESHOLDS[precision][DENOISER])
-        measured = interleave(runs, repeat, warmup)
-    base = measured[PUBLISHED].median
-    settings = {
-        "threads": threads,
-        "geometry": models.geometry.name,
-        "model": models.describe()["size"],
-        "warm-up": warmup,
-    }
-    figures = {name: {"times faster": base / found.median, "dB": agreement[name]} for name, found in measured.items()}
-    del figures[PUBLISHED]["dB"]  # it is the reference
-    return Report("guided denoiser step", settings, measured, figures)
+        contenders: dict[str, Contender] = {}
+        for name, entry in zip(names, entries, strict=True):
+            contenders[name] = entry.make(entry.source(subject), threads)
+            stack.callback(contenders[name].close)
+        memory = stack.enter_context(device_memory(any(entry.kind.device for entry in entries)))
+        agreement = check_agreement(contenders, task, inputs, memory)
+        runs = {name: task.run(contender, inputs) for name, contender in contenders.items()}
+        measured = interleave(runs, repeat, warmup, lead=1 if task.of == STEP else 0)
+        del runs
+    figures = _ratios(measured, agreement)
+    for name, taken in memory.taken.items():
+        figures[name]["device MB"] = taken / 1e6
+    if task.of == CLIPS:
+        for name, found in measured.items():
+            figures[name]["real-time factor"] = found.median / subject.geometry.duration
+    totals, notes = _against_peak(subject, task, contenders, measured, figures, threads if peak else None)
+    return Report(
+        TITLES[task.of],
+        {**({"GPU": memory.gpu} if memory.gpu else {}), **_settings(subject, task, contenders, threads, warmup)},
+        measured,
+        figures,
+        totals,
+        descriptions={name: contender.what for name, contender in contenders.items()},
+        notes=[*notes, *_verdict(subject, measured, threads)],
+    )
 
 
-@contextmanager
-def torch_threads(threads: int | None) -> Iterator[int]:
-    """PyTorch on so many threads while the context is open; None leaves it as it is. Gives the number."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads or before)
-    try:
-        yield torch.get_num_threads()
-    finally:
-        torch.set_num_threads(before)
+def check_agreement(
+    contenders: Mapping[str, Contender], task: Task, inputs: Inputs, memory: DeviceMemory | None = None
+) -> dict[str, float]:
+    """Decibels of every result against the first contender's; below what its precision asks for it is refused.
 
-
-@contextmanager
-def _temporary_folder() -> Iterator[Path]:
-    with tempfile.TemporaryDirectory(prefix="mdsgen-") as folder:
-        yield Path(folder)
-
-
-def _graphs(bundle: Bundle) -> dict[str, Path]:
-    return {name: bundle.path(name) for name in (CONDITIONING, DENOISER)}
-
-
-def _export(models: Models, folder: Path) -> dict[str, Path]:
-    """Just the two graphs that a step needs."""
-    wanted = (network for network in networks_of(models) if network.name in (CONDITIONING, DENOISER))
-    return {network.name: folder / save(trace(network), network.name, folder).file for network in wanted}
-
-
-def _torch_step(denoiser: Denoiser, inputs: Inputs) -> Callable[[], np.ndarray]:
-    latent, timestep, features = map(torch.from_numpy, (inputs.latent, inputs.timestep, inputs.features))
-    return lambda: two_passes(denoiser, latent, timestep, features).numpy()
-
-
-@contextmanager
-def _engine_step(
-    paths: dict[str, Path], engine: str, options: EngineOptions, geometry: Geometry, inputs: Inputs
-) -> Iterator[tuple[str, Callable[[], np.ndarray]]]:
-    """The engine's name and its step, opened and bound as the runtime does it: the modulations are computed before."""
-    with open_engine(paths[CONDITIONING], engine, options) as conditioning:
-        feeds = {"features": inputs.features, "timesteps": inputs.timestep}
-        modulations = conditioning.run(feeds)["modulations"][0]  # [2, M, D]
-    with open_engine(paths[DENOISER], engine, denoiser_options(options, geometry)) as denoiser:
-        noise = np.zeros((2, *inputs.latent.shape[1:]), np.float32)
-        run = denoiser.bind({"latent": inputs.latent, "modulations": modulations}, {"noise": noise})
-
-        def step() -> np.ndarray:
-            run()
-            return noise
-
-        yield denoiser.name, step
-
-
-def _check_agreement(runs: dict[str, Callable[[], np.ndarray]], least: float) -> dict[str, float]:
-    """Decibels of every run's noise against the published one's; below ``least`` they are not the same network."""
-    reference = runs[PUBLISHED]()
-    found = {name: decibels(reference, run()) for name, run in runs.items()}
-    differing = [f"{name} {figure:.1f} dB" for name, figure in found.items() if figure < least]
+    Everything is opened here, and what that takes on a GPU is noted in ``memory``.
+    """
+    memory = memory or DeviceMemory()
+    check, found, least = task.check(), {}, {}
+    reference = np.zeros(0)
+    first, *_ = contenders
+    for name, contender in contenders.items():
+        result = memory.of(name, lambda contender=contender: check.run(contender, inputs)())  # type: ignore[misc]
+        reference = result.copy() if name == first else reference
+        found[name] = decibels(reference, result)
+        least[name] = min(_least(contenders[first], task.of), _least(contender, task.of))
+    differing = [f"{name} {found[name]:.1f} dB of {least[name]:g}" for name in found if found[name] < least[name]]
     if differing:
         raise MdsgenError(
-            f"expected at least {least:g} dB against {PUBLISHED}, got {', '.join(differing)}: "
-            "a bundle is compared with seeded weights, export it with --untrained"
+            f"not the same network as {first}: {', '.join(differing)}; bundles are compared that hold the same "
+            "weights, with PyTorch those of mdsgen-export --untrained"
         )
     return found
+
+
+def _least(contender: Contender, of: str) -> float:
+    """Decibels that a contender has to reach: of a graph alone, or of a whole way through the loop."""
+    if contender.precision in ("bf16", "int8"):
+        return LEAST_REDUCED
+    return THRESHOLDS[contender.precision][DENOISER if of == STEP else CLIP]
+
+
+def _ratios(measured: Mapping[str, Measurement], agreement: Mapping[str, float]) -> dict[str, dict[str, float]]:
+    """How many times as fast as the first, whose own decibels are left out: it is the reference."""
+    first, *_ = measured
+    base = measured[first].median
+    figures = {name: {"times faster": base / found.median, "dB": agreement[name]} for name, found in measured.items()}
+    del figures[first]["dB"]
+    return figures
+
+
+def _against_peak(
+    subject: Subject,
+    task: Task,
+    contenders: Mapping[str, Contender],
+    measured: Mapping[str, Measurement],
+    figures: Mapping[str, dict[str, float]],
+    threads: int | None,
+) -> tuple[dict[str, object], list[str]]:
+    """Adds what each contender reached of the peak to ``figures``; gives totals, and notes of what is missing.
+
+    The work is that of the graph, whichever way it is done: what a contender computes beyond that counts as lost.
+    ``threads`` None leaves the peak out.
+    """
+    if threads is None:
+        return {}, []
+    try:
+        work, totals = _work(subject, task)
+    except (ImportError, MdsgenError) as error:
+        return {}, [f"the share of the matrix peak is left out: {error}"]
+    kinds = {contender.data_type for contender in contenders.values()}
+    peaks = {**measure_peaks(threads, kinds), **measure_device_peaks(kinds)}
+    for name, contender in contenders.items():
+        add_shares(figures[name], work(task.settings_of(contender)), measured[name].median, contender.data_type, peaks)
+    return {**totals, **peak_totals(peaks)}, []
+
+
+def _work(subject: Subject, task: Task) -> tuple[Callable[[SamplerSettings], Work], dict[str, object]]:
+    """The work of the task for given settings, and what there is to say of a step."""
+    step = work_of(subject.path(DENOISER), **{BRANCHES: 2})
+    totals: dict[str, object] = {
+        "GFLOP per step": step.flop / 1e9,
+        "weights MB": step.weight_bytes / 1e6,
+        "activations MB per step": step.activation_bytes / 1e6,
+    }
+    if task.of == STEP:
+        return lambda settings: step, totals
+    stages = {LOOP: ("conditioning", "denoiser")}.get(task.of)
+
+    def work(settings: SamplerSettings) -> Work:
+        found = stage_work(subject.path, settings)
+        return total(found[stage] for stage in stages or found)
+
+    return work, totals
+
+
+def _settings(
+    subject: Subject, task: Task, contenders: Mapping[str, Contender], threads: int, warmup: int
+) -> dict[str, object]:
+    settings: dict[str, object] = {
+        "model": f"{subject.size}, {subject.geometry.name} geometry ({subject.name})",
+        "threads": threads,
+        "warm-up": warmup,
+    }
+    if task.of != STEP:
+        for name, contender in contenders.items():
+            used = task.settings_of(contender)
+            settings[f"sampling, {name}"] = f"{used.steps} steps of {used.solver}, {used.passes} denoiser passes"
+    return settings
+
+
+def _verdict(subject: Subject, measured: Mapping[str, Measurement], threads: int) -> list[str]:
+    """Which engine ``auto`` takes here, where both that it chooses from have just been measured."""
+    rivals = ("onnxruntime", "openvino")
+    if not set(rivals) <= measured.keys():
+        return []
+    options = graph_options(DENOISER, EngineOptions(threads), subject.geometry)
+    chosen = first_that_opens("auto", subject.path(DENOISER), lambda name: name, options)
+    fastest = min(rivals, key=lambda name: measured[name].median)
+    agrees = "which was the faster one here, too" if chosen == fastest else f"while {fastest} was the faster one here"
+    return [f"--engine auto takes {chosen}, {agrees}"]

@@ -7,14 +7,14 @@ import platform
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-_PACKAGES = ("mdsgen", "numpy", "onnxruntime", "torch")
+_PACKAGES = ("mdsgen", "numpy", "onnxruntime", "openvino", "tensorrt", "torch")
 
 
 def conditions() -> dict[str, object]:
     """The machine, how busy it is, and the versions of what computes on it; None where something is not installed."""
     return {
         "processor": _processor(),
-        "cores": _usable_cores(),
+        "cores": usable_cores(),
         "load average": [round(load, 2) for load in os.getloadavg()],
         "system": f"{platform.system()} {platform.release()} {platform.machine()}",
         "python": platform.python_version(),
@@ -30,7 +30,7 @@ def _processor() -> str:
     return next(names, platform.processor() or platform.machine())
 
 
-def _usable_cores() -> int:
+def usable_cores() -> int:
     """Those that this process may use, where the system says so."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 

@@ -33,14 +33,19 @@ class Measurement:
         return {"median": self.median, "p95": self.p95, "min": self.minimum, "runs": len(self.seconds)}
 
 
-def interleave(runs: Mapping[str, Callable[[], object]], repeat: int, warmup: int) -> dict[str, Measurement]:
+def interleave(
+    runs: Mapping[str, Callable[[], object]], repeat: int, warmup: int, lead: int = 0
+) -> dict[str, Measurement]:
     """Time all ``runs`` in turn, ``repeat`` times: what disturbs the machine for a while disturbs every one of them.
 
-    Before that each one runs ``warmup`` times without being timed.
+    Before that each one runs ``warmup`` times without being timed; and ``lead`` times before each time that it is, for
+    what is one of many in real use: its weights are in the caches then, not the other's, whose threads are asleep.
     """
     seconds: dict[str, list[float]] = {name: [] for name in runs}
     for turn in range(warmup + repeat):
         for name, run in runs.items():
+            for _ in range(lead):
+                run()
             start = time.perf_counter()
             run()
             elapsed = time.perf_counter() - start

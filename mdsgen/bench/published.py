@@ -53,7 +53,6 @@ def two_passes(denoiser: Denoiser, latent: Tensor, timestep: Tensor, features: T
     """Both branches of guidance one after the other: the noise ``[2, C, H, W]``, conditional first."""
     channels = denoiser.geometry.channels
     with torch.no_grad():
-        passes = [
-            denoiser(latent, timestep, features, drop_condition=torch.tensor([dropped])) for dropped in (False, True)
-        ]
+        drops = [torch.full((1,), dropped, device=latent.device) for dropped in (False, True)]
+        passes = [denoiser(latent, timestep, features, drop_condition=drop) for drop in drops]
     return torch.cat(passes)[:, :channels]  # [1, 2C, H, W] each

@@ -1,56 +1,95 @@
-"""What was measured, under which conditions, as one document and as a page to read."""
+"""What was measured, under which conditions: as one document, as a page to read, and as a chart."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from mdsgen.bench.chart import Bar, bar_chart
 from mdsgen.bench.conditions import conditions
 from mdsgen.bench.measure import Measurement
+
+_SHOWN = ("processor", "cores", "onnxruntime", "openvino", "tensorrt", "torch")
+"""The machine's facts that a chart has room for."""
 
 
 @dataclass(frozen=True)
 class Report:
-    """``settings`` are what was asked for; ``figures`` are further results per measurement, ``totals`` over all."""
+    """``settings`` are what was asked for; ``figures`` are further results per measurement, ``totals`` over all.
+
+    ``descriptions`` say of a measurement what was measured, where its name does not; ``notes`` are whole sentences.
+    """
 
     measured: str
     settings: Mapping[str, Any]
     measurements: Mapping[str, Measurement]
     figures: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
-    totals: Mapping[str, float] = field(default_factory=dict)
+    totals: Mapping[str, object] = field(default_factory=dict)
     machine: Mapping[str, Any] = field(default_factory=conditions)
+    descriptions: Mapping[str, str] = field(default_factory=dict)
+    notes: Sequence[str] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """As plain JSON values; seconds and bytes."""
         return {
             "measured": self.measured,
             "conditions": {**self.machine, **self.settings},
-            "results": {
-                name: {**measurement.to_dict(), **{k: _finite(v) for k, v in self.figures.get(name, {}).items()}}
-                for name, measurement in self.measurements.items()
-            },
+            "results": {name: self._result(name) for name in self.measurements},
             "totals": dict(self.totals),
+            "notes": list(self.notes),
         }
 
+    def _result(self, name: str) -> dict[str, Any]:
+        described = {"what": self.descriptions[name]} if name in self.descriptions else {}
+        figures = {figure: _finite(value) for figure, value in self.figures.get(name, {}).items()}
+        return {**described, **self.measurements[name].to_dict(), **figures}
+
     def page(self) -> str:
-        """Conditions, a table in milliseconds, and the totals."""
+        """Conditions, a table in milliseconds, the totals, and the notes."""
         facts: list[tuple[str, ...]] = [
             (name, _words(value)) for name, value in {**self.machine, **self.settings}.items()
         ]
+        described: list[tuple[str, ...]] = list(self.descriptions.items())
         totals: list[tuple[str, ...]] = [(name, _words(value)) for name, value in self.totals.items()]
-        sections: list[list[tuple[str, ...]]] = [facts, list(self._table()), totals]
+        notes: list[tuple[str, ...]] = [(note,) for note in self.notes]
+        sections: list[list[tuple[str, ...]]] = [facts, described, list(self._table()), totals, notes]
         return "\n\n".join("\n".join(_aligned(rows)) for rows in sections if rows)
+
+    def chart(self) -> str:
+        """A picture of the medians as SVG, one bar for each row of the table, the conditions below them."""
+        bars = []
+        for name, found in self.measurements.items():
+            ratio = self.figures.get(name, {}).get("times faster")
+            said = f"{_figure(1000 * found.median)} ms" + ("" if ratio is None else f"  ({ratio:.2f}×)")
+            bars.append(Bar(name, 1000 * found.median, said, 1000 * found.p95, reference=ratio == 1.0))
+        facts = {**self.settings, **{name: self.machine[name] for name in _SHOWN if self.machine.get(name) is not None}}
+        caption = [f"{name}: {_words(value)}" for name, value in facts.items()]
+        title = (
+            f"{self.measured[0].upper()}{self.measured[1:]}: milliseconds, median (thin line to the 95th percentile)"
+        )
+        return bar_chart(title, bars, caption)
 
     def _table(self) -> Iterator[tuple[str, ...]]:
         further = list(dict.fromkeys(name for figures in self.figures.values() for name in figures))
         yield (self.measured, "median ms", "p95", "min", "runs", *further)
         for name, found in self.measurements.items():
-            times = (f"{1000 * seconds:.1f}" for seconds in (found.median, found.p95, found.minimum))
+            times = (_milliseconds(seconds) for seconds in (found.median, found.p95, found.minimum))
             figures = self.figures.get(name, {})
-            extra = (f"{figures[column]:.2f}" if column in figures else "" for column in further)
+            extra = (_figure(figures[column]) if column in figures else "" for column in further)
             yield (name, *times, str(len(found.seconds)), *extra)
+
+
+def _milliseconds(seconds: float) -> str:
+    """To a tenth; below one to a thousandth."""
+    return f"{1000 * seconds:.{1 if seconds >= 1e-3 else 3}f}"
+
+
+def _figure(figure: float) -> str:
+    """Three digits, or all those before the point."""
+    size = abs(figure)
+    return f"{figure:,.{0 if size >= 1000 else 1 if size >= 100 else 2 if size >= 1 else 3}f}"
 
 
 def _finite(figure: float) -> float | None:

@@ -1,4 +1,4 @@
-"""``mdsgen-bench``: how long a bundle takes, and how much faster it is than PyTorch."""
+"""``mdsgen-bench``: how long a bundle takes, what of the machine it uses, and how it compares with other ways."""
 
 from __future__ import annotations
 
@@ -9,85 +9,184 @@ from typing import Any
 import click
 
 from mdsgen.bench.clip import time_clip
+from mdsgen.bench.conditions import usable_cores
+from mdsgen.bench.contenders import KINDS, Entry, first_bundle, parse
+from mdsgen.bench.process import Command, sampling_arguments
 from mdsgen.bench.report import Report
+from mdsgen.bench.subject import Subject
 from mdsgen.bundle import Bundle, default_bundle
 from mdsgen.cli.errors import command
 from mdsgen.cli.export import MODEL_SIZES
 from mdsgen.cli.sampling import sampling_options
-from mdsgen.engines import AVAILABLE, EngineOptions
-from mdsgen.errors import ExportError
+from mdsgen.engines import ENGINES
+from mdsgen.errors import MdsgenError
 from mdsgen.geometry import GEOMETRIES
 from mdsgen.runtime import sampler_settings
+
+_TASKS = {"step": 10, "loop": 5, "clip": 3}
+"""What can be compared, and how often it is timed unless told."""
+
+_CLIPS, _WARMUP = 3, 2
+
+
+def _contenders(_ctx: click.Context, _param: click.Parameter, value: str | None) -> list[Entry] | None:
+    """A click callback: ``A,B,C`` as what is compared."""
+    try:
+        return None if value is None else parse(value)
+    except MdsgenError as error:
+        raise click.BadParameter(str(error)) from error
 
 
 @command("mdsgen-bench")
 @click.option(
     "--bundle",
     type=click.Path(path_type=Path),
-    help="The bundle.  [default: $MDSGEN_BUNDLE, or the demo model; with --compare, graphs made for it]",
+    help="The bundle.  [default: $MDSGEN_BUNDLE, or the demo model; with torch, seeded weights]",
 )
-@click.option("--compare", type=click.Choice(["torch"]), help="Time the guided denoiser step against this instead.")
+@click.option(
+    "--compare",
+    metavar="A,B,…",
+    callback=_contenders,
+    help=f"Time these in turn instead, ratios against the first: {', '.join(KINDS)}; NAME@BUNDLE runs another bundle. "
+    "A single one is compared with --engine.",
+)
+@click.option("--of", "task", type=click.Choice(list(_TASKS)), help="What to compare.  [default: step]")
+@click.option(
+    "--torch-steps", type=click.IntRange(1, 1000), help="Steps of PyTorch's clip.  [default: 50, as published]"
+)
 @click.option(
     "--geometry",
     "geometry_name",
     type=click.Choice(sorted(GEOMETRIES)),
-    help="Latent geometry to compare in.  [default: release]",
+    help="Compare seeded weights of this latent geometry.  [default: release]",
 )
-@click.option("--model", type=click.Choice(MODEL_SIZES), help="Size to compare.  [default: base]")
-@click.option("--engine", default="auto", show_default=True, help=f"One of {', '.join(AVAILABLE)}.")
-@click.option("--threads", type=click.IntRange(1), help="Threads, of both sides of a comparison.  [default: cores]")
+@click.option("--model", type=click.Choice(MODEL_SIZES), help="And of this size.  [default: base]")
+@click.option("--engine", default="auto", show_default=True, help=f"One of {', '.join(ENGINES)}.")
+@click.option("--threads", type=click.IntRange(1), help="Threads, of all that is compared.  [default: cores]")
 @click.option(
     "--bfloat16", is_flag=True, help="Compute in bfloat16 where engine and processor can: faster, less exact."
 )
 @sampling_options
-@click.option("--repeat", type=click.IntRange(1), help="Timed runs.  [default: 3 clips, or 10 compared steps]")
-@click.option("--warmup", type=click.IntRange(0), default=2, show_default=True, help="Runs before them, not timed.")
+@click.option("--repeat", type=click.IntRange(1), help="Timed runs.  [default: 3 clips; 10 steps, 5 loops compared]")
+@click.option(
+    "--warmup", type=click.IntRange(0), help="Runs before them, not timed.  [default: 2; 0 of loops and clips on a CPU]"
+)
+@click.option("--peak/--no-peak", default=True, show_default=True, help="Measure the machine's matrix peak as well.")
+@click.option("--plot", type=click.Path(path_type=Path, dir_okay=False), help="Write a bar chart to this .svg file.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead, for programs.")
 def main(
     bundle: Path | None,
-    compare: str | None,
+    compare: list[Entry] | None,
+    task: str | None,
+    torch_steps: int | None,
     geometry_name: str | None,
     model: str | None,
     engine: str,
     threads: int | None,
     bfloat16: bool,
     repeat: int | None,
-    warmup: int,
+    warmup: int | None,
+    peak: bool,
+    plot: Path | None,
     as_json: bool,
     **sampling: Any,
 ) -> None:
-    """Time every stage of a bundle, on random pictures, or with --compare its denoiser step against PyTorch.
+    """Time every stage of a bundle on random pictures, then the command in a process of its own.
 
-    Compared are seeded weights: those of --geometry and --model, or a bundle that was exported with --untrained.
+    With --compare: one denoiser step, loop or clip, computed in several ways in turn. PyTorch computes seeded weights:
+    those of --geometry and --model, or of a bundle that was exported with --untrained.
     """
-    if (geometry_name or model) and (bundle or not compare):
-        raise click.UsageError("--geometry and --model are for --compare without a --bundle, which has its own")
-    if compare and bfloat16:
-        raise click.UsageError("--bfloat16 is for whole clips: --compare wants the same figures from both sides")
-    if compare and any(value is not None for value in sampling.values()):
-        raise click.UsageError("how a clip is sampled is for whole clips: --compare times single steps")
-    if compare:
-        opened = Bundle.open(bundle) if bundle else None
-        subject = (geometry_name or "release", model or "base")
-        report = _comparison(opened, subject, engine, threads, repeat or 10, warmup)
-    else:
+    seeded = (geometry_name or "release", model or "base") if geometry_name or model else None
+    _check(
+        compare, task, bundle, seeded, sampling, engine=engine, bfloat16=bfloat16, torch_steps=torch_steps, plot=plot
+    )
+    if compare is None:
         opened = Bundle.open(bundle or default_bundle())
         settings = sampler_settings(opened.manifest.sampler, **sampling)
-        report = time_clip(
-            opened, engine, EngineOptions(threads, bfloat16=bfloat16), settings, repeat=repeat or 3, warmup=warmup
-        )
+        run = Command(opened, engine, threads, bfloat16, sampling_arguments(sampling))
+        warmup = _WARMUP if warmup is None else warmup
+        report = time_clip(run, settings, repeat=repeat or _CLIPS, warmup=warmup, peak=peak)
+    else:
+        entries = compare if len(compare) > 1 else [*compare, Entry(engine)]
+        with _subject(entries, bundle, seeded) as subject:
+            report = _compare(entries, subject, task or "step", torch_steps, threads, repeat, warmup, peak, sampling)
     click.echo(json.dumps(report.to_dict(), indent=2, ensure_ascii=False) if as_json else report.page())
+    if plot:
+        plot.write_text(report.chart(), encoding="utf-8")
 
 
-def _comparison(
-    bundle: Bundle | None, subject: tuple[str, str], engine: str, threads: int | None, repeat: int, warmup: int
+def _check(
+    compare: list[Entry] | None,
+    task: str | None,
+    bundle: Path | None,
+    seeded: tuple[str, str] | None,
+    sampling: dict[str, Any],
+    *,
+    engine: str,
+    bfloat16: bool,
+    torch_steps: int | None,
+    plot: Path | None,
+) -> None:
+    """Raise a usage error for options that do not go together."""
+    if plot and plot.suffix.lower() != ".svg":
+        raise click.UsageError(f"--plot writes SVG: name a file that ends in .svg, not {plot}")
+    if plot and not plot.parent.is_dir():
+        raise click.UsageError(f"--plot: there is no folder {plot.parent}")
+    if compare is None:
+        if seeded or task or torch_steps:
+            raise click.UsageError("--geometry, --model, --of and --torch-steps are for --compare")
+        return
+    if seeded and bundle:
+        raise click.UsageError("--geometry and --model are for --compare without a --bundle, which has its own")
+    if bfloat16:
+        raise click.UsageError("--bfloat16 is for one bundle alone: compare openvino-bf16")
+    if len(compare) > 1 and engine != "auto":
+        raise click.UsageError(f"--engine is for one bundle alone: add {engine} to --compare")
+    if len(compare) == 1 and engine not in KINDS:
+        raise click.UsageError(f"--engine {engine} is unknown: expected one of {', '.join(ENGINES)}")
+    if len(compare) == 1 and str(compare[0]) == engine:
+        raise click.UsageError(f"--compare {engine} needs another name: it would be compared with itself")
+    if task in (None, "step") and any(value is not None for value in sampling.values()):
+        raise click.UsageError("how a clip is sampled is for clips and loops: a step is compared")
+    if torch_steps and task != "clip":
+        raise click.UsageError("--torch-steps is for --of clip: a loop has as many steps on all sides")
+
+
+def _subject(entries: list[Entry], bundle: Path | None, seeded: tuple[str, str] | None) -> Subject:
+    """What is compared: what was named, else the first bundle in the list; else PyTorch's, or the default bundle."""
+    named = bundle or (None if seeded else first_bundle(entries))
+    in_torch = any(not entry.kind.graphs for entry in entries)
+    if named is None and (seeded or in_torch):
+        return Subject(None, *(seeded or ("release", "base")))
+    return Subject(Bundle.open(named or default_bundle()))
+
+
+def _compare(
+    entries: list[Entry],
+    subject: Subject,
+    task: str,
+    torch_steps: int | None,
+    threads: int | None,
+    repeat: int | None,
+    warmup: int | None,
+    peak: bool,
+    sampling: dict[str, Any],
 ) -> Report:
-    try:
-        from mdsgen.bench.comparison import compare_with_torch, seeded_as
-    except ImportError as error:
-        raise ExportError(f"comparing needs PyTorch and ONNX ({error}): pip install 'mdsgen[export]'") from error
-    models = seeded_as(bundle, *subject)
-    return compare_with_torch(models, bundle, engine, threads, repeat=repeat, warmup=warmup)
+    from mdsgen.bench.comparison import Task, compare
+
+    settings = sampler_settings(subject.sampler, **sampling)
+    if warmup is None:
+        on_device = any(entry.kind.device for entry in entries)  # where the first run compiles, tunes or captures
+        warmup = _WARMUP if task == "step" or on_device else 0
+    return compare(
+        entries,
+        subject,
+        Task.named(task, settings, torch_steps),
+        threads or usable_cores(),
+        repeat=repeat or _TASKS[task],
+        warmup=warmup,
+        peak=peak,
+    )
 
 
 if __name__ == "__main__":

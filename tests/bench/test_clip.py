@@ -1,37 +1,56 @@
-"""Every stage of real clips is timed, every step, and the whole."""
+"""Every stage of real clips is timed, every step, the whole, and the command in a process of its own."""
 
 from pathlib import Path
 
 import pytest
 
-from mdsgen.bench.clip import STEP, WHOLE, peak_memory, time_clip
+from mdsgen.bench import clip
+from mdsgen.bench.clip import STEP, WHOLE, time_clip
+from mdsgen.bench.measure import Measurement
+from mdsgen.bench.peak import Peak
+from mdsgen.bench.process import FINISHED, READY, Command
 from mdsgen.bench.report import Report
+from mdsgen.bench.work import stage_work, total
 from mdsgen.bundle import Bundle
-from mdsgen.engines import EngineOptions
 from mdsgen.geometry import PAPER
 from mdsgen.runtime import sampler_settings
 
 STAGES = ["video encoder", "conditioning", "denoiser", "latent decoder", "vocoder"]
 
 
-def time(bundle_path: Path, steps: int | None, repeat: int, warmup: int) -> Report:
+@pytest.fixture(autouse=True)
+def _no_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Their own test runs them."""
+    seconds = {READY: Measurement((0.5,)), FINISHED: Measurement((2.0,))}
+    peaks = {READY: 100_000_000, FINISHED: 200_000_000}
+    monkeypatch.setattr(clip, "time_processes", lambda command, repeat: (dict(seconds), peaks))
+
+
+def time(bundle_path: Path, steps: int | None, repeat: int, warmup: int, peak: bool = False) -> Report:
     bundle = Bundle.open(bundle_path)
     settings = sampler_settings(bundle.manifest.sampler, steps=steps)
-    return time_clip(bundle, "auto", EngineOptions(threads=1), settings, repeat=repeat, warmup=warmup)
+    return time_clip(Command(bundle, threads=1), settings, repeat=repeat, warmup=warmup, peak=peak)
 
 
 @pytest.mark.parametrize(("steps", "counted"), [(None, 4), (3, 3)])
 def test_a_clip_is_timed_stage_by_stage(bundle_path: Path, steps: int | None, counted: int) -> None:
     report = time(bundle_path, steps, repeat=2, warmup=1)
     found = report.measurements
-    assert list(found) == [*STAGES, WHOLE, STEP]
+    assert list(found) == [*STAGES, WHOLE, STEP, READY, FINISHED]
     assert report.settings["steps"] == counted
     assert [len(found[name].seconds) for name in (*STAGES, WHOLE)] == [2] * 6
     assert len(found[STEP].seconds) == 2 * (counted - 1)
-    for clip in range(2):
-        assert found[WHOLE].seconds[clip] == pytest.approx(sum(found[name].seconds[clip] for name in STAGES))
+    for turn in range(2):
+        assert found[WHOLE].seconds[turn] == pytest.approx(sum(found[name].seconds[turn] for name in STAGES))
     assert sum(found[STEP].seconds) < sum(found["denoiser"].seconds)
-    assert report.totals["real-time factor"] == pytest.approx(found[WHOLE].median / PAPER.duration)
+    for name in (*STAGES, WHOLE, FINISHED):
+        assert report.figures[name]["real-time factor"] == pytest.approx(found[name].median / PAPER.duration)
+
+
+def test_start_up_and_memory_are_those_of_the_processes(bundle_path: Path) -> None:
+    report = time(bundle_path, 1, repeat=1, warmup=0)
+    assert (report.totals["start-up seconds"], report.totals["peak memory bytes"]) == (0.5, 200_000_000)
+    assert (report.figures[READY]["peak MB"], report.figures[FINISHED]["peak MB"]) == (100.0, 200.0)
 
 
 def test_a_loop_of_one_step_is_that_step(bundle_path: Path) -> None:
@@ -39,8 +58,15 @@ def test_a_loop_of_one_step_is_that_step(bundle_path: Path) -> None:
     assert report.measurements[STEP] == report.measurements["denoiser"]
 
 
-def test_memory_is_counted_in_bytes() -> None:
-    before = peak_memory()
-    assert before > 10_000_000
-    kept = bytearray(b"x") * (2 * before)
-    assert peak_memory() > before + len(kept) // 4
+def test_stages_are_held_against_the_machine_s_peak(bundle_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(clip, "measure_peaks", lambda threads, kinds: {"fp32": Peak(threads * 4e9, "a library, 64")})
+    report = time(bundle_path, 2, repeat=1, warmup=0, peak=True)
+    bundle = Bundle.open(bundle_path)
+    work = stage_work(bundle.path, sampler_settings(bundle.manifest.sampler, steps=2))
+    for name in STAGES:
+        figures, seconds = report.figures[name], report.measurements[name].median
+        assert figures["GFLOP"] * 1e9 == work[name].flop
+        assert figures["% of peak"] == pytest.approx(100 * work[name].flop / seconds / 4e9)
+    assert report.figures[WHOLE]["GFLOP"] == pytest.approx(total(work.values()).flop / 1e9)
+    assert report.figures[STEP]["GFLOP"] == pytest.approx(work["denoiser"].flop / 2e9)
+    assert report.totals["fp32 matrix peak, GFLOP/s"] == "4 (a library, 64)"

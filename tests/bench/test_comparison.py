@@ -1,66 +1,146 @@
-"""An engine and PyTorch compute the same step in one run, or are not compared at all."""
+"""Contenders compute the same in one run, or are not compared at all."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
 import torch
-from torch import nn
 
-from mdsgen.bench.comparison import EAGER, PUBLISHED, compare_with_torch, seeded_as, torch_threads
-from mdsgen.bundle import Bundle
+from mdsgen.bench import comparison
+from mdsgen.bench.comparison import LEAST_REDUCED, Task, check_agreement, compare
+from mdsgen.bench.contenders import Contender, parse
+from mdsgen.bench.peak import Peak
+from mdsgen.bench.report import Report
+from mdsgen.bench.subject import Inputs, Subject
+from mdsgen.bench.work import work_of
+from mdsgen.bundle import DENOISER, Bundle
+from mdsgen.engines import EngineOptions, first_that_opens
 from mdsgen.errors import EngineError, MdsgenError
-from mdsgen.export.models import Models
 from mdsgen.geometry import PAPER
-from mdsgen.model.audio import AudioCodec, hifigan, stable_diffusion_autoencoder
-from mdsgen.model.denoiser import Denoiser, DenoiserConfig
+from mdsgen.runtime.clip import SamplerSettings
+from mdsgen.runtime.networks import graph_options
 
-SIZE = DenoiserConfig(width=16, depth=2, heads=2, decode_layers=1, timestep_channels=32)
-
-
-@pytest.fixture(scope="module")
-def models() -> Models:
-    """A small denoiser with other weights than the bundle's; the other networks take no part."""
-    torch.manual_seed(3)
-    codec = AudioCodec(PAPER, stable_diffusion_autoencoder((8, 8, 8, 16)), hifigan(PAPER, channels=32))
-    made = Models(Denoiser(PAPER, SIZE), nn.Identity(), codec)
-    for parameter in made.denoiser.parameters():
-        nn.init.normal_(parameter, std=0.2)
-    return made
+FAST = SamplerSettings(3, 2.0, 0.01, "unipc-2", (0.0, 900.0), unconditional_every=2, clean_limit=4.0)
 
 
-def test_three_ways_of_one_step_are_timed_against_the_published_one(models: Models) -> None:
-    report = compare_with_torch(models, None, "onnxruntime", 1, repeat=3, warmup=1)
-    engine = "onnxruntime fp32, one pass for both branches"
-    assert list(report.measurements) == [PUBLISHED, EAGER, engine]
+def run(names: str, subject: Subject, of: str = "step", repeat: int = 2, torch_steps: int = 4) -> Report:
+    task = Task.named(of, FAST, torch_steps)
+    return compare(parse(names), subject, task, 1, repeat=repeat, warmup=1, peak=False)
+
+
+def test_ratios_and_decibels_are_against_the_first(subject: Subject) -> None:
+    report = run("torch,torch-fused,onnxruntime", subject, repeat=3)
     medians = {name: found.median for name, found in report.measurements.items()}
+    assert list(medians) == ["torch", "torch-fused", "onnxruntime"]
     for name, figures in report.figures.items():
-        assert figures["times faster"] == pytest.approx(medians[PUBLISHED] / medians[name])
-        assert name == PUBLISHED or figures["dB"] > 80
+        assert figures["times faster"] == pytest.approx(medians["torch"] / medians[name])
+    assert "dB" not in report.figures["torch"]
+    assert min(report.figures["torch-fused"]["dB"], report.figures["onnxruntime"]["dB"]) > 80
     assert report.settings["threads"] == 1
+    assert "as published" in report.descriptions["torch"]
 
 
-def test_other_weights_are_not_compared(models: Models, bundle_path: Path) -> None:
-    with pytest.raises(MdsgenError, match=r"expected at least 80 dB against PyTorch eager.*seeded weights"):
-        compare_with_torch(models, Bundle.open(bundle_path), "auto", 1, repeat=1, warmup=0)
+@pytest.mark.parametrize(
+    ("of", "torch_sampling", "factor"),
+    [
+        ("loop", "3 steps of dpm-2m, 6 denoiser passes", False),
+        ("clip", "4 steps of dpm-2m, 8 denoiser passes", True),
+    ],
+)
+def test_loops_and_clips_say_how_each_side_samples(
+    subject: Subject, of: str, torch_sampling: str, factor: bool
+) -> None:
+    report = run("torch,onnxruntime", subject, of, repeat=1)
+    assert report.settings["sampling, torch"] == torch_sampling
+    assert report.settings["sampling, onnxruntime"] == f"3 steps of unipc-2, {FAST.passes} denoiser passes"
+    found = report.figures["onnxruntime"]
+    assert found["dB"] > 60
+    assert ("real-time factor" in found) == factor
+    if factor:
+        assert found["real-time factor"] == report.measurements["onnxruntime"].median / PAPER.duration
 
 
-def test_a_bundle_of_no_published_size_has_no_seeded_weights(bundle_path: Path) -> None:
-    with pytest.raises(MdsgenError, match="of size tiny, small, base, got size custom"):
-        seeded_as(Bundle.open(bundle_path), "paper", "tiny")
+def test_the_published_clip_has_50_plain_steps_unless_told() -> None:
+    published = Task.named("clip", FAST).published
+    assert published == SamplerSettings(50, 2.0, 0.01, "dpm-2m", clean_limit=4.0)
+    assert published.passes == 100
+    assert Task.named("loop", FAST).published.steps == FAST.steps
 
 
-def test_an_engine_that_is_not_there_says_so_and_leaves_pytorch_s_threads_alone(models: Models) -> None:
+def test_other_weights_are_not_compared(subject: Subject, bundle_path: Path) -> None:
+    with pytest.raises(MdsgenError, match=r"not the same network as torch: onnxruntime@.* dB of 80;.*--untrained"):
+        run(f"torch,onnxruntime@{bundle_path}", subject)
+
+
+def test_a_reduced_precision_needs_to_be_less_close(subject: Subject, monkeypatch: pytest.MonkeyPatch) -> None:
+    names, inputs, task = ("one", "other"), Inputs(PAPER), Task.named("step", FAST)
+    contenders: dict[str, Contender] = {}
+    for name in names:
+        (entry,) = parse("onnxruntime")
+        contenders[name] = entry.make(subject, 1)
+    other = contenders["other"]
+    step = other.step(inputs)
+    monkeypatch.setattr(other, "step", lambda inputs: lambda: step() * 1.1)  # 20 dB
+    with pytest.raises(MdsgenError, match=r"other 20\.0 dB of 80"):
+        check_agreement(contenders, task, inputs)
+    for precision in ("bf16", "int8"):
+        other.precision = precision
+        assert check_agreement(contenders, task, inputs)["other"] == pytest.approx(20, abs=0.01)
+    monkeypatch.setattr(other, "step", lambda inputs: lambda: step() * 2)
+    with pytest.raises(MdsgenError, match=f"0.0 dB of {LEAST_REDUCED:g}"):
+        check_agreement(contenders, task, inputs)
+    for contender in contenders.values():
+        contender.close()
+
+
+def test_any_bundle_s_weights_are_compared_without_pytorch(bundle_path: Path) -> None:
+    report = run(f"onnxruntime,onnxruntime@{bundle_path}", Subject(Bundle.open(bundle_path)))
+    assert report.figures[f"onnxruntime@{bundle_path}"]["dB"] == float("inf")
+    assert report.notes == []
+
+
+def test_a_failure_leaves_pytorch_s_threads_alone(subject: Subject) -> None:
     before = torch.get_num_threads()
     with pytest.raises(EngineError, match="tensorrt"):
-        compare_with_torch(models, None, "tensorrt", before + 1, repeat=1, warmup=0)
+        compare(parse("torch,tensorrt"), subject, Task.named("step", FAST), before + 1, repeat=1, warmup=0)
     assert torch.get_num_threads() == before
 
 
-def test_threads_are_those_asked_for_while_it_lasts() -> None:
-    before = torch.get_num_threads()
-    with torch_threads(before + 1) as threads:
-        assert threads == torch.get_num_threads() == before + 1
-    with torch_threads(None) as threads:
-        assert threads == before
+def test_the_share_of_the_peak_is_of_the_graph_s_work(subject: Subject, monkeypatch: pytest.MonkeyPatch) -> None:
+    def measured(threads: int, data_types: Iterable[str]) -> dict[str, Peak]:
+        assert (threads, set(data_types)) == (1, {"fp32"})
+        return {"fp32": Peak(5e9, "a library, 1024")}
+
+    monkeypatch.setattr(comparison, "measure_peaks", measured)
+    for of in ("step", "loop"):
+        report = compare(parse("torch,onnxruntime"), subject, Task.named(of, FAST), 1, repeat=1, warmup=0)
+        for name, found in report.measurements.items():
+            reached = report.figures[name]["GFLOP/s"]
+            assert report.figures[name]["% of peak"] == pytest.approx(reached / 5 * 100)
+            work = reached * 1e9 * found.median
+            step = work_of(subject.path(DENOISER), branches=2).flop
+            passes = 2 if of == "step" else 6 if name == "torch" else FAST.passes
+            assert work == pytest.approx(step * passes / 2, rel=0.05)  # beside it: conditioning, patch embedding
+        assert report.totals["fp32 matrix peak, GFLOP/s"] == "5 (a library, 1024)"
+
+
+def test_without_onnx_the_share_is_left_out_and_said_to_be(bundle_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "onnx", None)
+    subject, task = Subject(Bundle.open(bundle_path)), Task.named("step", FAST)
+    report = compare(parse("onnxruntime,auto"), subject, task, 1, repeat=1, warmup=0)
+    assert report.totals == {}
+    assert "matrix peak is left out" in report.notes[0]
+
+
+def test_the_automatic_choice_is_held_against_what_was_measured(bundle_path: Path) -> None:
+    pytest.importorskip("openvino", reason="OpenVINO is not installed")
+    subject = Subject(Bundle.open(bundle_path))
+    report = run("onnxruntime,openvino", subject, repeat=5)
+    options = graph_options(DENOISER, EngineOptions(1), PAPER)
+    chosen = first_that_opens("auto", subject.path(DENOISER), lambda name: name, options)
+    fastest = min(report.measurements, key=lambda name: report.measurements[name].median)
+    (note,) = report.notes
+    assert note.startswith(f"--engine auto takes {chosen}, ")
+    assert ("the faster one here, too" in note) == (chosen == fastest)

@@ -1,0 +1,88 @@
+"""How long a bundle takes for one clip on a GPU: every stage in stream order, the whole as one graph, and the host."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+
+from mdsgen.bench.measure import Measurement
+from mdsgen.geometry import FRAME_SIZE
+from mdsgen.kernels import module as kernels
+from mdsgen.runtime.clip import SamplerSettings, Timings
+from mdsgen.runtime.device_clip import SOURCES, DeviceClip
+from mdsgen.runtime.networks import Networks
+from mdsgen.runtime.sampler import seeded_noise
+
+IN_ORDER = "whole clip in stream order"
+HOST = "host, to launch a clip"
+"""How long the host is busy before it can go on while the GPU computes a whole clip."""
+
+_LAUNCHES = 50
+
+
+class DeviceStages:
+    """One clip's buffers and graph, and what they were timed to take. A context manager.
+
+    Raises :class:`EngineError` where the clip cannot be on the device: it is not timed in another way instead.
+    """
+
+    def __init__(self, networks: Networks, settings: SamplerSettings) -> None:
+        steps = settings.solve()
+        self._clip = DeviceClip(networks.device_engines, kernels.Kernels(SOURCES), len(steps))
+        self._geometry = networks.geometry
+        try:
+            self._clip.load(steps)
+        except BaseException:
+            self._clip.close()
+            raise
+
+    @property
+    def replays(self) -> bool:
+        """Whether a clip is one launch."""
+        return self._clip.replay.replays
+
+    def time(self, whole: str, repeat: int, warmup: int) -> dict[str, Measurement]:
+        """Seconds of each stage by events on the stream, of clips in both ways by the host's clock (the replayed ones
+        under the name of the ``whole``), and of a launch."""
+        shape = (self._geometry.video_frames, FRAME_SIZE, FRAME_SIZE, 3)
+        frames = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+        noise = seeded_noise(self._geometry, 0)
+        for _ in range(1 + warmup):  # the first one is captured
+            self._clip(frames, noise, Timings())
+        seconds: dict[str, list[float]] = {}
+        in_order: list[float] = []
+        for _ in range(repeat):
+            timings, start = Timings(), time.perf_counter()
+            self._clip.fill(frames, noise)
+            self._clip.replay.in_stream_order(timings)
+            in_order.append(time.perf_counter() - start)
+            for stage, taken in timings.seconds.items():
+                seconds.setdefault(stage, []).append(taken)
+        seconds[IN_ORDER] = in_order
+        if self.replays:
+            seconds[whole] = [self._replayed(frames, noise) for _ in range(repeat)]
+            seconds[HOST] = [self._launched() for _ in range(_LAUNCHES)]
+        return {stage: Measurement(tuple(taken)) for stage, taken in seconds.items()}
+
+    def _replayed(self, frames: np.ndarray, noise: np.ndarray) -> float:
+        start = time.perf_counter()
+        self._clip(frames, noise, Timings())
+        return time.perf_counter() - start
+
+    def _launched(self) -> float:
+        start = time.perf_counter()
+        self._clip.replay.launch()
+        taken = time.perf_counter() - start
+        self._clip.device.synchronize()
+        return taken
+
+    def close(self) -> None:
+        """Give graph and buffers back."""
+        self._clip.close()
+
+    def __enter__(self) -> DeviceStages:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()

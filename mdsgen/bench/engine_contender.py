@@ -1,0 +1,99 @@
+"""A bundle's graphs on an engine, as the runtime runs them."""
+
+from __future__ import annotations
+
+import platform
+from contextlib import ExitStack
+from functools import partial
+
+import numpy as np
+
+from mdsgen.bench.contenders import Contender, Run
+from mdsgen.bench.peak import computes_bfloat16
+from mdsgen.bench.subject import Inputs, Subject
+from mdsgen.bundle import CONDITIONING, DENOISER
+from mdsgen.engines import EngineOptions, open_engine
+from mdsgen.errors import EngineError
+from mdsgen.runtime.clip import ClipGenerator, SamplerSettings, Timings, timesteps_of
+from mdsgen.runtime.generators import Generators
+from mdsgen.runtime.networks import Networks, graph_options
+
+
+def data_type(precision: str, engine: str, bfloat16: bool) -> str:
+    """What matrix products compute in: on a processor an FP16 graph is computed in FP32, on a GPU as it is."""
+    if engine == "tensorrt":
+        return f"cuda {precision}"
+    if precision == "int8":
+        return "int8"
+    reduced = computes_bfloat16() if engine == "openvino" else platform.machine() in ("arm64", "aarch64")
+    return "bf16" if bfloat16 and reduced else "fp32"
+
+
+class EngineContender(Contender):
+    """One pass for both branches, conditioning once per clip; only the networks that are asked for are opened."""
+
+    def __init__(self, source: Subject, threads: int, engine: str, bfloat16: bool = False) -> None:
+        self._source, self._engine = source, engine
+        self._options = EngineOptions(threads, bfloat16=bfloat16)
+        self._describe(engine)
+        self._stack = ExitStack()
+        self._networks: Networks | None = None
+
+    def _describe(self, engine: str) -> None:
+        """What it is on that engine, which is another name than it was asked for where that was ``auto``."""
+        precision, bfloat16 = self._source.precision, self._options.bfloat16
+        self.data_type = data_type(precision, engine, bfloat16)
+        self.precision = "bf16" if self.data_type == "bf16" else precision
+        arithmetic = ", bfloat16 arithmetic" if bfloat16 else ""
+        self.what = f"{engine}, {precision}{arithmetic}, one pass for both branches ({self._source.name})"
+
+    def step(self, inputs: Inputs) -> Run:
+        options = graph_options(CONDITIONING, self._options, self._source.geometry)
+        with open_engine(self._source.path(CONDITIONING), self._engine, options) as conditioning:
+            feeds = {"features": inputs.features, "timesteps": inputs.timestep}
+            modulations = conditioning.run(feeds)["modulations"][0]  # [2, V, D]
+        options = graph_options(DENOISER, self._options, self._source.geometry)
+        denoiser = self._stack.enter_context(open_engine(self._source.path(DENOISER), self._engine, options))
+        self._describe(denoiser.name)
+        noise = np.zeros((2, *inputs.latent.shape[1:]), np.float32)
+        run = denoiser.bind({"latent": inputs.latent, "modulations": modulations}, {"noise": noise})
+
+        def step() -> np.ndarray:
+            run()
+            return noise
+
+        return step
+
+    def loop(self, inputs: Inputs, settings: SamplerSettings) -> Run:
+        networks, timesteps = self._open(), timesteps_of(settings.solve())
+        generator = ClipGenerator(networks, settings)
+        return lambda: generator.denoise(inputs.latent, networks.condition(inputs.features, timesteps))
+
+    def clip(self, inputs: Inputs, settings: SamplerSettings) -> Run:
+        generators = Generators(self._open())
+        self._stack.callback(generators.close)
+        generate = generators.of(settings)
+        return lambda: generate(inputs.pictures, inputs.latent, Timings())
+
+    def _open(self) -> Networks:
+        """All networks, once."""
+        if self._networks is None:
+            self._networks = self._stack.enter_context(Networks(self._source.bundle, self._engine, self._options))
+            self._describe(self._networks.engine)
+        return self._networks
+
+    def close(self) -> None:
+        self._networks = None
+        self._stack.close()
+
+
+on_onnxruntime = partial(EngineContender, engine="onnxruntime")
+on_openvino = partial(EngineContender, engine="openvino")
+on_auto = partial(EngineContender, engine="auto")
+
+
+def on_openvino_bf16(source: Subject, threads: int) -> EngineContender:
+    """Raises :class:`EngineError` where OpenVINO would compute in FP32 after all."""
+    if not computes_bfloat16():
+        raise EngineError("openvino-bf16: OpenVINO is not installed, or this processor does not compute in bfloat16")
+    return EngineContender(source, threads, "openvino", bfloat16=True)

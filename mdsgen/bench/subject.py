@@ -1,0 +1,159 @@
+"""What is measured and compared: one model, as the graphs of a bundle and, where its weights are seeded, in PyTorch."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from functools import cached_property, partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mdsgen.bundle import GRAPHS, VIDEO_ENCODER, Bundle, Graph, Manifest, SamplerDefaults
+from mdsgen.engines import open_engine
+from mdsgen.errors import ExportError, MdsgenError
+from mdsgen.geometry import FEATURE_CHANNELS, FRAME_SIZE, Geometry, geometry
+from mdsgen.media import prepare_frames
+from mdsgen.runtime.sampler import seeded_noise
+from mdsgen.scenes import sample_scene
+
+if TYPE_CHECKING:
+    from mdsgen.export.models import Models
+
+_TIMESTEP = 500.0
+_SCENE = 204  # two balls of different materials
+
+
+class Subject:
+    """A bundle, or without one the seeded model of a geometry and size, whose graphs are traced when asked for.
+
+    A context manager: traced graphs lie in a temporary folder until it is left.
+    """
+
+    def __init__(self, bundle: Bundle | None, geometry_name: str = "release", size: str = "base") -> None:
+        self._bundle = bundle
+        self._folder: tempfile.TemporaryDirectory[str] | None = None
+        self._traced: dict[str, Graph] = {}
+        if bundle is None:
+            self.geometry, self.size, self.precision = geometry(geometry_name), size, "fp32"
+        else:
+            manifest = bundle.manifest
+            self.geometry, self.precision = manifest.geometry, manifest.precision
+            self.size = str(manifest.model.get("size", "unknown"))
+
+    @classmethod
+    def of_models(cls, models: Models) -> Subject:
+        """The subject of networks that are there already."""
+        subject = cls(None, models.geometry.name, models.describe()["size"])
+        subject.models = models
+        return subject
+
+    @property
+    def name(self) -> str:
+        """Where the graphs are from."""
+        return str(self._bundle.folder) if self._bundle else "seeded weights"
+
+    @property
+    def sampler(self) -> SamplerDefaults:
+        """How its clips are sampled."""
+        return self._bundle.manifest.sampler if self._bundle else SamplerDefaults()
+
+    @cached_property
+    def models(self) -> Models:
+        """In PyTorch. Raises :class:`MdsgenError` for a bundle whose weights were not seeded, but trained."""
+        from mdsgen.export.models import seeded_models
+        from mdsgen.model.denoiser import SIZES
+
+        if self._bundle and not str(self._bundle.manifest.provenance.get("weights")).startswith("seeded"):
+            raise MdsgenError(
+                f"{self.name} was not exported with --untrained: PyTorch is compared on seeded weights; "
+                "leave the bundle out to compare on those, or leave out torch"
+            )
+        if self.size not in SIZES:
+            raise MdsgenError(f"expected a model of size {', '.join(SIZES)}, got size {self.size}")
+        return seeded_models(self.geometry, self.size)
+
+    def path(self, graph: str) -> Path:
+        """The file of a graph."""
+        if self._bundle:
+            return self._bundle.path(graph)
+        if graph not in self._traced:
+            self._trace(graph)
+        return self._traced_in / self._traced[graph].file
+
+    @cached_property
+    def bundle(self) -> Bundle:
+        """All graphs of it; of the seeded model, without a manifest on disk."""
+        if self._bundle:
+            return self._bundle
+        for graph in GRAPHS:
+            self.path(graph)
+        described = self.models.describe()
+        return Bundle(
+            self._traced_in, Manifest(self.geometry, self._traced, "fp32", described, self.models.provenance, "")
+        )
+
+    def encode(self, frames: np.ndarray) -> np.ndarray:
+        """``frames [F, 3, 224, 224]`` -> features ``[1, F, 512]``, in FP32: the same ones for every contender."""
+        if self._bundle:
+            with open_engine(self._bundle.path(VIDEO_ENCODER), "onnxruntime") as encoder:
+                return encoder.run({"frames": frames[None]})["features"]
+        import torch
+
+        with torch.no_grad():
+            features: np.ndarray = self.models.video_encoder(torch.from_numpy(frames[None])).numpy()
+        return features
+
+    def _trace(self, graph: str) -> None:
+        try:
+            from mdsgen.export.exporter import networks_of
+            from mdsgen.export.onnx_graph import save, trace
+        except ImportError as error:
+            raise ExportError(
+                f"tracing graphs needs PyTorch and ONNX ({error}): pip install 'mdsgen[export]'"
+            ) from error
+        (network,) = (network for network in networks_of(self.models) if network.name == graph)
+        self._traced[graph] = save(trace(network), graph, self._traced_in)
+
+    @property
+    def _traced_in(self) -> Path:
+        self._folder = self._folder or tempfile.TemporaryDirectory(prefix="mdsgen-")
+        return Path(self._folder.name)
+
+    def close(self) -> None:
+        """Remove what was traced. Closing twice is harmless."""
+        folder, self._folder = self._folder, None
+        if folder is not None:
+            folder.cleanup()
+
+    def __enter__(self) -> Subject:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+class Inputs:
+    """What every contender gets: one clip of a rendered scene, and one step of it.
+
+    ``pictures`` uint8 ``[F, 224, 224, 3]`` are what the runtime takes, ``frames [F, 3, 224, 224]`` the same, prepared,
+    and ``features [1, F, 512]`` what ``encode`` makes of those: INT8 is calibrated on such, and on nothing else.
+    ``latent [1, C, H, W]`` is also the noise that a clip begins with; ``timestep [1]``.
+    """
+
+    def __init__(self, geometry: Geometry, encode: Callable[[np.ndarray], np.ndarray] | None = None) -> None:
+        scene = sample_scene(_SCENE, "bounce")
+        self.pictures = scene.frames(FRAME_SIZE, geometry.video_frames)
+        self.frames = prepare_frames(self.pictures)
+        self.features = (encode or partial(_stand_ins, geometry))(self.frames)
+        self.latent = seeded_noise(geometry, 0)
+        self.timestep = np.array([_TIMESTEP], np.float32)
+
+
+def _stand_ins(geometry: Geometry, frames: np.ndarray) -> np.ndarray:
+    """Random features ``[1, F, 512]``, for where speed alone is measured; of unit length, as an encoder leaves them."""
+    random = np.random.default_rng(0)
+    features = random.standard_normal((1, geometry.video_frames, FEATURE_CHANNELS), dtype=np.float32)
+    unit: np.ndarray = features / np.linalg.norm(features, axis=-1, keepdims=True)
+    return unit

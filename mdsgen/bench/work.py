@@ -1,0 +1,148 @@
+"""How much work a network is: the arithmetic of its matrix products and the bytes it has to move, read off its graph.
+
+Needs the ``onnx`` package. Counted are products alone, ``2·M·N·K`` each: they are what a processor's matrix peak is
+about, and in these networks all but a percent of the arithmetic.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from math import prod
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mdsgen.bundle import CONDITIONING, DENOISER, LATENT_DECODER, VIDEO_ENCODER, VOCODER
+from mdsgen.errors import BundleError
+from mdsgen.runtime.clip import SamplerSettings
+from mdsgen.runtime.solver import FRESH
+
+if TYPE_CHECKING:
+    import onnx
+
+BRANCHES, STEPS = "branches", "steps"
+"""The axes of a bundle's graphs that a caller chooses."""
+
+_MATMUL = ("MatMul", "MatMulInteger", "QLinearMatMul")
+_CONV = ("Conv", "ConvInteger", "QLinearConv")
+_WEIGHT_INPUT = {"QLinearMatMul": 3, "QLinearConv": 3}  # else 1
+
+
+@dataclass(frozen=True)
+class Work:
+    """Of one run of a graph: floating-point operations, bytes of weights, and bytes of all results, each written once.
+
+    ``outer_bytes`` are those of its inputs and outputs alone. In a quantised graph the operations are of integers, and
+    counted the same way.
+    """
+
+    flop: int
+    weight_bytes: int
+    activation_bytes: int
+    outer_bytes: int
+
+    @property
+    def least_bytes(self) -> int:
+        """What a run has to move at least, everything inside staying on the chip: weights, inputs and outputs."""
+        return self.weight_bytes + self.outer_bytes
+
+    def __add__(self, other: Work) -> Work:
+        return Work(*(mine + its for mine, its in zip(vars(self).values(), vars(other).values(), strict=True)))
+
+    def times(self, runs: int) -> Work:
+        """That of so many runs."""
+        return Work(*(runs * value for value in vars(self).values()))
+
+    def share(self, runs: int) -> Work:
+        """That of one of so many runs, to whole numbers."""
+        return Work(*(value // runs for value in vars(self).values()))
+
+
+def work_of(path: Path, **axes: int) -> Work:
+    """Of the graph in a file, its open axes as long as ``axes`` say: ``work_of(path, branches=2)``.
+
+    Raises :class:`~mdsgen.errors.BundleError` where a product's size does not follow from that.
+    """
+    import onnx
+
+    model = onnx.load(str(path), load_external_data=False)
+    for value in (*model.graph.input, *model.graph.output):
+        for length in value.type.tensor_type.shape.dim:
+            if length.dim_param in axes:
+                length.dim_value = axes[length.dim_param]
+    del model.graph.value_info[:]  # said for other lengths, perhaps
+    graph = onnx.shape_inference.infer_shapes(model, data_prop=True).graph
+    shapes = {value.name: _shape(value) for value in (*graph.input, *graph.output, *graph.value_info)}
+    shapes |= {weights.name: tuple(weights.dims) for weights in graph.initializer}
+    kinds = {value.name: value.type.tensor_type.elem_type for value in (*graph.output, *graph.value_info)}
+
+    def shape_of(name: str) -> tuple[int, ...]:
+        if shapes.get(name) is None:
+            raise BundleError(
+                f"{path.stem}: the shape of {name} does not follow from its inputs' and {axes or 'those'}"
+            )
+        return shapes[name]  # type: ignore[return-value]
+
+    return Work(
+        flop=sum(_flop(node, shape_of) for node in graph.node),
+        weight_bytes=sum(prod(weights.dims) * _bytes(weights.data_type) for weights in graph.initializer),
+        activation_bytes=sum(
+            prod(shapes.get(name) or (0,)) * _bytes(kinds[name])
+            for node in graph.node
+            for name in node.output
+            if name in kinds
+        ),
+        outer_bytes=sum(
+            prod(shape_of(value.name)) * _bytes(value.type.tensor_type.elem_type)
+            for value in (*graph.input, *graph.output)
+        ),
+    )
+
+
+def stage_work(path_of: Callable[[str], Path], settings: SamplerSettings) -> dict[str, Work]:
+    """Of every stage of one clip, by the names of the runtime, as the runtime computes it with these settings."""
+    steps = settings.solve()
+    guided = sum(step.unconditional == FRESH for step in steps)
+    both, single = (work_of(path_of(DENOISER), **{BRANCHES: branches}) for branches in (2, 1))
+    return {
+        "video encoder": work_of(path_of(VIDEO_ENCODER)),
+        "conditioning": work_of(path_of(CONDITIONING), **{STEPS: len(steps)}),
+        "denoiser": both.times(guided) + single.times(len(steps) - guided),
+        "latent decoder": work_of(path_of(LATENT_DECODER)),
+        "vocoder": work_of(path_of(VOCODER)),
+    }
+
+
+def total(works: Iterable[Work]) -> Work:
+    """All of it together."""
+    return sum(works, Work(0, 0, 0, 0))
+
+
+def _flop(node: onnx.NodeProto, shape_of: Callable[[str], tuple[int, ...]]) -> int:
+    """Of one node; 0 for what is not a product."""
+    if node.op_type in _MATMUL:
+        return 2 * prod(shape_of(node.output[0])) * shape_of(node.input[0])[-1]  # [..., M, N], K
+    if node.op_type == "Gemm":
+        transposed = any(attribute.name == "transA" and attribute.i for attribute in node.attribute)
+        return 2 * prod(shape_of(node.output[0])) * shape_of(node.input[0])[0 if transposed else 1]
+    if node.op_type in _CONV:
+        kernel = shape_of(node.input[_WEIGHT_INPUT.get(node.op_type, 1)])  # [out, in / groups, …]
+        return 2 * prod(shape_of(node.output[0])) * prod(kernel[1:])
+    if node.op_type == "ConvTranspose":
+        kernel = shape_of(node.input[1])  # [in, out / groups, …]
+        return 2 * prod(shape_of(node.input[0])) * prod(kernel[1:])
+    return 0
+
+
+def _shape(value: onnx.ValueInfoProto) -> tuple[int, ...] | None:
+    """None where a length is not known."""
+    kind = value.type.tensor_type
+    if not kind.HasField("shape") or not all(length.HasField("dim_value") for length in kind.shape.dim):
+        return None
+    return tuple(length.dim_value for length in kind.shape.dim)
+
+
+def _bytes(kind: int) -> int:
+    import onnx
+
+    return onnx.helper.tensor_dtype_to_np_dtype(kind).itemsize if kind else 0

@@ -1,0 +1,87 @@
+"""On a GPU a clip is timed stage by stage in stream order, as a whole by replay, and so is the host's part."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from mdsgen.bench import clip
+from mdsgen.bench.clip import STEP, WHOLE, time_clip
+from mdsgen.bench.device_peak import BANDWIDTH
+from mdsgen.bench.device_stages import HOST, IN_ORDER
+from mdsgen.bench.measure import Measurement
+from mdsgen.bench.peak import Peak
+from mdsgen.bench.process import FINISHED, READY, Command
+from mdsgen.bench.report import Report
+from mdsgen.bench.shares import floor
+from mdsgen.bench.work import stage_work
+from mdsgen.bundle import Bundle
+from mdsgen.errors import EngineError
+from mdsgen.runtime import sampler_settings
+from tests.engines.fake_gpu import FakeGpu
+
+pytestmark = [pytest.mark.parametrize("trt_major", [10], indirect=True), pytest.mark.usefixtures("fake_gpu")]
+STAGES = ["upload", "frames", "video encoder", "conditioning", "denoiser", "latent decoder", "vocoder", "download"]
+
+
+@pytest.fixture(autouse=True)
+def _no_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    seconds = {READY: Measurement((0.5,)), FINISHED: Measurement((2.0,))}
+    monkeypatch.setattr(clip, "time_processes", lambda command, repeat: (dict(seconds), {READY: 1, FINISHED: 2}))
+
+
+def time(bundle_path: Path, steps: int = 3, peak: bool = False) -> Report:
+    bundle = Bundle.open(bundle_path)
+    settings = sampler_settings(bundle.manifest.sampler, steps=steps)
+    return time_clip(Command(bundle, "tensorrt"), settings, repeat=2, warmup=1, peak=peak)
+
+
+def test_every_stage_both_ways_and_the_host(planned_bundle: Path, fake_gpu: FakeGpu) -> None:
+    free = iter([1 << 30, (1 << 30) - 500, (1 << 30) - 500, (1 << 30) - 800, (1 << 30) - 800, (1 << 30) - 1000])
+    fake_gpu.driver.mem_get_info = lambda: (next(free), 2 << 30)  # type: ignore[attr-defined]
+    report = time(planned_bundle)
+    found = report.measurements
+    assert list(found) == [*STAGES, IN_ORDER, WHOLE, HOST, STEP, READY, FINISHED]
+    assert [len(found[name].seconds) for name in (*STAGES, IN_ORDER, WHOLE)] == [2] * 10
+    assert found["vocoder"].seconds == (0.002, 0.002)  # what every event of the fake says
+    assert found[STEP].median == pytest.approx(found["denoiser"].median / 3)
+    assert found[HOST].median > 0
+    assert report.totals["launches per clip"] == "1, a CUDA graph"
+    assert report.totals["device memory bytes"] == 1000
+    assert (report.settings["engine"], report.totals["GPU"]) == ("tensorrt", "Fake GPU, sm_87, CUDA 12.6")
+
+
+def test_the_floor_is_of_operations_or_of_bytes(planned_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    peaks = {"cuda fp32": Peak(1e12, "PyTorch, 8"), BANDWIDTH: Peak(1e9, "PyTorch, 8 MiB")}
+    monkeypatch.setattr(clip, "measure_device_peaks", lambda kinds: peaks)
+    report = time(planned_bundle, peak=True)
+    bundle = Bundle.open(planned_bundle)
+    work = stage_work(bundle.path, sampler_settings(bundle.manifest.sampler, steps=3))
+    for name, stage in work.items():
+        figures = report.figures[name]
+        assert figures["floor ms"] == pytest.approx(1000 * max(stage.flop / 1e12, stage.least_bytes / 1e9))
+        assert figures["% of peak"] == pytest.approx(100 * stage.flop / report.measurements[name].median / 1e12)
+        assert floor(stage, 1.0, float("inf")) == stage.flop
+    assert report.totals["cuda bandwidth, GB/s"] == "1 (PyTorch, 8 MiB)"
+    assert report.figures[WHOLE]["floor ms"] < sum(report.figures[name]["floor ms"] for name in work) * 1.001
+
+
+def test_without_a_measured_peak_it_says_so(planned_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(clip, "measure_device_peaks", lambda kinds: {})
+    report = time(planned_bundle, peak=True)
+    assert report.notes == ["shares of the peak and floors are left out: nothing here measures what cuda fp32 can do"]
+    assert report.figures["denoiser"]["GFLOP"] > 0
+
+
+def test_where_capture_is_refused_the_whole_is_in_stream_order(planned_bundle: Path, fake_gpu: FakeGpu) -> None:
+    fake_gpu.fail_on = {"cuStreamBeginCapture"}
+    report = time(planned_bundle)
+    assert HOST not in report.measurements
+    assert report.measurements[WHOLE] == report.measurements[IN_ORDER]
+    assert str(report.totals["launches per clip"]).startswith("one for every call")
+
+
+def test_steps_that_no_plan_takes_are_not_timed_in_another_way(planned_bundle: Path) -> None:
+    with pytest.raises(EngineError, match="the plan takes 1 to 8 steps, not 9"):
+        time(planned_bundle, steps=9)
