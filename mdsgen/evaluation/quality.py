@@ -6,8 +6,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +16,10 @@ import numpy as np
 
 from mdsgen.bundle import Bundle, SamplerDefaults, default_bundle
 from mdsgen.cli.errors import command
-from mdsgen.engines import AVAILABLE, EngineOptions
-from mdsgen.evaluation.ear import Ear, Verdict, fitted
-from mdsgen.evaluation.frechet import frechet_distance
-from mdsgen.evaluation.held_out import HELD_OUT, Clip, held_out
-from mdsgen.evaluation.scores import Score
-from mdsgen.evaluation.spectrogram import log_mel
+from mdsgen.engines import ENGINES, EngineOptions
+from mdsgen.evaluation.ear import fitted
+from mdsgen.evaluation.held_out import HELD_OUT, Clip
+from mdsgen.evaluation.trial import Report, try_all
 from mdsgen.media import prepare_frames
 from mdsgen.runtime import QUALITIES, SOLVERS, ClipGenerator, Networks, SamplerSettings, sampler_settings, seeded_noise
 from mdsgen.runtime.clip import timesteps_of
@@ -30,11 +28,7 @@ REFERENCE = "reference"
 """The published way: 50 steps of DPM-Solver++ 2M, both branches in every one of them."""
 
 _REFERENCE_STEPS = 50
-_RANGE = 100.0  # decibels from 0 to 1 in the evaluation's log-mel spectrogram
 _STEPS = (6, 8, 12, 16, 25)
-
-Report = Callable[[str], None]
-"""Takes one line about how far it is."""
 
 
 def presets(defaults: SamplerDefaults) -> dict[str, SamplerSettings]:
@@ -67,33 +61,6 @@ def savings(defaults: SamplerDefaults) -> dict[str, SamplerSettings]:
 GRIDS = {"presets": presets, "solvers": solvers, "savings": savings}
 
 
-@dataclass
-class Trial:
-    """One setting: what was heard of its sounds, and how far their spectrograms are from the reference's."""
-
-    settings: SamplerSettings
-    verdicts: list[Verdict] = field(default_factory=list)
-    distances: list[float] = field(default_factory=list)
-
-    def row(self, clips: Sequence[Clip], real: Sequence[Verdict]) -> dict[str, Any]:
-        """Its figures as plain JSON values."""
-        heard = np.stack([verdict.embedding for verdict in self.verdicts])
-        truth = np.stack([verdict.embedding for verdict in real])
-        score = Score.of(
-            self.verdicts,
-            [clip.scene.truth for clip in clips],
-            [clip.onsets for clip in clips],
-            frechet_distance(heard, truth),
-        )
-        figures = score.to_dict()
-        return {
-            "passes": self.settings.passes,
-            "log_mel_decibels": float(np.mean(self.distances)),
-            **{name: figures[name] for name in ("aligned", "kind", "material", "onset_f1", "frechet")},
-            "settings": self.settings.to_dict(),
-        }
-
-
 def compare_settings(
     bundle: Bundle,
     settings: Mapping[str, SamplerSettings],
@@ -106,28 +73,26 @@ def compare_settings(
 ) -> dict[str, dict[str, Any]]:
     """Figures per setting, the reference first: each clip is encoded once, and sampled from one noise with all of them.
 
-    ``log_mel_decibels`` is the mean distance of spectrograms from the reference's, ``passes`` how often the denoiser
-    looked at a latent; the others are those of :class:`~mdsgen.evaluation.scores.Score`.
+    ``passes`` is how often the denoiser looked at a latent; the others are those of
+    :func:`~mdsgen.evaluation.trial.try_all`.
     """
     defaults = bundle.manifest.sampler
     reference = SamplerSettings(
         _REFERENCE_STEPS, defaults.guidance, defaults.guidance_power, clean_limit=defaults.clean_limit
     )
-    trials = {name: Trial(chosen) for name, chosen in {REFERENCE: reference, **settings}.items()}
-    judged: list[Clip] = []
-    real: list[Verdict] = []
-    with Networks(bundle, engine, EngineOptions(threads)) as networks, Ear(threads=threads) as ear:
-        for clip, frames in held_out(clips, first_seed):
-            sounds = list(_sounds(networks, clip, frames, [trial.settings for trial in trials.values()]))
-            truth, *verdicts = ear.listen(clip.pictures, [clip.sound, *sounds])
-            judged.append(clip)
-            real.append(truth)
-            expected = log_mel(sounds[0])  # [frames, bins]
-            for trial, sound, verdict in zip(trials.values(), sounds, verdicts, strict=True):
-                trial.verdicts.append(verdict)
-                trial.distances.append(_RANGE * float(np.abs(log_mel(sound) - expected).mean()))
-            report(f"clip {len(judged)} of {clips}: {clip.scene.kind}")
-    return {name: trial.row(judged, real) for name, trial in trials.items()}
+    tried = {REFERENCE: reference, **settings}
+    with Networks(bundle, engine, EngineOptions(threads)) as networks:
+        figures = try_all(
+            list(tried),
+            lambda clip, frames: _sounds(networks, clip, frames, list(tried.values())),
+            clips=clips,
+            first_seed=first_seed,
+            threads=threads,
+            report=report,
+        )
+    return {
+        name: {"passes": chosen.passes, **figures[name], "settings": chosen.to_dict()} for name, chosen in tried.items()
+    }
 
 
 def _sounds(
@@ -167,7 +132,7 @@ def table(rows: Mapping[str, Mapping[str, Any]]) -> str:
 )
 @click.option("--clips", type=click.IntRange(2, HELD_OUT), default=60, show_default=True, help="Scenes to judge.")
 @click.option("--seed", type=click.IntRange(0, HELD_OUT - 1), default=0, show_default=True, help="The first scene.")
-@click.option("--engine", default="auto", show_default=True, help=f"One of {', '.join(AVAILABLE)}.")
+@click.option("--engine", default="auto", show_default=True, help=f"One of {', '.join(ENGINES)}.")
 @click.option("--threads", type=click.IntRange(1), help="Threads of the engine.  [default: one per physical core]")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead, for programs.")
 def main(
