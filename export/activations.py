@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import onnx
 
+from mdsgen.errors import ExportError
 from mdsgen.export.linear_layers import linear_layers
 
 
@@ -19,17 +20,22 @@ class Activations:
         watched = onnx.ModelProto()
         watched.CopyFrom(model)
         (self._output,) = [value.name for value in model.graph.output]
-        self._inputs = list(dict.fromkeys(layer.input for layer in linear_layers(model)))
+        self._inputs = {layer.input: layer.name for layer in linear_layers(model)}
         seen = [onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None) for name in self._inputs]
         watched.graph.output.extend(seen)
         self._session = open_model(watched)
 
     def __call__(self, latent: np.ndarray, modulations: np.ndarray) -> np.ndarray:
-        """``latent [1, C, H, W]``, ``modulations [2, V, D]`` -> noise of both branches ``[2, C, H, W]``."""
+        """``latent [1, C, H, W]``, ``modulations [2, V, D]`` -> noise of both branches ``[2, C, H, W]``.
+
+        Raises :class:`ExportError` where an activation is not finite, with the first such layer's name.
+        """
         feeds = {"latent": latent, "modulations": modulations}
         noise, *inputs = self._session.run([self._output, *self._inputs], feeds)
         for name, values in zip(self._inputs, inputs, strict=True):  # [branches, tokens, K] each
             largest = np.abs(values).max(axis=tuple(range(values.ndim - 1)))  # [K]
+            if not np.isfinite(largest).all():
+                raise ExportError(f"what flows into the layer {self._inputs[name]} is not finite: check the weights")
             self.maxima[name] = np.maximum(self.maxima.get(name, largest), largest)
         found: np.ndarray = noise
         return found

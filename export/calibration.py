@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -15,10 +15,10 @@ from mdsgen.errors import ExportError, MediaError
 from mdsgen.export.activations import Activations
 from mdsgen.export.clip import verification_frames
 from mdsgen.geometry import FRAME_SIZE, Geometry
-from mdsgen.media import prepare_frames
+from mdsgen.media import VIDEO_SUFFIXES, prepare_frames, probe
+from mdsgen.report import Report
 from mdsgen.runtime import SamplerSettings
 from mdsgen.runtime.clip import timesteps_of
-from mdsgen.runtime.networks import Networks
 from mdsgen.runtime.sampler import Estimates, seeded_noise, solve
 from mdsgen.runtime.solver import SolverStep
 from mdsgen.scenes import sample_scene
@@ -33,12 +33,8 @@ CLIPS = 8
 _FIRST_SCENE = 200_000
 """The seed of the first scene: evaluation has those below 100 000 for itself."""
 
-_VIDEOS = (".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v")
 _COMPARED_STEPS = 3  # of a clip's trajectory: near its beginning, its middle and its end
 _COMPARED_CLIPS = 2
-
-Report = Callable[[str], None]
-"""Takes one line about how far it is."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +43,18 @@ class CalibrationClip:
 
     name: str
     frames: Callable[[], np.ndarray]
+
+
+class Conditioner(Protocol):
+    """What tells a denoiser of a clip."""
+
+    geometry: Geometry
+
+    def encode(self, frames: np.ndarray) -> np.ndarray:
+        """``frames [F, 3, 224, 224]`` -> features ``[1, F, 512]``."""
+
+    def condition(self, features: np.ndarray, timesteps: np.ndarray) -> np.ndarray:
+        """``features``, ``timesteps [steps]`` -> modulations ``[steps, 2, V, D]``."""
 
 
 @dataclass(frozen=True)
@@ -80,23 +88,27 @@ class Calibration:
 def scene_clips(geometry: Geometry, count: int = CLIPS, seed: int = 0) -> Sequence[CalibrationClip]:
     """``count`` rendered scenes that no evaluation uses, from the one of this seed on."""
     numbers = range(_FIRST_SCENE + seed, _FIRST_SCENE + seed + count)
-    return enough([CalibrationClip(f"scene {n}", partial(_rendered, geometry, n)) for n in numbers], "scenes")
+    return enough([CalibrationClip(f"scene {n}", partial(_rendered, geometry, n)) for n in numbers], "scene")
 
 
 def video_clips(geometry: Geometry, folder: Path) -> Sequence[CalibrationClip]:
     """The videos of a folder by name, the first window of each.
 
-    Raises :class:`ExportError` where there is no such folder, or it holds fewer than :data:`LEAST_CLIPS`.
+    Raises :class:`ExportError` where there is no such folder, it holds fewer than :data:`LEAST_CLIPS`, or some of them
+    cannot be read: all of these by name.
     """
     if not folder.is_dir():
         raise ExportError(f"there is no folder {folder} with videos to calibrate on")
-    videos = sorted(path for path in folder.iterdir() if path.suffix.lower() in _VIDEOS)
+    videos = sorted(path for path in folder.iterdir() if path.suffix.lower() in VIDEO_SUFFIXES)
+    if not videos:
+        raise ExportError(f"no videos in {folder}: expected files that end in {', '.join(sorted(VIDEO_SUFFIXES))}")
+    _check_readable(videos)
     clips = [CalibrationClip(path.name, partial(verification_frames, geometry, path)) for path in videos]
-    return enough(clips, f"videos in {folder}")
+    return enough(clips, "video", f" in {folder}")
 
 
 def calibrate(
-    networks: Networks,
+    networks: Conditioner,
     denoiser: Activations,
     clips: Sequence[CalibrationClip],
     sampler: SamplerDefaults,
@@ -111,7 +123,7 @@ def calibrate(
     """
     steps = SamplerSettings(**vars(sampler)).solve()
     feeds: list[Feed] = []
-    for number, clip in enumerate(enough(clips, "clips")):
+    for number, clip in enumerate(enough(clips)):
         report(f"calibrating on {clip.name}, clip {number + 1} of {len(clips)}")
         features = networks.encode(_frames(clip))  # [1, F, 512]
         modulations = networks.condition(features, timesteps_of(steps))  # [steps, 2, V, D]
@@ -123,11 +135,20 @@ def calibrate(
     return Calibration(names, seed, len(clips) * len(steps), dict(denoiser.maxima), tuple(feeds))
 
 
-def enough(clips: Sequence[CalibrationClip], what: str) -> Sequence[CalibrationClip]:
-    """The clips. Raises :class:`ExportError` where there are fewer than :data:`LEAST_CLIPS` of ``what``."""
+def enough(clips: Sequence[CalibrationClip], kind: str = "clip", where: str = "") -> Sequence[CalibrationClip]:
+    """The clips. Raises :class:`ExportError` where there are fewer than :data:`LEAST_CLIPS` of this kind."""
     if len(clips) < LEAST_CLIPS:
-        raise ExportError(f"INT8 is calibrated on {LEAST_CLIPS} clips or more, not on {len(clips)} {what}: add some")
+        found = f"{len(clips)} {kind}{'' if len(clips) == 1 else 's'}{where}"
+        raise ExportError(f"INT8 is calibrated on {LEAST_CLIPS} clips or more, not on {found}: add some")
     return clips
+
+
+def check_clips(precision: str, clips: Sequence[CalibrationClip]) -> None:
+    """Raise :class:`ExportError` for clips that are too few, or that another precision than INT8 has no use for."""
+    if clips and precision != "int8":
+        raise ExportError(f"{precision} is not calibrated: leave out the {len(clips)} clips, or choose int8")
+    if clips:
+        enough(clips)
 
 
 def _trajectory(
@@ -143,6 +164,17 @@ def _trajectory(
 
     solve(noise, steps, estimate)
     return passes
+
+
+def _check_readable(videos: Sequence[Path]) -> None:
+    failures = []
+    for path in videos:
+        try:
+            probe(path)
+        except MediaError as error:
+            failures.append(str(error))
+    if failures:
+        raise ExportError(f"{len(failures)} of {len(videos)} videos cannot be calibrated on: {'; '.join(failures)}")
 
 
 def _rendered(geometry: Geometry, number: int) -> np.ndarray:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -13,11 +13,12 @@ import onnx
 from mdsgen.bundle import DENOISER, GRAPHS, MANIFEST_FILE, Bundle, Graph, Manifest
 from mdsgen.errors import ExportError
 from mdsgen.export.bundle_original import BundleOriginal
-from mdsgen.export.calibration import CalibrationClip, scene_clips
+from mdsgen.export.calibration import CalibrationClip, check_clips, scene_clips
 from mdsgen.export.precision import restore_full
 from mdsgen.export.quantiser import Quantiser
 from mdsgen.export.verify import Reference, run_reference
-from mdsgen.export.writer import Report, write_bundle
+from mdsgen.export.writer import write_bundle
+from mdsgen.report import Report
 from mdsgen.runtime.networks import Networks
 
 _OF_ONE_PRECISION = ("evaluation",)  # what of a provenance is not true of other precisions
@@ -45,7 +46,7 @@ def convert_bundle(
     computes in less than FP32.
 
     ``int8`` is calibrated on the clips of ``calibration``, or on rendered scenes where there are none, from noise of
-    ``seed``; the provenance says on which.
+    ``seed``; the provenance says on which. Other precisions are not: clips are refused there.
     """
     found = source.manifest.precision
     if found not in CONVERTIBLE:
@@ -53,10 +54,11 @@ def convert_bundle(
             f"{source.folder} is in {found}, whose weights and arithmetic have been rounded for good: "
             f"expected a bundle in {' or '.join(CONVERTIBLE)}, such as the one that it was made from"
         )
+    check_clips(precision, calibration)
     clips = calibration or scene_clips(source.manifest.geometry, seed=seed)
     quantise = Quantiser(source, clips, seed=seed, report=report) if precision == "int8" else None
     return write_bundle(
-        lambda: BundleSource(source, quantise),
+        lambda: BundleSource(source, origin_of(source), quantise),
         target,
         precision=precision,
         frames=frames,
@@ -66,16 +68,22 @@ def convert_bundle(
     )
 
 
+def origin_of(source: Bundle) -> dict[str, str]:
+    """What a manifest says of the bundle that its own was converted from."""
+    manifest_file = (source.folder / MANIFEST_FILE).read_bytes()
+    return {"precision": source.manifest.precision, "manifest_sha256": hashlib.sha256(manifest_file).hexdigest()}
+
+
 class BundleSource:
     """A bundle's graphs brought back to FP32, and their reference computed by the bundle itself.
 
-    A denoiser to be quantised is handed out quantised.
+    The provenance calls ``origin`` what it was converted from. A denoiser to be quantised is handed out quantised.
     """
 
     name = "the source bundle"
 
-    def __init__(self, bundle: Bundle, quantise: Quantiser | None = None) -> None:
-        self.bundle, self.quantise = bundle, quantise
+    def __init__(self, bundle: Bundle, origin: Mapping[str, str], quantise: Quantiser | None = None) -> None:
+        self.bundle, self.origin, self.quantise = bundle, origin, quantise
         self.geometry, self.sampler = bundle.manifest.geometry, bundle.manifest.sampler
 
     def graphs(self) -> Iterator[tuple[str, Callable[[], onnx.ModelProto]]]:
@@ -84,10 +92,8 @@ class BundleSource:
 
     def describe(self, graphs: dict[str, Graph], precision: str) -> Manifest:
         source = self.bundle.manifest
-        manifest_file = (self.bundle.folder / MANIFEST_FILE).read_bytes()
-        origin = {"precision": source.precision, "manifest_sha256": hashlib.sha256(manifest_file).hexdigest()}
         kept = {name: value for name, value in source.provenance.items() if name not in _OF_ONE_PRECISION}
-        provenance = {**kept, "converted_from": origin}
+        provenance = {**kept, "converted_from": dict(self.origin)}
         if self.quantise is not None:
             provenance["calibration"] = self.quantise.describe()
         return Manifest(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -20,15 +21,21 @@ from mdsgen.bundle import (
     Graph,
     Manifest,
     SamplerDefaults,
+    check_target,
+    folder_beside,
 )
+from mdsgen.export.calibration import CalibrationClip, check_clips, scene_clips
+from mdsgen.export.convert import BundleSource
 from mdsgen.export.graphs import BRANCHES, Conditioning, DenoiserStep, fusable
 from mdsgen.export.models import Models
 from mdsgen.export.onnx_graph import Network, trace
 from mdsgen.export.original import PyTorchOriginal
+from mdsgen.export.quantiser import Quantiser
 from mdsgen.export.verify import Reference, run_reference
-from mdsgen.export.writer import Report, write_bundle
+from mdsgen.export.writer import disk_errors, write_bundle
 from mdsgen.geometry import FEATURE_CHANNELS, FRAME_SIZE
 from mdsgen.model.codec import LatentDecoder, Vocoder
+from mdsgen.report import Report
 
 _STEPS_AXIS = "steps"
 _BRANCHES_AXIS = "branches"  # two, or the conditional one alone
@@ -41,23 +48,44 @@ def export_bundle(
     precision: str = "fp16",
     frames: np.ndarray,
     sampler: SamplerDefaults | None = None,
+    calibration: Sequence[CalibrationClip] = (),
+    seed: int = 0,
     tolerance: float = 0.0,
     replace: bool = False,
     report: Report = lambda line: None,
 ) -> Bundle:
-    """Export, verify and keep a bundle; all but ``models`` and ``sampler`` is as in :func:`write_bundle`.
+    """Export, verify and keep a bundle; ``frames``, ``tolerance`` and ``replace`` are as in :func:`write_bundle`.
 
     ``models`` may be a function that loads them: it is called once all that can be checked without them is checked,
     the target above all.
+
+    ``int8`` is made of an FP32 bundle beside the target, which is gone afterwards: ``converted_from`` in the provenance
+    has its precision and no checksum. ``calibration`` and ``seed`` are as in
+    :func:`~mdsgen.export.convert.convert_bundle`.
     """
+    check_clips(precision, calibration)
     defaults = sampler or SamplerDefaults()
 
     def load() -> PyTorchSource:
         return PyTorchSource(models() if callable(models) else models, defaults)
 
-    return write_bundle(
-        load, target, precision=precision, frames=frames, tolerance=tolerance, replace=replace, report=report
-    )
+    write = partial(write_bundle, frames=frames, tolerance=tolerance, report=report)
+    if precision != "int8":
+        return write(load, target, precision=precision, replace=replace)
+    with disk_errors(target), _full_bundle(partial(write, load), target, replace) as full:
+        clips = calibration or scene_clips(full.manifest.geometry, seed=seed)
+        quantise = Quantiser(full, clips, seed=seed, report=report)
+        origin = {"precision": full.manifest.precision}  # and no more: nobody will find it
+        return write(lambda: BundleSource(full, origin, quantise), target, precision=precision, replace=replace)
+
+
+@contextmanager
+def _full_bundle(write: Callable[..., Bundle], target: Path, replace: bool) -> Iterator[Bundle]:
+    """An FP32 bundle beside ``target``, which is found good before. It is gone afterwards."""
+    target = target.resolve()
+    check_target(target, replace)
+    with folder_beside(target) as folder:
+        yield write(folder / "fp32", precision="fp32", replace=False)
 
 
 class PyTorchSource:

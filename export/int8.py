@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
-from mdsgen.export.linear_layers import LinearLayer, constants, replace_nodes
+from mdsgen.export.linear_layers import LinearLayer, constants, node_name, replace_nodes
 
 _LARGEST = 127
 _STORED_INT8_FROM = 4096  # values; what is smaller is kept as it is, and saves nothing
@@ -20,29 +20,43 @@ def to_int8(model: onnx.ModelProto, layers: Iterable[LinearLayer], maxima: Mappi
     """A copy that multiplies these linear layers in INT8: weights per output channel, activations per tensor.
 
     An activation's range is as wide as ``maxima``, its largest magnitudes per channel, says. Of layers
-    that read the same one, all or none are to be chosen. ONNX Runtime's quantiser does it; what it makes is put into
-    order, as ONNX wants it.
+    that read the same one, all or none are to be chosen.
     """
-    from onnxruntime.quantization import CalibrationMethod, QuantType
-    from onnxruntime.quantization.calibrate import TensorsData
-    from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
     from onnxruntime.transformers.onnx_model import OnnxModel
 
     chosen = list(layers)
-    reach = {layer.input: np.float32(maxima[layer.input].max()) for layer in chosen}
     copied = onnx.ModelProto()
     copied.CopyFrom(model)
     if not chosen:
         return copied
+    ordered = OnnxModel(_quantised(copied, chosen, maxima))
+    ordered.topological_sort()  # as ONNX wants it: the quantiser appends its nodes at the end
+    result: onnx.ModelProto = ordered.model
+    result.producer_name, result.producer_version = model.producer_name, model.producer_version
+    return result
+
+
+def _quantised(
+    model: onnx.ModelProto, chosen: Sequence[LinearLayer], maxima: Mapping[str, np.ndarray]
+) -> onnx.ModelProto:
+    """What ONNX Runtime's quantiser makes of these layers. Changes ``model``."""
+    from onnxruntime.quantization import CalibrationMethod, QuantType
+    from onnxruntime.quantization.calibrate import TensorsData
+    from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
+
+    for node in model.graph.node:
+        node.name = node_name(node)  # the quantiser knows nodes by nothing else
+    names = {node.output[0]: node.name for node in model.graph.node}
+    reach = {layer.input: np.float32(maxima[layer.input].max()) for layer in chosen}
     with _quiet():
         quantiser = QDQQuantizer(
-            copied,
+            model,
             per_channel=True,
             reduce_range=False,
             weight_qType=QuantType.QInt8,
             activation_qType=QuantType.QInt8,
             tensors_range=TensorsData(CalibrationMethod.MinMax, {name: (-far, far) for name, far in reach.items()}),
-            nodes_to_quantize=[layer.node for layer in chosen],
+            nodes_to_quantize=[names[layer.output] for layer in chosen],
             nodes_to_exclude=[],
             op_types_to_quantize=["MatMul"],
             extra_options={
@@ -52,11 +66,8 @@ def to_int8(model: onnx.ModelProto, layers: Iterable[LinearLayer], maxima: Mappi
             },
         )
         quantiser.quantize_model()
-    ordered = OnnxModel(quantiser.model.model)
-    ordered.topological_sort()
-    result: onnx.ModelProto = ordered.model
-    result.producer_name, result.producer_version = model.producer_name, model.producer_version
-    return result
+    quantised: onnx.ModelProto = quantiser.model.model
+    return quantised
 
 
 def store_int8(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -94,7 +105,8 @@ def with_full_weights(model: onnx.ModelProto) -> onnx.ModelProto:
     tensors = constants(model)
     nodes = []
     for node in model.graph.node:
-        tensor = tensors.get(node.input[0]) if node.op_type == "DequantizeLinear" else None
+        # Once for each weight, however many read it: the second one would scale what is scaled already.
+        tensor = tensors.pop(node.input[0], None) if node.op_type == "DequantizeLinear" else None
         if tensor is not None:
             scales = numpy_helper.to_array(tensors[node.input[1]])  # [channels]
             axis = next((attribute.i for attribute in node.attribute if attribute.name == "axis"), 1)

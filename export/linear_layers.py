@@ -14,12 +14,15 @@ from onnx import NodeProto, helper, numpy_helper
 
 @dataclass(frozen=True)
 class LinearLayer:
-    """``name`` as people read it, the names of its node, input and weight ``[K, N]``, and its K·N products a token."""
+    """``name`` as people read it, the names of its input, weight ``[K, N]`` and output, and its K·N products a token.
+
+    The output is what tells layers apart: ONNX lets nodes go without a name.
+    """
 
     name: str
-    node: str
     input: str
     weight: str
+    output: str
     products: int
 
 
@@ -28,15 +31,20 @@ def linear_layers(model: onnx.ModelProto) -> list[LinearLayer]:
     shapes = {tensor.name: tuple(tensor.dims) for tensor in model.graph.initializer}
     return [
         LinearLayer(
-            name=node.name.strip("/").removesuffix("/MatMul").replace("/", "."),
-            node=node.name,
+            name=node_name(node).strip("/").removesuffix("/MatMul").replace("/", "."),
             input=node.input[0],
             weight=node.input[1],
+            output=node.output[0],
             products=int(np.prod(shapes[node.input[1]])),
         )
         for node in model.graph.node
         if node.op_type == "MatMul" and node.input[0] not in shapes and len(shapes.get(node.input[1], ())) == 2
     ]
+
+
+def node_name(node: NodeProto) -> str:
+    """What a node is called: as what it makes, where it has no name of its own."""
+    return node.name or node.output[0]
 
 
 def join_projections(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -48,21 +56,21 @@ def join_projections(model: onnx.ModelProto) -> onnx.ModelProto:
     readers = _readers(model.graph.node)
     layers = defaultdict(list)
     for layer in linear_layers(model):
-        layers[layer.input].append(layer.node)
-    nodes = {node.name: node for node in model.graph.node}
+        layers[layer.input].append(layer.output)
+    nodes = {node.output[0]: node for node in model.graph.node}
     joined: dict[str, list[NodeProto]] = {}
     gone: set[str] = set()
-    for names in layers.values():
-        products = [nodes[name] for name in names]
+    for outputs in layers.values():
+        products = [nodes[output] for output in outputs]
         sums = [_bias_sum(model, readers[node.output[0]]) for node in products]
         found = [node for node in sums if node is not None]
         if len(products) > 1 and len(found) == len(products):
-            joined[products[0].name] = _joined(model, products, found)
-            gone |= {node.name for node in (*products, *found)}
+            joined[outputs[0]] = _joined(model, products, found)
+            gone |= {node.output[0] for node in (*products, *found)}
     kept: list[NodeProto] = []
     for node in model.graph.node:
-        kept += joined.get(node.name, [])
-        if node.name not in gone:
+        kept += joined.get(node.output[0], [])
+        if node.output[0] not in gone:
             kept.append(node)
     replace_nodes(model, kept)
     drop_unread(model)
@@ -114,7 +122,7 @@ def _joined(model: onnx.ModelProto, products: Sequence[NodeProto], sums: Sequenc
     """One product, one sum and a split in place of several products and sums."""
     weights = [numpy_helper.to_array(constants(model)[node.input[1]]) for node in products]  # [K, N] each
     biases = [_bias(model, node) for node in sums]
-    name = _joint_name([node.name for node in products])
+    name = _joint_name([node_name(node) for node in products])
     parameters = {
         "weight": np.concatenate(weights, axis=1),
         "bias": np.concatenate([bias for bias in biases if bias is not None]),

@@ -21,8 +21,9 @@ from mdsgen.engines.tensorrt import import_tensorrt, machine_of
 from mdsgen.errors import ExportError
 from mdsgen.export.bundle_original import BundleOriginal
 from mdsgen.export.parity import CLIP, SPECTROGRAM, in_words, table
-from mdsgen.export.tensorrt import PlanOptions, Report, build_plan, import_polygraphy
+from mdsgen.export.tensorrt import PlanOptions, build_plan, import_polygraphy
 from mdsgen.export.verify import Reference, compare, run_reference
+from mdsgen.report import Report
 from mdsgen.runtime.networks import Networks
 
 AGREEMENT = {"fp32": (80.0, 60.0), "fp16-weights": (80.0, 60.0), "fp16": (45.0, 30.0), "int8": (30.0, 15.0)}
@@ -38,6 +39,15 @@ def this_machine() -> Machine:
         return machine_of(trt, device)
     finally:
         device.release()
+
+
+def require_plannable(precision: str) -> None:
+    """Raise :class:`ExportError` for a precision that there are no plans of."""
+    if precision not in AGREEMENT:
+        known = ", ".join(AGREEMENT)
+        raise ExportError(
+            f"there are no plans of {precision}, which saves memory on a CPU: export a bundle in one of {known}"
+        )
 
 
 def timing_cache(machine: Machine) -> Path:
@@ -62,12 +72,7 @@ def build_plans(
     :class:`ExportError` where one cannot be built or is too far off, with all figures. Older plans are then untouched.
     """
     options = options or PlanOptions()
-    if bundle.manifest.precision not in AGREEMENT:
-        known = ", ".join(AGREEMENT)
-        raise ExportError(
-            f"there are no plans of {bundle.manifest.precision}, which saves memory on a CPU: "
-            f"export a bundle in one of {known}"
-        )
+    require_plannable(bundle.manifest.precision)
     machine = this_machine()
     import_polygraphy()
     cache = cache or timing_cache(machine)

@@ -9,6 +9,7 @@ import numpy as np
 import onnx
 
 from mdsgen.bundle import CONDITIONING, DENOISER, LATENT_DECODER, VIDEO_ENCODER, VOCODER
+from mdsgen.errors import ExportError
 from mdsgen.export.int8 import store_int8
 
 _NORMS = ("LayerNormalization", "InstanceNormalization", "ReduceMean", "ReduceL2", "Sqrt", "Pow", "Div")
@@ -27,7 +28,13 @@ _STORED_HALF_FROM = 256  # values; smaller tensors are shapes and scales, and sa
 
 
 def in_precision(model: onnx.ModelProto, graph: str, precision: str) -> onnx.ModelProto:
-    """A model in FP32, or already in INT8, as it is stored in a bundle of this precision. May change ``model``."""
+    """A model in FP32, or for ``int8`` a denoiser that is quantised, as a bundle of this precision stores it.
+
+    May change ``model``. Raises :class:`ExportError` for a denoiser that would bear the name of INT8 for nothing.
+    """
+    quantised = any(node.op_type == "QuantizeLinear" for node in model.graph.node)
+    if precision == "int8" and graph == DENOISER and not quantised:
+        raise ExportError("the denoiser has no INT8 in it: make it with mdsgen.export.quantiser.Quantiser before")
     if precision == "fp32":
         return model
     if precision == "fp16":

@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import onnx
 
 from mdsgen.bundle import Bundle
-from mdsgen.engines import EngineOptions
 from mdsgen.errors import ExportError
 from mdsgen.export.activations import Activations
 from mdsgen.export.calibration import CalibrationClip, calibrate
+from mdsgen.export.conditioning import ConditioningNetworks
 from mdsgen.export.int8 import to_int8
 from mdsgen.export.linear_layers import join_projections, linear_layers
 from mdsgen.export.sensitivity import kept_layers, noise_decibels, sensitivities
 from mdsgen.export.smoothing import STRENGTH, smooth
-from mdsgen.runtime.networks import Networks
-
-Report = Callable[[str], None]
-"""Takes one line about how far it is."""
+from mdsgen.report import Report
 
 
 class Quantiser:
@@ -37,9 +34,10 @@ class Quantiser:
         self._done: dict[str, Any] = {}
 
     def __call__(self, model: onnx.ModelProto) -> onnx.ModelProto:
-        """``model`` in FP32 → the same with its linear layers in INT8, but for those that bear it worst.
+        """``model`` in FP32 → a copy with its linear layers in INT8, but for those that bear it worst.
 
-        Raises :class:`ExportError` for a denoiser that has none.
+        Changes ``model``: its projections are joined and smoothed. Raises :class:`ExportError` for a denoiser that has
+        no linear layers.
         """
         joined = join_projections(model)
         if not linear_layers(joined):
@@ -47,7 +45,7 @@ class Quantiser:
                 f"the denoiser of {self._bundle.folder} has no MatMul with a constant weight, which is what INT8 is "
                 "for: export it again, or choose int8-weights"
             )
-        with Networks(self._bundle, "onnxruntime", EngineOptions()) as networks:
+        with ConditioningNetworks(self._bundle) as networks:
             sampler = self._bundle.manifest.sampler
             calibration = calibrate(
                 networks, Activations(joined), self._clips, sampler, seed=self._seed, report=self._report

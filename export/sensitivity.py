@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import onnx
@@ -12,15 +12,13 @@ from mdsgen.export.calibration import Feed
 from mdsgen.export.int8 import to_int8
 from mdsgen.export.linear_layers import LinearLayer
 from mdsgen.export.parity import decibels
+from mdsgen.report import Report
 
 LEAST_DECIBELS = 40.0
 """What the noise estimate shall reach over all feeds together, before the most sensitive layers stop being kept."""
 
 MOST_KEPT = 0.1
 """The largest part of all products that may stay in FP32: beyond that INT8 no longer pays."""
-
-Report = Callable[[str], None]
-"""Takes one line about how far it is."""
 
 
 def sensitivities(

@@ -73,7 +73,7 @@ def _divide(model: onnx.ModelProto, product: NodeProto, total: NodeProto, invers
             normalised = name in makers and makers[name].op_type == "LayerNormalization"
             if normalised or name == product.output[0]:
                 continue
-            smaller = f"{name}.{node.name}.smoothed"
-            added.setdefault(node.name, []).append(helper.make_node("Mul", [name, constant], [smaller], smaller))
+            smaller = f"{name}.{node.output[0]}.smoothed"
+            added.setdefault(node.output[0], []).append(helper.make_node("Mul", [name, constant], [smaller], smaller))
             node.input[i] = smaller
-    replace_nodes(model, [each for node in model.graph.node for each in (*added.get(node.name, ()), node)])
+    replace_nodes(model, [each for node in model.graph.node for each in (*added.get(node.output[0], ()), node)])

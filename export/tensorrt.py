@@ -10,7 +10,7 @@ from __future__ import annotations
 import importlib
 import logging
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,10 +21,8 @@ from mdsgen.engines.plans import HARDWARE_LEVELS
 from mdsgen.engines.tensorrt import import_tensorrt
 from mdsgen.errors import ExportError
 from mdsgen.export.plan_progress import progress_monitor
+from mdsgen.report import Report
 from mdsgen.tensor import TensorSpec
-
-Report = Callable[[str], None]
-"""Takes one line about what is being done."""
 
 _BRANCHES = 2  # of guidance, in one batch; a plan always computes both
 _MEBIBYTE = 1 << 20
@@ -166,7 +164,7 @@ def is_quantised(trt: ModuleType, network: Any) -> bool:
 @contextmanager
 def _parseable(onnx: Path, precision: str, typed: bool) -> Iterator[Path]:
     """The file to parse. TensorRT before 10 refuses weights in INT8: there a copy in which the graph quantises them."""
-    if typed or precision != "int8":
+    if typed or precision != "int8":  # so that ONNX is not needed
         yield onnx
         return
     try:
@@ -177,6 +175,9 @@ def _parseable(onnx: Path, precision: str, typed: bool) -> Iterator[Path]:
         raise ExportError(
             f"this TensorRT needs ONNX to read INT8 weights ({error}): pip install 'mdsgen[convert]'"
         ) from error
+    if not any(node.op_type == "DequantizeLinear" for node in load(onnx, load_external_data=False).graph.node):
+        yield onnx
+        return
     with tempfile.TemporaryDirectory(prefix="mdsgen-") as folder:
         copy = Path(folder) / onnx.name
         save_model(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
@@ -69,11 +69,13 @@ class Reference:
 
 
 def run_reference(original: Original, frames: np.ndarray, sampler: SamplerDefaults, seed: int = 0) -> Reference:
-    """Run the original networks over a whole clip.
+    """Run the original networks over a whole clip, sampled as ``sampler`` says, both branches in every step.
 
     Raises :class:`ExportError` where they give what is not finite: nothing could be compared with that.
     """
-    settings = SamplerSettings(sampler.steps, sampler.guidance, sampler.guidance_power, clean_limit=sampler.clean_limit)
+    # As the bundle samples, but for its saving: an unconditional branch that is kept for some steps says nothing of a
+    # graph, and the originals give both branches in every step.
+    settings = replace(SamplerSettings(**vars(sampler)), unconditional_every=1)
     steps, noise = settings.solve(), seeded_noise(original.geometry, seed)
     timesteps = timesteps_of(steps)
     features = original.encode(frames)  # [1, F, 512]

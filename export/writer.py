@@ -18,10 +18,8 @@ from mdsgen.export.parity import THRESHOLDS, in_words, table
 from mdsgen.export.precision import in_precision
 from mdsgen.export.verify import Reference, compare
 from mdsgen.geometry import FRAME_SIZE, Geometry
+from mdsgen.report import Report
 from mdsgen.runtime.networks import Networks
-
-Report = Callable[[str], None]
-"""Takes one line about what is being done."""
 
 MAX_TOLERANCE = 100.0
 """More than any threshold is high: what is unusable stays refused."""
@@ -67,7 +65,7 @@ def write_bundle(
         raise ExportError(f"precision {precision!r} is unknown: expected one of {', '.join(THRESHOLDS)}")
     if not 0 <= tolerance <= MAX_TOLERANCE:
         raise ExportError(f"tolerance must be from 0 to {MAX_TOLERANCE:g} dB, not {tolerance!r}")
-    with _disk_errors(target), create_bundle(target, replace=replace) as folder:
+    with disk_errors(target), create_bundle(target, replace=replace) as folder:
         source = load()
         _check_frames(source.geometry, frames)
         manifest = _write_graphs(source, folder, precision, report)
@@ -120,7 +118,7 @@ def _check_frames(geometry: Geometry, frames: np.ndarray) -> None:
 
 
 @contextmanager
-def _disk_errors(target: Path) -> Iterator[None]:
+def disk_errors(target: Path) -> Iterator[None]:
     """A full disk or a folder that refuses to be written, as an error that says what was to be written."""
     try:
         yield

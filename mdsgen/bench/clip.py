@@ -12,15 +12,15 @@ import numpy as np
 
 from mdsgen.bench.conditions import usable_cores
 from mdsgen.bench.device_memory import DeviceMemory, device_memory
-from mdsgen.bench.device_peak import measure_device_peaks
 from mdsgen.bench.device_stages import HOST, IN_ORDER, DeviceStages
 from mdsgen.bench.engine_contender import data_type
 from mdsgen.bench.measure import Measurement
-from mdsgen.bench.peak import measure_peaks, peak_totals
+from mdsgen.bench.peak import peak_totals
 from mdsgen.bench.process import FINISHED, READY, Command, time_processes
 from mdsgen.bench.report import Report
-from mdsgen.bench.shares import add_shares
-from mdsgen.bench.work import stage_work, total
+from mdsgen.bench.shares import add_shares, machine_peaks
+from mdsgen.bench.work import denoiser_passes, stage_work, total
+from mdsgen.bundle import DENOISER
 from mdsgen.engines import EngineOptions
 from mdsgen.errors import MdsgenError
 from mdsgen.geometry import FRAME_SIZE, Geometry
@@ -32,6 +32,7 @@ from mdsgen.runtime.sampler import seeded_noise
 STEP, WHOLE = "denoiser step", "whole clip"
 """The two figures that are not stages of the runtime: one step of its loop, and all stages together."""
 
+_QUANTISED = (DENOISER, STEP, WHOLE)  # what has products in INT8 in an INT8 bundle
 _MOST_PROCESSES = 5
 
 
@@ -129,7 +130,7 @@ def _settings(command: Command, engine: str, settings: SamplerSettings, warmup: 
         "precision": manifest.precision,
         "steps": settings.steps,
         "solver": settings.solver,
-        "denoiser passes": settings.passes,
+        "denoiser passes": denoiser_passes(settings, engine == "tensorrt"),
         "warm-up": warmup,
     }
 
@@ -143,21 +144,21 @@ def _add_peak(
     totals: dict[str, object],
 ) -> list[str]:
     """Adds operations, speed and share of the peak to the stages' ``figures``; gives notes of what is missing."""
+    passes = denoiser_passes(settings, engine == "tensorrt")
     try:
-        work = stage_work(command.bundle.path, settings)
+        work = stage_work(command.bundle.path, settings.steps, passes)
     except (ImportError, MdsgenError) as error:
         return [f"the share of the matrix peak is left out ({error}): pip install 'mdsgen[convert]'"]
     step = {STEP: work["denoiser"].share(settings.steps)}
     work |= {WHOLE: total(work.values())} | step
-    kind = data_type(command.bundle.manifest.precision, engine, command.bfloat16)
-    peaks = {**measure_peaks(command.threads or usable_cores(), [kind]), **measure_device_peaks([kind])}
+    precision = command.bundle.manifest.precision
+    kinds = {name: data_type(precision, engine, command.bfloat16, quantised=name in _QUANTISED) for name in work}
+    peaks, notes = machine_peaks(command.threads or usable_cores(), kinds.values())
     for name in work.keys() & measurements.keys():
         figures[name]["GFLOP"] = work[name].flop / 1e9
-        add_shares(figures[name], work[name], measurements[name].median, kind, peaks)
+        add_shares(figures[name], work[name], measurements[name].median, kinds[name], peaks)
     totals |= peak_totals(peaks)
-    if kind not in peaks:
-        return [f"shares of the peak and floors are left out: nothing here measures what {kind} can do"]
-    return []
+    return notes
 
 
 class StepClock:

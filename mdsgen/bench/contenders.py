@@ -20,7 +20,8 @@ from mdsgen.errors import ExportError, MdsgenError
 from mdsgen.runtime.clip import SamplerSettings
 
 Run = Callable[[], np.ndarray]
-"""Computes once and returns the result: arrays on the host, everything done. It may reuse the array."""
+"""Computes once and returns the result: arrays on the host, everything done. It may reuse the array, and may not be
+called any more once its contender was asked for another."""
 
 
 class Contender(abc.ABC):
@@ -46,6 +47,9 @@ class Contender(abc.ABC):
     @abc.abstractmethod
     def clip(self, inputs: Inputs, settings: SamplerSettings) -> Run:
         """The whole clip, from frames and noise to the waveform ``[samples]``."""
+
+    def settle(self) -> None:  # noqa: B027
+        """Give back the memory that is held in reserve, before it is looked at how much is free."""
 
     @abc.abstractmethod
     def close(self) -> None:

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import abc
 import copy
+import gc
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import partial
+from functools import cached_property, partial
 from importlib.util import find_spec
 from typing import Any, TypeVar
 
@@ -30,6 +31,7 @@ from mdsgen.model.denoiser import Denoiser
 from mdsgen.model.istft_vocoder import InverseFourier
 from mdsgen.runtime.clip import SamplerSettings, timesteps_of
 
+_RUNS_TO_CAPTURE = 2  # the first one warms up
 _PRECISIONS = {torch.float16: "fp16", torch.float32: "fp32"}
 
 M = TypeVar("M", bound=nn.Module)
@@ -38,7 +40,7 @@ Denoise = Callable[[Tensor, Tensor], Tensor]
 """Noise ``[1, C, H, W]`` in float32 and features ``[1, F, 512]`` to the latent."""
 
 
-class OnDevice(Contender):
+class CudaContender(Contender):
     """Networks in one data type, latent and solver in float32. Raises :class:`EngineError` where there is no GPU."""
 
     def __init__(self, source: Subject, device: str = "cuda", dtype: torch.dtype = torch.float16) -> None:
@@ -47,14 +49,11 @@ class OnDevice(Contender):
         self._source, self._device, self._dtype = source, device, dtype
         self.precision = _PRECISIONS[dtype]
         self.data_type = f"cuda {self.precision}" if device == "cuda" else self.precision
-        self._moved: Models | None = None
 
-    @property
+    @cached_property
     def _models(self) -> Models:
         """On the device, once."""
-        if self._moved is None:
-            self._moved = moved(self._source.models, self._device, self._dtype)
-        return self._moved
+        return moved(self._source.models, self._device, self._dtype)
 
     def loop(self, inputs: Inputs, settings: SamplerSettings) -> Run:
         denoise = self._denoise(settings)
@@ -67,7 +66,8 @@ class OnDevice(Contender):
 
         def clip() -> Tensor:
             frames = self._up(inputs.pictures).permute(0, 3, 1, 2)[None].to(self._dtype) / 255  # [1, F, 3, 224, 224]
-            latent = denoise(self._up(inputs.latent), encode(frames))  # [1, C, H, W]
+            features = encode(frames).clone()  # out of a graph's own memory, where there is one
+            latent = denoise(self._up(inputs.latent), features)  # [1, C, H, W]
             waveform: Tensor = decode(latent.to(self._dtype))[0]  # [samples]
             return waveform
 
@@ -96,13 +96,18 @@ class OnDevice(Contender):
 
         return run
 
-    def close(self) -> None:
-        self._moved = None
+    def settle(self) -> None:
         if self._device == "cuda":
+            gc.collect()  # what is in cycles holds memory, too
             torch.cuda.empty_cache()
 
+    def close(self) -> None:
+        for name in [name for name in vars(self) if isinstance(getattr(type(self), name, None), cached_property)]:
+            delattr(self, name)
+        self.settle()
 
-class Eager(OnDevice):
+
+class Eager(CudaContender):
     """As the release computes it, half as precise."""
 
     what = "PyTorch eager, FP16, as published: two passes, conditioning in every pass, attention written out"
@@ -123,7 +128,8 @@ class Eager(OnDevice):
             latent, history = noise, [torch.zeros_like(noise)] * looks_back
             for timestep, row in zip(timesteps, table, strict=True):
                 both = two_passes(denoiser, latent.to(self._dtype), timestep, features)  # [2, C, H, W]
-                latent, *history = advance(latent, both, history, row)
+                latent, clean = advance(latent, both, history, row)
+                history = [clean, *history[:-1]]
             return latent
 
         return denoise
@@ -135,7 +141,7 @@ def max_autotune(function: Callable[..., Any]) -> Callable[..., Any]:
     return compiled
 
 
-class Compiled(OnDevice):
+class Compiled(CudaContender):
     """This project's model: conditioning once per clip, and a step (both branches in one batch, guidance, solver) that
     is one compiled function. Position biases are computed once, as in the plans."""
 
@@ -151,54 +157,87 @@ class Compiled(OnDevice):
         super().__init__(source, device, dtype)
         if device == "cuda" and not find_spec("triton"):
             raise EngineError("torch-compile needs Triton, which is not installed here: leave it out")
-        self._compiler = compiler
+        self._compiler, self._captures = compiler, device == "cuda"
 
     def step(self, inputs: Inputs) -> Run:
-        denoiser = folded(self._models.denoiser)
-        modulations = self._condition(self._up(inputs.features).to(self._dtype), self._up(inputs.timestep))[0]
-        both = self._built(partial(one_pass, denoiser))
+        with torch.no_grad():
+            features, timestep = self._up(inputs.features).to(self._dtype), self._up(inputs.timestep)
+            modulations = Conditioning(self._models.denoiser)(features, timestep)[0]  # [2, V, D]
+        both = self._built(partial(one_pass, self._folded))
         return self._run(lambda: both(self._up(inputs.latent).to(self._dtype), modulations))
 
     def _denoise(self, settings: SamplerSettings) -> Denoise:
-        steps, denoiser = settings.solve(), folded(self._models.denoiser)
+        steps, looks_back = settings.solve(), _looks_back(settings)
         timesteps = self._up(timesteps_of(steps))  # [steps]
         table = self._up(coefficient_table(step.coefficients for step in steps))  # [steps, 10]
-        condition, looks_back = self._built(self._condition), _looks_back(settings)
-
-        def step(latent: Tensor, modulations: Tensor, row: Tensor, *history: Tensor) -> tuple[Tensor, ...]:
-            both = one_pass(denoiser, latent.to(self._dtype), modulations)  # [2, C, H, W]
-            return advance(latent, both, history, row.unbind())
-
-        compiled = self._built(step)
 
         def denoise(noise: Tensor, features: Tensor) -> Tensor:
-            latent, history = noise, (torch.zeros_like(noise),) * looks_back
-            for modulations, row in zip(condition(features, timesteps), table, strict=True):
-                latent, *history = compiled(latent, modulations, row, *history)
+            latent, history = noise, [torch.zeros_like(noise)] * looks_back
+            for modulations, row in zip(self._condition(features, timesteps).clone(), table, strict=True):
+                # Copied out of the graph's own memory, where its next launch overwrites them.
+                latent, clean = (result.clone() for result in self._step(latent, modulations, row, *history))
+                history = [clean, *history[:-1]]
             return latent
 
         return denoise
 
-    @torch.no_grad()
-    def _condition(self, features: Tensor, timesteps: Tensor) -> Tensor:
-        """``features [1, F, 512]``, ``timesteps [steps]`` -> ``[steps, 2, V, D]``."""
-        modulations: Tensor = Conditioning(self._models.denoiser)(features, timesteps)
-        return modulations
+    @cached_property
+    def _folded(self) -> Denoiser:
+        return folded(self._models.denoiser)
 
-    def _built(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        """Compiled. A graph's results lie in its own memory, where the next launch overwrites them: they are copied."""
-        compiled = self._compiler(function)
+    @cached_property
+    def _condition(self) -> Callable[[Tensor, Tensor], Tensor]:
+        """``features [1, F, 512]``, ``timesteps [steps]`` -> ``[steps, 2, V, D]``."""
+        return self._built(Conditioning(self._models.denoiser))
+
+    @cached_property
+    def _step(self) -> Callable[..., tuple[Tensor, Tensor]]:
+        """Compiled once for every length of the history, whichever loop it is in."""
+        denoiser, dtype = self._folded, self._dtype
+
+        def step(latent: Tensor, modulations: Tensor, row: Tensor, *history: Tensor) -> tuple[Tensor, Tensor]:
+            both = one_pass(denoiser, latent.to(dtype), modulations)  # [2, C, H, W]
+            return advance(latent, both, history, row.unbind())
+
+        return self._built(step)
+
+    def _built(self, module: Callable[..., Any]) -> Callable[..., Any]:
+        """Compiled. What it returns lies in a graph's own memory, and is good until the next call of any of them."""
+        compiled = self._compiler(module)
 
         def call(*arguments: Tensor) -> Any:
             torch.compiler.cudagraph_mark_step_begin()  # type: ignore[no-untyped-call]
-            result = compiled(*arguments)
-            return result.clone() if isinstance(result, Tensor) else tuple(part.clone() for part in result)
+            return compiled(*arguments)
 
         return call
 
+    def _run(self, compute: Callable[[], Tensor]) -> Run:
+        """Captured: what PyTorch leaves out of CUDA graphs is not timed under their name."""
+        run, before = super()._run(compute), _skipped()
+        if self._captures:
+            for _ in range(_RUNS_TO_CAPTURE):
+                run()
+            if _skipped() > before:
+                raise EngineError(
+                    "torch-compile: PyTorch left a part of it out of CUDA graphs, see its warning: leave it out here"
+                )
+        return run
 
-def advance(latent: Tensor, both: Tensor, history: Sequence[Tensor], row: Sequence[Any]) -> tuple[Tensor, ...]:
-    """One guided solver step in float32: the next latent, then the clean estimates from the newest on.
+    def close(self) -> None:
+        if self._captures:
+            torch.compiler.reset()  # graphs and their memory are PyTorch's
+        super().close()
+
+
+def _skipped() -> int:
+    """How often PyTorch has compiled something without a CUDA graph in this process."""
+    from torch._dynamo.utils import counters
+
+    return int(counters["inductor"]["cudagraph_skips"])
+
+
+def advance(latent: Tensor, both: Tensor, history: Sequence[Tensor], row: Sequence[Any]) -> tuple[Tensor, Tensor]:
+    """One guided solver step in float32: the next latent, and this one's clean estimate.
 
     ``both [2, C, H, W]``; ``history`` are the clean estimates before; ``row`` is one of a
     :func:`~mdsgen.kernels.coefficient_table`, as numbers or as tensors.
@@ -211,7 +250,7 @@ def advance(latent: Tensor, both: Tensor, history: Sequence[Tensor], row: Sequen
         following = following + past * weight
     clean = latent * clean_latent + noise * clean_noise
     limited = clean.clamp(-limit, limit)
-    return following - (clean - limited) * next_per_clean, limited, *history[:-1]
+    return following - (clean - limited) * next_per_clean, limited
 
 
 def one_pass(denoiser: Denoiser, latent: Tensor, modulations: Tensor) -> Tensor:

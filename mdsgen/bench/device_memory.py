@@ -12,6 +12,9 @@ from mdsgen.errors import EngineError
 T = TypeVar("T")
 
 
+def _nothing() -> None: ...
+
+
 class DeviceMemory:
     """What each of several takes and keeps, by name; without ``free``, which gives free bytes, nothing is measured.
 
@@ -24,15 +27,29 @@ class DeviceMemory:
 
     def __init__(self, free: Callable[[], int] | None = None, gpu: str = "") -> None:
         self._free, self.gpu = free, gpu
-        self.taken: dict[str, int] = {}
+        self._taken: dict[str, int] = {}
 
-    def of(self, name: str, call: Callable[[], T]) -> T:
-        """What ``call`` returns; what it took is in ``taken``."""
-        before = self._free() if self._free else 0
+    @property
+    def taken(self) -> dict[str, int]:
+        """Bytes by name, of all calls together: what a later one gave back is no longer in it."""
+        return {name: max(0, taken) for name, taken in self._taken.items()}
+
+    def of(self, name: str, call: Callable[[], T], settle: Callable[[], None] = _nothing) -> T:
+        """What ``call`` returns; what it took is in ``taken``.
+
+        Before free memory is read, ``settle`` gives back what is not in use, such as what an allocator keeps.
+        """
+        before = self._settled(settle)
         result = call()
         if self._free:
-            self.taken[name] = max(0, before - self._free())
+            self._taken[name] = self._taken.get(name, 0) + before - self._settled(settle)
         return result
+
+    def _settled(self, settle: Callable[[], None]) -> int:
+        if self._free is None:
+            return 0
+        settle()
+        return self._free()
 
 
 @contextmanager

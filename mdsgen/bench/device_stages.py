@@ -49,7 +49,7 @@ class DeviceStages:
         frames = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
         noise = seeded_noise(self._geometry, 0)
         for _ in range(1 + warmup):  # the first one is captured
-            self._clip(frames, noise, Timings())
+            self._clip(frames, noise)
         seconds: dict[str, list[float]] = {}
         in_order: list[float] = []
         for _ in range(repeat):
@@ -67,7 +67,7 @@ class DeviceStages:
 
     def _replayed(self, frames: np.ndarray, noise: np.ndarray) -> float:
         start = time.perf_counter()
-        self._clip(frames, noise, Timings())
+        self._clip(frames, noise)
         return time.perf_counter() - start
 
     def _launched(self) -> float:

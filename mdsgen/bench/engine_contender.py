@@ -19,10 +19,14 @@ from mdsgen.runtime.generators import Generators
 from mdsgen.runtime.networks import Networks, graph_options
 
 
-def data_type(precision: str, engine: str, bfloat16: bool) -> str:
-    """What matrix products compute in: on a processor an FP16 graph is computed in FP32, on a GPU as it is."""
+def data_type(precision: str, engine: str, bfloat16: bool, quantised: bool = True) -> str:
+    """What matrix products compute in: on a processor an FP16 graph is computed in FP32, on a GPU as it is.
+
+    An INT8 bundle's plans compute what is not ``quantised`` in TF32.
+    """
     if engine == "tensorrt":
-        return f"cuda {precision}"
+        names = {"int8": "int8" if quantised else "tf32", "fp16-weights": "fp32"}
+        return f"cuda {names.get(precision, precision)}"
     if precision == "int8":
         return "int8"
     reduced = computes_bfloat16() if engine == "openvino" else platform.machine() in ("arm64", "aarch64")
@@ -36,11 +40,18 @@ class EngineContender(Contender):
         self._source, self._engine = source, engine
         self._options = EngineOptions(threads, bfloat16=bfloat16)
         self._describe(engine)
-        self._stack = ExitStack()
+        self._stack, self._held = ExitStack(), ExitStack()
         self._networks: Networks | None = None
 
     def _describe(self, engine: str) -> None:
-        """What it is on that engine, which is another name than it was asked for where that was ``auto``."""
+        """What it is on that engine, which is another name than it was asked for where that was ``auto``.
+
+        Raises :class:`EngineError` where that came to be a GPU's, which has names of its own here.
+        """
+        if engine == "tensorrt" and self._engine != "tensorrt":
+            raise EngineError(
+                f"{self._engine} is tensorrt here, where there are plans: compare tensorrt or tensorrt-stream by name"
+            )
         precision, bfloat16 = self._source.precision, self._options.bfloat16
         self.data_type = data_type(precision, engine, bfloat16)
         self.precision = "bf16" if self.data_type == "bf16" else precision
@@ -48,12 +59,13 @@ class EngineContender(Contender):
         self.what = f"{engine}, {precision}{arithmetic}, one pass for both branches ({self._source.name})"
 
     def step(self, inputs: Inputs) -> Run:
+        held = self._hold()
         options = graph_options(CONDITIONING, self._options, self._source.geometry)
         with open_engine(self._source.path(CONDITIONING), self._engine, options) as conditioning:
             feeds = {"features": inputs.features, "timesteps": inputs.timestep}
             modulations = conditioning.run(feeds)["modulations"][0]  # [2, V, D]
         options = graph_options(DENOISER, self._options, self._source.geometry)
-        denoiser = self._stack.enter_context(open_engine(self._source.path(DENOISER), self._engine, options))
+        denoiser = held.enter_context(open_engine(self._source.path(DENOISER), self._engine, options))
         self._describe(denoiser.name)
         noise = np.zeros((2, *inputs.latent.shape[1:]), np.float32)
         run = denoiser.bind({"latent": inputs.latent, "modulations": modulations}, {"noise": noise})
@@ -71,7 +83,7 @@ class EngineContender(Contender):
 
     def clip(self, inputs: Inputs, settings: SamplerSettings) -> Run:
         generators = Generators(self._open())
-        self._stack.callback(generators.close)
+        self._hold().callback(generators.close)
         generate = generators.of(settings)
         return lambda: generate(inputs.pictures, inputs.latent, Timings())
 
@@ -82,9 +94,15 @@ class EngineContender(Contender):
             self._describe(self._networks.engine)
         return self._networks
 
+    def _hold(self) -> ExitStack:
+        """What the next run holds on to, beside the networks; what the last one held is given back."""
+        self._held.close()
+        return self._held
+
     def close(self) -> None:
         self._networks = None
-        self._stack.close()
+        with self._stack:
+            self._held.close()
 
 
 on_onnxruntime = partial(EngineContender, engine="onnxruntime")

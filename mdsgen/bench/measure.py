@@ -9,6 +9,8 @@ from statistics import median
 
 import numpy as np
 
+_PAUSE = 0.05  # seconds: inference libraries spin for some milliseconds before their threads sleep
+
 
 @dataclass(frozen=True)
 class Measurement:
@@ -39,11 +41,13 @@ def interleave(
     """Time all ``runs`` in turn, ``repeat`` times: what disturbs the machine for a while disturbs every one of them.
 
     Before that each one runs ``warmup`` times without being timed; and ``lead`` times before each time that it is, for
-    what is one of many in real use: its weights are in the caches then, not the other's, whose threads are asleep.
+    what is one of many in real use: its weights are in the caches then, not the other's. Each turn begins with a pause,
+    in which the other's threads stop spinning: on two cores they cost ONNX Runtime half of its speed otherwise.
     """
     seconds: dict[str, list[float]] = {name: [] for name in runs}
     for turn in range(warmup + repeat):
         for name, run in runs.items():
+            time.sleep(_PAUSE)
             for _ in range(lead):
                 run()
             start = time.perf_counter()

@@ -15,9 +15,10 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -47,13 +48,21 @@ def measure_peaks(threads: int, data_types: Iterable[str]) -> dict[str, Peak]:
     if not wanted:
         return {}
     pools = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
-    environment = {**os.environ, **dict.fromkeys(pools, str(threads))}
-    program = [sys.executable, "-m", "mdsgen.bench.peak", str(threads), *wanted]
-    done = subprocess.run(program, env=environment, capture_output=True, text=True, check=False)
-    if done.returncode:
+    environment = dict.fromkeys(pools, str(threads))
+    return peaks_of("the matrix peak", "mdsgen.bench.peak", [str(threads), *wanted], environment)
+
+
+def peaks_of(
+    what: str, module: str, arguments: Sequence[str], environment: Mapping[str, str] | None = None
+) -> dict[str, Peak]:
+    """What a module measures in a process of its own. Raises :class:`MdsgenError` with its last line where it fails."""
+    program, variables = [sys.executable, "-m", module, *arguments], {**os.environ, **(environment or {})}
+    done = subprocess.run(program, env=variables, capture_output=True, text=True, check=False)
+    said = done.stdout.strip().splitlines()
+    if done.returncode or not said:
         last = (done.stderr.strip().splitlines() or ["nothing"])[-1]
-        raise MdsgenError(f"the matrix peak could not be measured: {last}")
-    return {name: Peak(**found) for name, found in json.loads(done.stdout).items()}
+        raise MdsgenError(f"{what} could not be measured: {last}")
+    return {name: Peak(**found) for name, found in json.loads(said[-1]).items()}
 
 
 def find_peaks(threads: int, data_types: Iterable[str]) -> dict[str, Peak]:
@@ -63,7 +72,7 @@ def find_peaks(threads: int, data_types: Iterable[str]) -> dict[str, Peak]:
         for size in SIZES:
             for library, make in _LIBRARIES.items():
                 with suppress(Exception), make(data_type, size, threads) as product:  # a library that cannot is none
-                    found = 2 * size**3 / _fastest(product)
+                    found = 2 * size**3 / fastest(partial(_seconds, product), _SECONDS)
                     if data_type not in peaks or found > peaks[data_type].per_second:
                         peaks[data_type] = Peak(found, f"{library}, {size}")
     return peaks
@@ -79,15 +88,19 @@ def peak_totals(peaks: Mapping[str, Peak]) -> dict[str, object]:
     }
 
 
-def _fastest(product: Product) -> float:
-    """Seconds of the fastest run, after one that is not timed."""
+def fastest(timed: Callable[[], float], seconds: float) -> float:
+    """The least that ``timed`` gives while so many seconds pass, after a first one that does not count."""
+    timed()
+    until, found = time.perf_counter() + seconds, [timed() for _ in range(_LEAST_RUNS)]
+    while time.perf_counter() < until:
+        found.append(timed())
+    return min(found)
+
+
+def _seconds(product: Product) -> float:
+    start = time.perf_counter()
     product()
-    best, until, runs = float("inf"), time.perf_counter() + _SECONDS, 0
-    while runs < _LEAST_RUNS or time.perf_counter() < until:
-        start = time.perf_counter()
-        product()
-        best, runs = min(best, time.perf_counter() - start), runs + 1
-    return best
+    return time.perf_counter() - start
 
 
 @contextmanager

@@ -75,21 +75,16 @@ class Report:
         further = list(dict.fromkeys(name for figures in self.figures.values() for name in figures))
         yield (self.measured, "median ms", "p95", "min", "runs", *further)
         for name, found in self.measurements.items():
-            times = (_milliseconds(seconds) for seconds in (found.median, found.p95, found.minimum))
+            times = (_figure(1000 * seconds) for seconds in (found.median, found.p95, found.minimum))
             figures = self.figures.get(name, {})
             extra = (_figure(figures[column]) if column in figures else "" for column in further)
             yield (name, *times, str(len(found.seconds)), *extra)
 
 
-def _milliseconds(seconds: float) -> str:
-    """To a tenth; below one to a thousandth."""
-    return f"{1000 * seconds:.{1 if seconds >= 1e-3 else 3}f}"
-
-
 def _figure(figure: float) -> str:
-    """Three digits, or all those before the point."""
-    size = abs(figure)
-    return f"{figure:,.{0 if size >= 1000 else 1 if size >= 100 else 2 if size >= 1 else 3}f}"
+    """Three significant digits, or all those before the point."""
+    before = math.floor(math.log10(abs(figure))) if figure and math.isfinite(figure) else 0
+    return f"{figure:,.{max(0, 2 - before)}f}"
 
 
 def _finite(figure: float) -> float | None:

@@ -10,12 +10,12 @@ from mdsgen.bench.subject import Inputs, Subject
 from mdsgen.engines.cuda import Pinned
 from mdsgen.errors import EngineError
 from mdsgen.kernels import module as kernels
-from mdsgen.runtime.clip import SamplerSettings, Timings
+from mdsgen.runtime.clip import SamplerSettings
 from mdsgen.runtime.device_clip import SOURCES, DeviceClip
 from mdsgen.runtime.replay import Mark, Replay
 
 
-class OnDevice(EngineContender):
+class TensorRtContender(EngineContender):
     """Loops and clips never leave the device. A step is as on any engine: staged, in stream order."""
 
     def __init__(self, source: Subject, threads: int, graph: bool) -> None:
@@ -30,21 +30,21 @@ class OnDevice(EngineContender):
         clip = self._clip(settings)
         clip.put("features", inputs.features)
         loop = DeviceLoop(clip, self._graph)
-        self._stack.callback(loop.close)
+        self._held.callback(loop.close)
         loop(inputs.latent)
         self._require_graph(loop.replay)
         return lambda: loop(inputs.latent)
 
     def clip(self, inputs: Inputs, settings: SamplerSettings) -> Run:
         clip = self._clip(settings)
-        clip(inputs.pictures, inputs.latent, Timings())
+        clip(inputs.pictures, inputs.latent)
         self._require_graph(clip.replay)
-        return lambda: clip(inputs.pictures, inputs.latent, Timings())
+        return lambda: clip(inputs.pictures, inputs.latent)
 
     def _clip(self, settings: SamplerSettings) -> DeviceClip:
-        steps = settings.solve()
+        steps, held = settings.solve(), self._hold()
         clip = DeviceClip(self._open().device_engines, kernels.Kernels(SOURCES), len(steps), graph=self._graph)
-        self._stack.callback(clip.close)
+        held.callback(clip.close)
         clip.load(steps)
         return clip
 
@@ -68,7 +68,7 @@ class DeviceLoop:
     def __call__(self, noise: np.ndarray) -> np.ndarray:
         """``noise`` to the latent, both ``[1, C, H, W]``. The array is the same in every call."""
         self._clip.fill_noise(noise)
-        self.replay(Timings())
+        self.replay()
         return self._latent.array
 
     def close(self) -> None:
@@ -86,11 +86,11 @@ class DeviceLoop:
         mark("download")
 
 
-def on_graph(source: Subject, threads: int) -> OnDevice:
+def on_graph(source: Subject, threads: int) -> TensorRtContender:
     """Refuses to run where there is no graph."""
-    return OnDevice(source, threads, graph=True)
+    return TensorRtContender(source, threads, graph=True)
 
 
-def in_stream_order(source: Subject, threads: int) -> OnDevice:
+def in_stream_order(source: Subject, threads: int) -> TensorRtContender:
     """The same plans and kernels, one call after the other."""
-    return OnDevice(source, threads, graph=False)
+    return TensorRtContender(source, threads, graph=False)

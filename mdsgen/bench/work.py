@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING
 from mdsgen.bundle import CONDITIONING, DENOISER, LATENT_DECODER, VIDEO_ENCODER, VOCODER
 from mdsgen.errors import BundleError
 from mdsgen.runtime.clip import SamplerSettings
-from mdsgen.runtime.solver import FRESH
 
 if TYPE_CHECKING:
     import onnx
@@ -99,15 +98,18 @@ def work_of(path: Path, **axes: int) -> Work:
     )
 
 
-def stage_work(path_of: Callable[[str], Path], settings: SamplerSettings) -> dict[str, Work]:
-    """Of every stage of one clip, by the names of the runtime, as the runtime computes it with these settings."""
-    steps = settings.solve()
-    guided = sum(step.unconditional == FRESH for step in steps)
+def denoiser_passes(settings: SamplerSettings, on_device: bool) -> int:
+    """How often the denoiser looks at a latent: on a GPU twice in every step, where both branches are one batch."""
+    return 2 * settings.steps if on_device else settings.passes
+
+
+def stage_work(path_of: Callable[[str], Path], steps: int, passes: int) -> dict[str, Work]:
+    """Of every stage of one clip, by the names of the runtime, in so many steps and passes of the denoiser."""
     both, single = (work_of(path_of(DENOISER), **{BRANCHES: branches}) for branches in (2, 1))
     return {
         "video encoder": work_of(path_of(VIDEO_ENCODER)),
-        "conditioning": work_of(path_of(CONDITIONING), **{STEPS: len(steps)}),
-        "denoiser": both.times(guided) + single.times(len(steps) - guided),
+        "conditioning": work_of(path_of(CONDITIONING), **{STEPS: steps}),
+        "denoiser": both.times(passes - steps) + single.times(2 * steps - passes),
         "latent decoder": work_of(path_of(LATENT_DECODER)),
         "vocoder": work_of(path_of(VOCODER)),
     }

@@ -1,6 +1,14 @@
 """The bundle: the one thing that crosses from the PyTorch world to the device."""
 
-from mdsgen.bundle.bundle import Bundle, check_target, create_bundle, describe_file, describe_graph, write_manifest
+from mdsgen.bundle.bundle import (
+    Bundle,
+    check_target,
+    create_bundle,
+    describe_file,
+    describe_graph,
+    folder_beside,
+    write_manifest,
+)
 from mdsgen.bundle.default import default_bundle
 from mdsgen.bundle.graph import MANIFEST_FILE, DataFile, Graph
 from mdsgen.bundle.manifest import (
@@ -38,5 +46,6 @@ __all__ = [
     "default_bundle",
     "describe_file",
     "describe_graph",
+    "folder_beside",
     "write_manifest",
 ]

@@ -17,6 +17,7 @@ from mdsgen.bundle.graph import MANIFEST_FILE, DataFile, Graph
 from mdsgen.bundle.manifest import Manifest
 from mdsgen.errors import BundleError
 from mdsgen.tensor import TensorSpec
+from mdsgen.whole_file import write_whole
 
 _CHUNK = 1 << 20  # bytes read at a time: large enough to keep the hash busy, small enough for any device
 
@@ -51,12 +52,12 @@ class Bundle:
 
 
 def write_manifest(folder: str | os.PathLike[str], manifest: Manifest) -> None:
-    """Write ``manifest.json`` into a folder."""
+    """Write ``manifest.json`` into a folder; one that is there stays whole until the new one is."""
     try:
         text = json.dumps(manifest.to_dict(), indent=2, ensure_ascii=False, allow_nan=False)
     except (TypeError, ValueError) as error:
         raise BundleError(f"the manifest holds a value that JSON has no word for: {error}") from error
-    (Path(folder) / MANIFEST_FILE).write_text(text + "\n", encoding="utf-8")
+    write_whole(Path(folder) / MANIFEST_FILE, text + "\n")
 
 
 def describe_file(path: str | os.PathLike[str]) -> DataFile:
@@ -92,21 +93,30 @@ def create_bundle(target: str | os.PathLike[str], *, replace: bool = False) -> I
     """
     target = Path(target).resolve()  # a link keeps pointing at the new bundle
     check_target(target, replace)
-    new_parents = [parent for parent in target.parents if not parent.exists()]
-    folder = target.with_name(f".{target.name}.{secrets.token_hex(4)}.partial")
-    try:
-        folder.mkdir(parents=True)
+    with folder_beside(target) as folder:
         yield folder
         Bundle.open(folder)
         _sync(folder)
         check_target(target, replace)
         _move(folder, target)
-    except BaseException:
+
+
+@contextmanager
+def folder_beside(target: Path) -> Iterator[Path]:
+    """A hidden folder beside ``target``, on the same disk; unless it was moved it is gone afterwards.
+
+    Parents of ``target`` that were missing are made, and are gone too where nothing came to be in them.
+    """
+    new_parents = [parent for parent in target.parents if not parent.exists()]
+    folder = target.with_name(f".{target.name}.{secrets.token_hex(4)}.partial")
+    try:
+        folder.mkdir(parents=True)
+        yield folder
+    finally:
         shutil.rmtree(folder, ignore_errors=True)
         for parent in new_parents:
-            with suppress(OSError):  # someone else uses it by now
+            with suppress(OSError):  # there is something in it, or someone else uses it by now
                 parent.rmdir()
-        raise
 
 
 def _move(folder: Path, target: Path) -> None:

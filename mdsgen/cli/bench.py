@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 
 import click
@@ -22,6 +25,7 @@ from mdsgen.engines import ENGINES
 from mdsgen.errors import MdsgenError
 from mdsgen.geometry import GEOMETRIES
 from mdsgen.runtime import sampler_settings
+from mdsgen.whole_file import write_whole
 
 _TASKS = {"step": 10, "loop": 5, "clip": 3}
 """What can be compared, and how often it is timed unless told."""
@@ -100,6 +104,9 @@ def main(
     _check(
         compare, task, bundle, seeded, sampling, engine=engine, bfloat16=bfloat16, torch_steps=torch_steps, plot=plot
     )
+    if plot:
+        with _writing(plot), TemporaryFile(dir=plot.resolve().parent):
+            pass  # before all the timing: afterwards it would be for nothing
     if compare is None:
         opened = Bundle.open(bundle or default_bundle())
         settings = sampler_settings(opened.manifest.sampler, **sampling)
@@ -112,7 +119,16 @@ def main(
             report = _compare(entries, subject, task or "step", torch_steps, threads, repeat, warmup, peak, sampling)
     click.echo(json.dumps(report.to_dict(), indent=2, ensure_ascii=False) if as_json else report.page())
     if plot:
-        plot.write_text(report.chart(), encoding="utf-8")
+        with _writing(plot):
+            write_whole(plot, report.chart())
+
+
+@contextmanager
+def _writing(plot: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise MdsgenError(f"cannot write {plot}: {error.strerror or error}") from error
 
 
 def _check(
@@ -132,6 +148,9 @@ def _check(
         raise click.UsageError(f"--plot writes SVG: name a file that ends in .svg, not {plot}")
     if plot and not plot.parent.is_dir():
         raise click.UsageError(f"--plot: there is no folder {plot.parent}")
+    accepted = ENGINES if compare is None else tuple(KINDS)
+    if engine not in accepted:
+        raise click.UsageError(f"--engine {engine} is unknown: expected one of {', '.join(accepted)}")
     if compare is None:
         if seeded or task or torch_steps:
             raise click.UsageError("--geometry, --model, --of and --torch-steps are for --compare")
@@ -142,8 +161,6 @@ def _check(
         raise click.UsageError("--bfloat16 is for one bundle alone: compare openvino-bf16")
     if len(compare) > 1 and engine != "auto":
         raise click.UsageError(f"--engine is for one bundle alone: add {engine} to --compare")
-    if len(compare) == 1 and engine not in KINDS:
-        raise click.UsageError(f"--engine {engine} is unknown: expected one of {', '.join(ENGINES)}")
     if len(compare) == 1 and str(compare[0]) == engine:
         raise click.UsageError(f"--compare {engine} needs another name: it would be compared with itself")
     if task in (None, "step") and any(value is not None for value in sampling.values()):

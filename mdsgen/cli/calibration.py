@@ -8,13 +8,16 @@ from typing import Any, TypeVar
 
 import click
 
+from mdsgen.media import VIDEO_SUFFIXES
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 _OPTIONS = (
     click.option(
         "--calibrate-on",
         type=click.Path(path_type=Path),
-        help="A folder of videos that int8 is calibrated on.  [default: rendered scenes]",
+        help=f"A folder of videos that int8 is calibrated on: {', '.join(sorted(VIDEO_SUFFIXES))}.  "
+        "[default: rendered scenes]",
     ),
     click.option("--calibration-scenes", type=click.IntRange(1), help="How many scenes instead.  [default: 8]"),
     click.option("--calibration-seed", type=click.IntRange(0), help="Of scenes and noise.  [default: 0]"),
@@ -30,8 +33,8 @@ def calibration_options(function: F) -> F:
     return function
 
 
-def take_calibration(settings: dict[str, Any]) -> dict[str, Any]:
-    """What of a command's settings is about calibration; it is taken out of ``settings``.
+def take_calibration(settings: dict[str, Any]) -> dict[str, Any] | None:
+    """What of a command's settings is about calibration, or None for a precision without; it is taken out of them.
 
     Raises a usage error where any of it is named for a precision that is not calibrated, or videos and scenes both.
     """
@@ -41,7 +44,7 @@ def take_calibration(settings: dict[str, Any]) -> dict[str, Any]:
         raise click.UsageError(f"{named[0]} is for --precision int8, not {settings['precision']}")
     if taken["calibrate_on"] is not None and taken["calibration_scenes"] is not None:
         raise click.UsageError("--calibrate-on and --calibration-scenes exclude each other: name one")
-    return taken
+    return taken if settings["precision"] == "int8" else None
 
 
 def calibration_arguments(taken: dict[str, Any], geometry: Any) -> dict[str, Any]:

@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import functools
-from typing import Any
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any, NoReturn
 
 import click
 
@@ -11,12 +16,14 @@ from mdsgen.errors import MdsgenError
 
 FAILED = 1
 INTERRUPTED = 130  # 128 + SIGINT, as shells report it
+TERMINATED = 143  # 128 + SIGTERM
 
 
 class Command(click.Command):
     """A click command with ``--debug``, whose errors are lines: exit code 1, or 130 where a person interrupted it.
 
-    Usage errors stay click's own, with exit code 2, and so does a reader that closes the pipe early.
+    Usage errors stay click's own, with exit code 2, and so does a reader that closes the pipe early. A SIGTERM lets the
+    command clean up, as an interruption does; it then exits without a word, with 143.
     """
 
     def __init__(self, *args: Any, **options: Any) -> None:
@@ -27,7 +34,8 @@ class Command(click.Command):
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
-            return super().invoke(ctx)
+            with _terminable():
+                return super().invoke(ctx)
         except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
             raise
         except (Exception, KeyboardInterrupt) as error:
@@ -41,6 +49,23 @@ command = functools.partial(click.command, cls=Command)
 """Like ``click.command``, for every command of the project."""
 
 _DEBUG = f"{__name__}.debug"
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """Within this context SIGTERM raises :class:`SystemExit`. Outside the main thread it never arrives."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def terminate(_signal: int, _frame: FrameType | None) -> NoReturn:
+        raise SystemExit(TERMINATED)
+
+    before = signal.signal(signal.SIGTERM, terminate)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
 
 
 def _remember(ctx: click.Context, _: click.Parameter, value: bool) -> None:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -12,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from mdsgen.bundle import PRECISIONS, Bundle, SamplerDefaults, check_target, default_bundle
+from mdsgen.bundle import PRECISIONS, Bundle, SamplerDefaults, default_bundle
 from mdsgen.cli.calibration import calibration_arguments, calibration_options, take_calibration
 from mdsgen.cli.errors import command
-from mdsgen.cli.plans import build, build_if_possible, plan_options, take_plan_settings
+from mdsgen.cli.plans import build, build_if_possible, check_planned, plan_options, take_plan_settings
 from mdsgen.errors import ExportError
 from mdsgen.geometry import GEOMETRIES, Geometry, geometry
 
@@ -26,6 +25,14 @@ MODEL_SIZES = ("tiny", "small", "base")
 
 OUTPUT = Path("mdsgen-bundle")
 """What is written when nobody says otherwise."""
+
+_SOURCE = (
+    *("bundle", "checkpoint", "cavp", "audioldm", "trained", "untrained"),
+    *("model", "geometry_name", "decode_layer"),
+)
+_SAMPLER = ("steps", "guidance", "clean_limit")
+
+_Clips = Callable[[Geometry], dict[str, Any]]
 
 
 @command("mdsgen-export")
@@ -61,23 +68,7 @@ OUTPUT = Path("mdsgen-bundle")
 @plan_options
 @click.option("--replace", is_flag=True, help="Replace a bundle that is there already.")
 @click.option("-o", "--output", type=click.Path(path_type=Path), default=OUTPUT, show_default=True, help="The result.")
-def main(
-    bundle: Path | None,
-    checkpoint: Path | None,
-    cavp: Path | None,
-    audioldm: str | None,
-    trained: Path | None,
-    untrained: bool,
-    model: str | None,
-    geometry_name: str | None,
-    decode_layer: int | None,
-    steps: int | None,
-    guidance: float | None,
-    clean_limit: float | None,
-    video: Path | None,
-    output: Path,
-    **settings: Any,
-) -> None:
+def main(video: Path | None, output: Path, **settings: Any) -> None:
     """Bring a model to ONNX in one precision, verify every graph, and keep all of it as a bundle.
 
     With --bundle and --engine tensorrt the bundle stays as it is and gets TensorRT plans for this machine.
@@ -85,30 +76,23 @@ def main(
     Published PyTorch weights: name --checkpoint, --cavp and --audioldm; those of mdsgen-train: --trained. With none of
     them a bundle that is there already is converted, the demo model where none is named; that needs no PyTorch.
     """
-    files = {"--checkpoint": checkpoint, "--cavp": cavp, "--audioldm": audioldm}
-    sampler = {"steps": steps, "guidance": guidance, "clean_limit": clean_limit}
-    _check_source(files, {"--trained": trained, "--untrained": untrained or None, "--bundle": bundle})
-    if checkpoint is None:
-        _refuse({"--decode-layer": decode_layer}, "belongs to a --checkpoint")
+    source, sampler = (_take(settings, names) for names in (_SOURCE, _SAMPLER))
     plans, calibration = take_plan_settings(settings), take_calibration(settings)
-    if bundle is not None and plans["engine"] == "tensorrt":
-        click.echo(build(_unconverted(bundle), video, settings["tolerance"], plans))
+    _check_source(source)
+    _check_belongings(source, sampler)
+    if source["bundle"] is not None and plans["engine"] == "tensorrt":
+        click.echo(build(_unconverted(source["bundle"]), video, settings["tolerance"], plans))
         return
+    check_planned(settings["precision"], plans)
     settings |= {"target": output, "report": partial(click.echo, err=True)}
-    if untrained or checkpoint is not None:
-        space = geometry(geometry_name or ("paper" if untrained else "release"))
-        load = _loader(checkpoint, cavp, audioldm, space, decode_layer, model)
-        done = _export(load, space, video, sampler, settings, calibration)
-    elif trained is not None:
-        _refuse({"--model": model, "--geometry": geometry_name}, "is said by the weights of --trained themselves")
-        done = _export_trained(trained, video, sampler, settings, calibration)
-    else:
-        named: dict[str, object] = {"--model": model, "--geometry": geometry_name}
-        named |= {"--steps": steps, "--guidance": guidance, "--clean-limit": clean_limit}
-        _refuse(named, "belongs to PyTorch weights: a converted bundle keeps its own")
-        done = _convert(Bundle.open(bundle or default_bundle()), video, settings, calibration)
+    done = _make(source, sampler, partial(_clips, video=video, calibration=calibration), settings)
     build_if_possible(done, video, settings["tolerance"], plans)
     click.echo(done.folder)
+
+
+def _take(settings: dict[str, Any], names: Iterable[str]) -> dict[str, Any]:
+    """These of the settings; they are taken out."""
+    return {name: settings.pop(name) for name in names}
 
 
 def _unconverted(bundle: Path) -> Bundle:
@@ -123,8 +107,14 @@ def _unconverted(bundle: Path) -> Bundle:
     return opened
 
 
-def _check_source(files: Mapping[str, object], others: Mapping[str, object]) -> None:
+def _check_source(source: Mapping[str, Any]) -> None:
     """Raise a usage error unless at most one source is named: all the files, or one of the others."""
+    files = {"--checkpoint": source["checkpoint"], "--cavp": source["cavp"], "--audioldm": source["audioldm"]}
+    others = {
+        "--trained": source["trained"],
+        "--untrained": source["untrained"] or None,
+        "--bundle": source["bundle"],
+    }
     missing = [option for option, value in files.items() if value is None]
     if missing and len(missing) < len(files):
         raise click.UsageError(f"a whole model needs {', '.join(missing)} as well")
@@ -134,6 +124,18 @@ def _check_source(files: Mapping[str, object], others: Mapping[str, object]) -> 
         raise click.UsageError(f"{', '.join(named)} are different models: name one")
 
 
+def _check_belongings(source: Mapping[str, Any], sampler: Mapping[str, Any]) -> None:
+    """Raise a usage error for options that say what the source says itself."""
+    of_weights = {"--model": source["model"], "--geometry": source["geometry_name"]}
+    if source["checkpoint"] is None:
+        _refuse({"--decode-layer": source["decode_layer"]}, "belongs to a --checkpoint")
+    if source["trained"] is not None:
+        _refuse(of_weights, "is said by the weights of --trained themselves")
+    elif source["checkpoint"] is None and not source["untrained"]:
+        of_weights |= {f"--{name.replace('_', '-')}": value for name, value in sampler.items()}
+        _refuse(of_weights, "belongs to PyTorch weights: a converted bundle keeps its own")
+
+
 def _refuse(options: Mapping[str, object], reason: str) -> None:
     """Raise a usage error where one of the options was given."""
     for option, value in options.items():
@@ -141,64 +143,44 @@ def _refuse(options: Mapping[str, object], reason: str) -> None:
             raise click.UsageError(f"{option} {reason}")
 
 
-def _loader(
-    checkpoint: Path | None,
-    cavp: Path | None,
-    audioldm: str | None,
-    space: Geometry,
-    decode_layer: int | None,
-    model: str | None,
-) -> Callable[[], Models]:
-    """What loads the models of the files, or where none are named makes seeded ones."""
+def _make(source: Mapping[str, Any], sampler: dict[str, Any], clips: _Clips, settings: dict[str, Any]) -> Bundle:
+    """The bundle of the source that was named, whichever it is."""
+    if source["trained"] is None and source["checkpoint"] is None and not source["untrained"]:
+        return _convert(Bundle.open(source["bundle"] or default_bundle()), clips, settings)
     with _needed("exporting needs PyTorch and ONNX", "export"):
-        from mdsgen.export import published_models, seeded_models
-    if checkpoint is None or cavp is None or audioldm is None:
-        return partial(seeded_models, space, model or "tiny")
-    return partial(published_models, checkpoint, cavp, audioldm, space, decode_layer, model)
-
-
-def _export(
-    load: Callable[[], Models],
-    space: Geometry,
-    video: Path | None,
-    sampler: dict[str, Any],
-    settings: dict[str, Any],
-    calibration: dict[str, Any],
-) -> Bundle:
-    """``load`` is called once the video and the target have been found good. INT8 is made of an FP32 bundle."""
-    with _needed("exporting needs PyTorch and ONNX", "export"):
-        from mdsgen.export import export_bundle, verification_frames
-    frames = verification_frames(space, video)
+        from mdsgen.export import export_bundle, trained_models
+    if source["trained"] is not None:
+        models = trained_models(source["trained"])
+        load, space = (lambda: models), models.geometry
+    else:
+        space = geometry(source["geometry_name"] or ("paper" if source["untrained"] else "release"))
+        load = _loader(source, space)
     defaults = SamplerDefaults(**{name: value for name, value in sampler.items() if value is not None})
-    if settings["precision"] != "int8":
-        return export_bundle(load, frames=frames, sampler=defaults, **settings)
-    calibration_arguments(calibration, space)  # what is missing is said before anything else is done
-    check_target(settings["target"], replace=settings["replace"])
-    with tempfile.TemporaryDirectory(prefix="mdsgen-") as folder:
-        full = settings | {"precision": "fp32", "target": Path(folder) / "fp32", "replace": False}
-        source = export_bundle(load, frames=frames, sampler=defaults, **full)
-        return _convert(source, video, settings, calibration)
+    return export_bundle(load, sampler=defaults, **clips(space), **settings)
 
 
-def _export_trained(
-    work: Path,
-    video: Path | None,
-    sampler: dict[str, Any],
-    settings: dict[str, Any],
-    calibration: dict[str, Any],
-) -> Bundle:
-    with _needed("exporting needs PyTorch and ONNX", "export"):
-        from mdsgen.export import trained_models
-    models = trained_models(work)
-    return _export(lambda: models, models.geometry, video, sampler, settings, calibration)
+def _loader(source: Mapping[str, Any], space: Geometry) -> Callable[[], Models]:
+    """What loads the models of the files, or where none are named makes seeded ones."""
+    from mdsgen.export import published_models, seeded_models
+
+    if source["checkpoint"] is None:
+        return partial(seeded_models, space, source["model"] or "tiny")
+    checkpoint, cavp, audioldm = (source[name] for name in ("checkpoint", "cavp", "audioldm"))
+    return partial(published_models, checkpoint, cavp, audioldm, space, source["decode_layer"], source["model"])
 
 
-def _convert(source: Bundle, video: Path | None, settings: dict[str, Any], calibration: dict[str, Any]) -> Bundle:
+def _convert(source: Bundle, clips: _Clips, settings: dict[str, Any]) -> Bundle:
     with _needed("converting needs ONNX", "convert"):
-        from mdsgen.export import convert_bundle, verification_frames
-    space = source.manifest.geometry
-    arguments = calibration_arguments(calibration, space) if settings["precision"] == "int8" else {}
-    return convert_bundle(source, frames=verification_frames(space, video), **arguments, **settings)
+        from mdsgen.export import convert_bundle
+    return convert_bundle(source, **clips(source.manifest.geometry), **settings)
+
+
+def _clips(space: Geometry, *, video: Path | None, calibration: dict[str, Any] | None) -> dict[str, Any]:
+    """What is told of clips: those to verify on, and for INT8 those to calibrate on."""
+    from mdsgen.export import verification_frames
+
+    arguments = calibration_arguments(calibration, space) if calibration is not None else {}
+    return {"frames": verification_frames(space, video), **arguments}
 
 
 @contextmanager

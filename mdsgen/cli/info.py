@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sized
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import click
 
 from mdsgen.bundle import Bundle, Graph, Manifest, SamplerDefaults, default_bundle
-from mdsgen.bundle.fields import Fields
 from mdsgen.cli.errors import command
 from mdsgen.geometry import SAMPLE_RATE, Geometry
+
+T = TypeVar("T")
 
 _MEGABYTE = 1_000_000
 _WORST_LAYERS = 3  # of those that bear INT8 worst
@@ -103,19 +104,55 @@ def _window(geometry: Geometry) -> str:
 
 
 def _provenance(provenance: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    """Where the weights came from; what INT8 was calibrated on has rows of its own."""
-    yield "provenance", _pairs({name: value for name, value in provenance.items() if name != "calibration"})
-    if "calibration" not in provenance:
-        return
-    fields = Fields(provenance["calibration"], "provenance.calibration")
-    clips, kept, layers = fields.take("clips", list), fields.take("kept", list), fields.take("layers", dict)
-    listed = {"clips", "kept", "layers"}
-    others = _pairs({name: value for name, value in fields.values.items() if name not in listed})
-    measured = sorted((value, name) for name, value in layers.items() if isinstance(value, (int, float)))
-    worst = [f"{name} {value:.1f} dB" for value, name in measured[:_WORST_LAYERS]]
-    yield "calibration", f"{len(clips)} clips ({_ends(clips)}), {others}"
-    yield "in FP32", f"{len(kept)} of {len(layers)} linear layers: {', '.join(map(str, kept)) or 'none'}"
-    yield "worst layers", ", ".join(worst) + ", each alone in INT8"
+    """Where the weights came from. What INT8 was calibrated on, and what was heard of it, have rows of their own.
+
+    A provenance may hold anything: what is not as expected is shown as it is.
+    """
+    rows = {"calibration": _calibration, "evaluation": _evaluation}
+    yield "provenance", _pairs({name: value for name, value in provenance.items() if name not in rows})
+    for name, row in rows.items():
+        if name in provenance:
+            found = provenance[name]
+            yield from row(found) if isinstance(found, dict) else [(name, _pair_value(found))]
+
+
+def _calibration(values: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """The clips and whatever else is said, the layers in FP32, and those that bear INT8 worst."""
+    rest = dict(values)
+    clips, kept, layers = _taken(rest, "clips", list), _taken(rest, "kept", list), _taken(rest, "layers", dict)
+    said = [f"{_count(clips, 'clip')} ({_ends(clips)})"] if clips else []
+    yield "calibration", ", ".join([*said, *([_pairs(rest)] if rest else [])])
+    if kept is not None and (kept or layers):
+        among = f"{len(kept)} of {_count(layers, 'linear layer')}" if layers else _count(kept, "linear layer")
+        yield "in FP32", f"{among}: {', '.join(map(str, kept)) or 'none'}"
+    measured = sorted((value, name) for name, value in (layers or {}).items() if isinstance(value, (int, float)))
+    if measured:
+        worst = ", ".join(f"{name} {value:.1f} dB" for value, name in measured[:_WORST_LAYERS])
+        yield "worst layers", f"{worst}, each alone in INT8"
+
+
+def _evaluation(values: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """How it was judged, then its figures and those of the reference."""
+    rest = dict(values)
+    figures, reference = _taken(rest, "figures", dict), _taken(rest, "reference", dict)
+    yield "evaluation", _pairs(_rounded(rest))
+    for name, found in (("figures", figures), ("reference", reference)):
+        if found:
+            yield f"  {name}", _pairs(_rounded(found))
+
+
+def _taken(values: dict[str, Any], name: str, kind: type[T]) -> T | None:
+    """What has this name, taken out of ``values``; None, and it stays there, where it is not of this kind."""
+    return values.pop(name) if isinstance(values.get(name), kind) else None
+
+
+def _rounded(value: Any) -> Any:
+    """The same with all numbers in four digits, and without what is None."""
+    if isinstance(value, dict):
+        return {name: _rounded(found) for name, found in value.items() if found is not None}
+    if isinstance(value, list):
+        return [_rounded(found) for found in value]
+    return f"{value:.4g}" if isinstance(value, float) else value
 
 
 def _tensors(graph: Graph) -> Iterator[str]:
@@ -152,7 +189,13 @@ def _pairs(values: dict[str, Any]) -> str:
 def _pair_value(value: Any) -> str:
     if isinstance(value, dict):
         return f"({_pairs(value)})"
-    return f"{value:,}" if isinstance(value, int) else str(value)
+    if isinstance(value, list):
+        return f"({', '.join(map(_pair_value, value))})" if value else "none"
+    return f"{value:,}" if type(value) is int else str(value)
+
+
+def _count(things: Sized, noun: str) -> str:
+    return f"{len(things)} {noun}{'' if len(things) == 1 else 's'}"
 
 
 def _ends(names: list[Any]) -> str:

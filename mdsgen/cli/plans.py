@@ -58,12 +58,21 @@ def take_plan_settings(settings: dict[str, Any]) -> dict[str, Any]:
     return {name: settings.pop(name) for name in ("engine", "timing_cache", *_NAMES)}
 
 
+def check_planned(precision: str, plans: Mapping[str, Any]) -> None:
+    """Raise :class:`ExportError` where plans were asked for, by name, of a precision that has none."""
+    if plans["engine"] == "tensorrt":
+        from mdsgen.export.plans import require_plannable
+
+        require_plannable(precision)
+
+
 def build(bundle: Bundle, video: Path | None, tolerance: float, plans: Mapping[str, Any]) -> Path:
     """Plans for a bundle, verified on a video. Progress goes to stderr."""
     from mdsgen.export.clip import verification_frames
     from mdsgen.export.plans import build_plans, this_machine
     from mdsgen.export.tensorrt import PlanOptions, import_polygraphy
 
+    check_planned(bundle.manifest.precision, plans)
     options = PlanOptions(**{name: plans[name] for name in _NAMES})
     this_machine()  # what is missing is said before anything else is done
     import_polygraphy()

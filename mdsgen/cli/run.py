@@ -16,12 +16,9 @@ from mdsgen.cli.errors import command
 from mdsgen.cli.sampling import finite, sampling_options
 from mdsgen.engines import ENGINES
 from mdsgen.errors import MdsgenError, MediaError
-from mdsgen.media import FORMATS
+from mdsgen.media import FORMATS, VIDEO_SUFFIXES
 from mdsgen.runtime import Pipeline, Progress, Rendered, default_target, render
 from mdsgen.runtime.pipeline import OnProgress
-
-VIDEO_SUFFIXES = frozenset([".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ts", ".flv", ".wmv"])
-"""What is taken from a folder; a file that is named is tried whatever it is called."""
 
 
 @command("mdsgen-run")

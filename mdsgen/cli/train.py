@@ -11,8 +11,8 @@ from typing import Any, TypeVar
 import click
 
 from mdsgen.cli.errors import Command
-from mdsgen.cli.run import VIDEO_SUFFIXES
 from mdsgen.errors import DatasetError, TrainingError
+from mdsgen.media import VIDEO_SUFFIXES
 from mdsgen.training.recipe import BUILT_IN, STAGES, StageEntry, load_recipe
 
 DEFAULT_WORK = Path("build/training")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -12,10 +12,8 @@ from mdsgen.evaluation.ear import Ear, Verdict, fitted, thumbnails
 from mdsgen.evaluation.frechet import frechet_distance
 from mdsgen.evaluation.held_out import Clip
 from mdsgen.evaluation.scores import Score, Scores
+from mdsgen.report import Report
 from mdsgen.scenes import KINDS, Scene
-
-Report = Callable[[str], None]
-"""Takes one line about how far it is."""
 
 
 @dataclass

@@ -56,13 +56,18 @@ class Clip:
 def held_out(count: int, first_seed: int = 0) -> Iterator[tuple[Clip, np.ndarray]]:
     """Held-out scenes, each with the frames for a generator: uint8 ``[33, 224, 224, 3]``, more than its window.
 
-    Raises :class:`SettingsError` where that would take a scene that is trained on.
+    Raises :class:`SettingsError` as :func:`check_held_out` does.
     """
+    check_held_out(count, first_seed)
+    return map(_render, range(first_seed, first_seed + count))
+
+
+def check_held_out(count: int, first_seed: int) -> None:
+    """Raise :class:`SettingsError` where so many scenes would take one that is trained on."""
     if count < 1 or first_seed < 0 or first_seed + count > HELD_OUT:
         raise SettingsError(
             f"expected seeds from 0 to {HELD_OUT - 1}, not {count} from {first_seed} on: others are trained on"
         )
-    return map(_render, range(first_seed, first_seed + count))
 
 
 def _render(seed: int) -> tuple[Clip, np.ndarray]:

@@ -19,7 +19,7 @@ def tables(document: Mapping[str, Any]) -> str:
         _table(_overview(rows)),
         "Decibels of each network alone on the export's clip, against the reference:",
         _table(_networks(rows)),
-        "One step of the denoiser, both branches of guidance; all precisions in turn in one run:",
+        f"One step of the denoiser, both branches of guidance; all precisions in turn in one run{_engines(document)}:",
         _table(_steps(rows)),
         _conditions(document),
     ]
@@ -37,6 +37,12 @@ def _said(settings: Row) -> str:
         "error on the export's clip, but for *log-mel*: the mean distance of the scenes' spectrograms from the "
         "reference's. In parentheses: the difference from the reference."
     )
+
+
+def _engines(document: Row) -> str:
+    """What is to be said where nobody named an engine."""
+    chosen = document["settings"]["engine"]
+    return ", each on the engine that `auto` found for it, which may not be the same" if chosen == "auto" else ""
 
 
 def _overview(rows: Mapping[str, Row]) -> Iterator[Sequence[str]]:

@@ -20,17 +20,27 @@ import numpy as np
 
 from mdsgen.bench.conditions import conditions
 from mdsgen.bench.measure import Measurement, interleave
-from mdsgen.bundle import DENOISER, PRECISIONS, Bundle, Manifest, check_target, default_bundle, write_manifest
+from mdsgen.bundle import (
+    DENOISER,
+    PRECISIONS,
+    Bundle,
+    Manifest,
+    check_target,
+    default_bundle,
+    folder_beside,
+    write_manifest,
+)
 from mdsgen.cli.errors import command
 from mdsgen.engines import ENGINES, EngineOptions
 from mdsgen.errors import ExportError
 from mdsgen.evaluation.ear import fitted
-from mdsgen.evaluation.held_out import HELD_OUT, Clip
+from mdsgen.evaluation.held_out import HELD_OUT, Clip, check_held_out
 from mdsgen.evaluation.marked_page import MarkedPage
 from mdsgen.evaluation.precision_tables import tables
-from mdsgen.evaluation.trial import Report, try_all
+from mdsgen.evaluation.trial import try_all
 from mdsgen.geometry import FEATURE_CHANNELS
 from mdsgen.media import prepare_frames
+from mdsgen.report import Report
 from mdsgen.runtime import ClipGenerator, Networks, Timings, sampler_settings, seeded_noise
 from mdsgen.runtime.clip import timesteps_of
 
@@ -173,7 +183,7 @@ def _chosen(context: click.Context, option: click.Parameter, words: str) -> tupl
 )
 @click.option("--clips", type=click.IntRange(2, HELD_OUT), default=60, show_default=True, help="Scenes to judge.")
 @click.option("--seed", type=click.IntRange(0, HELD_OUT - 1), default=0, show_default=True, help="The first scene.")
-@click.option("--engine", default="auto", show_default=True, help=f"One of {', '.join(ENGINES)}.")
+@click.option("--engine", type=click.Choice(ENGINES), default="auto", show_default=True, help="What runs the networks.")
 @click.option("--threads", type=click.IntRange(1), help="Threads of the engine.  [default: one per physical core]")
 @click.option(
     "--keep", type=click.Path(path_type=Path), help="Keep the bundles in this folder, with the figures in them."
@@ -197,39 +207,50 @@ def main(
 
     Every figure stands beside that of the bundle itself, which computes in FP32.
     """
+    check_held_out(clips, seed)
     source = Bundle.open(bundle or default_bundle())
     others = [precision for precision in precisions if precision != source.manifest.precision]
     if not others:
         raise click.UsageError(f"{source.folder} is in {precisions[0]} itself: name another one to compare it with")
     page, machine = MarkedPage(output) if output else None, conditions()
     settings = {"clips": clips, "seed": seed, **sampler_settings(source.manifest.sampler).to_dict()}
-    with _folder(keep, others) as folder:
+    with _folder(keep, others) as folder:  # of what goes wrong nothing is kept: it can be repeated
         made = make_bundles(source, folder, others, _say)
         bundles = {source.manifest.precision: source, **made}
         judged = compare_bundles(bundles, clips=clips, first_seed=seed, engine=engine, threads=threads, report=_say)
-        for precision, kept in made.items() if keep else ():
-            keep_figures(kept, judged[precision], judged[source.manifest.precision], settings)
-    named = {"bundle": source.folder.resolve().name, "threads": threads, **settings}
-    document = {
-        "settings": named,
-        "conditions": machine,
-        "precisions": {name: found.to_dict() for name, found in judged.items()},
-    }
+        if keep:
+            _keep(made, judged, judged[source.manifest.precision], settings, keep)
+    named = {"bundle": source.folder.resolve().name, "engine": engine, "threads": threads, **settings}
+    found = {name: each.to_dict() for name, each in judged.items()}
+    document = {"settings": named, "conditions": machine, "precisions": found}
     click.echo(json.dumps(document, indent=2, ensure_ascii=False) if as_json else tables(document))
     if page:
         page.write(tables(document))
 
 
+def _keep(
+    made: Mapping[str, Bundle],
+    judged: Mapping[str, Judged],
+    reference: Judged,
+    settings: Mapping[str, Any],
+    folder: Path,
+) -> None:
+    for precision, bundle in made.items():
+        keep_figures(bundle, judged[precision], reference, settings)
+        bundle.folder.rename(folder / precision)
+
+
 @contextmanager
 def _folder(keep: Path | None, precisions: Sequence[str]) -> Iterator[Path]:
-    """Where the bundles are made; one that is in the way is refused before the first is made."""
+    """Where the bundles are made: where they are kept, beside their places, of which each is found free before."""
     if keep is None:
         with tempfile.TemporaryDirectory(prefix="mdsgen-") as folder:
             yield Path(folder)
     else:
         for precision in precisions:
             check_target(keep / precision, replace=False)
-        yield keep
+        with folder_beside((keep / precisions[0]).resolve()) as folder:
+            yield folder
 
 
 def _say(line: str) -> None:

@@ -18,9 +18,10 @@ from mdsgen.bundle import Bundle, SamplerDefaults, default_bundle
 from mdsgen.cli.errors import command
 from mdsgen.engines import ENGINES, EngineOptions
 from mdsgen.evaluation.ear import fitted
-from mdsgen.evaluation.held_out import HELD_OUT, Clip
-from mdsgen.evaluation.trial import Report, try_all
+from mdsgen.evaluation.held_out import HELD_OUT, Clip, check_held_out
+from mdsgen.evaluation.trial import try_all
 from mdsgen.media import prepare_frames
+from mdsgen.report import Report
 from mdsgen.runtime import QUALITIES, SOLVERS, ClipGenerator, Networks, SamplerSettings, sampler_settings, seeded_noise
 from mdsgen.runtime.clip import timesteps_of
 
@@ -132,13 +133,14 @@ def table(rows: Mapping[str, Mapping[str, Any]]) -> str:
 )
 @click.option("--clips", type=click.IntRange(2, HELD_OUT), default=60, show_default=True, help="Scenes to judge.")
 @click.option("--seed", type=click.IntRange(0, HELD_OUT - 1), default=0, show_default=True, help="The first scene.")
-@click.option("--engine", default="auto", show_default=True, help=f"One of {', '.join(ENGINES)}.")
+@click.option("--engine", type=click.Choice(ENGINES), default="auto", show_default=True, help="What runs the networks.")
 @click.option("--threads", type=click.IntRange(1), help="Threads of the engine.  [default: one per physical core]")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead, for programs.")
 def main(
     bundle: Path | None, grid: str, clips: int, seed: int, engine: str, threads: int | None, as_json: bool
 ) -> None:
     """Sample held-out scenes with many settings and judge each: what does less work do to the sound?"""
+    check_held_out(clips, seed)
     opened = Bundle.open(bundle or default_bundle())
     settings = GRIDS[grid](opened.manifest.sampler)
     rows = compare_settings(opened, settings, clips=clips, first_seed=seed, engine=engine, threads=threads, report=_say)

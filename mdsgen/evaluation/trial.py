@@ -13,14 +13,12 @@ from mdsgen.evaluation.frechet import frechet_distance
 from mdsgen.evaluation.held_out import Clip, held_out
 from mdsgen.evaluation.scores import Score
 from mdsgen.evaluation.spectrogram import log_mel
+from mdsgen.report import Report
 
 _RANGE = 100.0  # decibels from 0 to 1 in the evaluation's log-mel spectrogram
 
 Sounds = Callable[[Clip, np.ndarray], Iterable[np.ndarray]]
 """``sounds(clip, frames uint8 [33, 224, 224, 3])``: the sound ``[131072]`` of each way, the reference's first."""
-
-Report = Callable[[str], None]
-"""Takes one line about how far it is."""
 
 
 @dataclass

@@ -6,11 +6,12 @@ or written is a :class:`~mdsgen.errors.MediaError`. Nothing here grows with the 
 
 from mdsgen.media.frames import averaged, check_pictures, prepare_frames, read_frames, read_pictures, scaled_pictures
 from mdsgen.media.sound import read_sound
-from mdsgen.media.video import VideoInfo, frame_count, probe, sample_count
+from mdsgen.media.video import VIDEO_SUFFIXES, VideoInfo, frame_count, probe, sample_count
 from mdsgen.media.writer import FORMATS, Writer, open_writer
 
 __all__ = [
     "FORMATS",
+    "VIDEO_SUFFIXES",
     "VideoInfo",
     "Writer",
     "averaged",

@@ -15,6 +15,9 @@ from mdsgen.geometry import FRAME_RATE, SAMPLE_RATE
 from mdsgen.media.container import cause, open_input, picture_stream, sound_stream
 from mdsgen.media.orientation import display_matrix, rotation
 
+VIDEO_SUFFIXES = frozenset([".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ts", ".flv", ".wmv"])
+"""What is taken from a folder; a file that is named is tried whatever it is called."""
+
 
 @dataclass(frozen=True)
 class VideoInfo:

@@ -91,6 +91,7 @@ class DeviceClip:
         """
         if self._loaded == tuple(steps):
             return
+        self._loaded = ()  # what fails half-way is brought there again
         self.put("table", coefficient_table(step.coefficients for step in steps))
         self.put("timesteps", timesteps_of(steps))
         self._loaded = tuple(steps)
@@ -101,7 +102,7 @@ class DeviceClip:
         self.upload(name)
         self.device.synchronize()
 
-    def __call__(self, frames: np.ndarray, noise: np.ndarray, timings: Timings) -> np.ndarray:
+    def __call__(self, frames: np.ndarray, noise: np.ndarray, timings: Timings | None = None) -> np.ndarray:
         """``frames`` uint8 ``[F, H, W, 3]``, ``noise [1, C, H, W]`` -> waveform ``[samples]``, after :meth:`load`.
 
         The first call runs in stream order, the following ones are one launch each: see :class:`Replay`.

@@ -7,7 +7,6 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from types import TracebackType
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -23,9 +22,6 @@ from mdsgen.runtime.networks import Networks
 from mdsgen.runtime.quality import Sampling, sampler_settings
 from mdsgen.runtime.sampler import seeded_noise
 from mdsgen.runtime.windows import Assembler, Window, WindowPlan
-
-if TYPE_CHECKING:
-    from typing_extensions import Unpack
 
 VideoSource = str | os.PathLike[str] | VideoInfo | np.ndarray
 """A file, one that has been probed, or frames: uint8 ``[T, H, W, 3]`` RGB of any size, four per second."""
@@ -113,7 +109,11 @@ class Pipeline:
         start: float = 0.0,
         duration: float | None = None,
         progress: OnProgress | None = None,
-        **sampling: Unpack[Sampling],
+        quality: str | None = None,
+        steps: int | None = None,
+        guidance: float | None = None,
+        solver: str | None = None,
+        guidance_interval: tuple[float, float] | None = None,
     ) -> Sound:
         """The sound of a video, or of ``duration`` seconds of it from ``start``; sampling defaults are the bundle's.
 
@@ -123,6 +123,9 @@ class Pipeline:
         :class:`~mdsgen.errors.SettingsError` for impossible settings.
         """
         timings = Timings()
+        sampling = Sampling(
+            quality=quality, steps=steps, guidance=guidance, solver=solver, guidance_interval=guidance_interval
+        )
         stream = self.stream(
             video, seed=seed, start=start, duration=duration, progress=progress, timings=timings, **sampling
         )
@@ -137,11 +140,18 @@ class Pipeline:
         duration: float | None = None,
         progress: OnProgress | None = None,
         timings: Timings | None = None,
-        **sampling: Unpack[Sampling],
+        quality: str | None = None,
+        steps: int | None = None,
+        guidance: float | None = None,
+        solver: str | None = None,
+        guidance_interval: tuple[float, float] | None = None,
     ) -> Iterator[np.ndarray]:
         """As a call, but block after block ``[samples]`` as windows are done: memory does not grow with the length."""
         if seed < 0:
             raise SettingsError(f"a seed must be 0 or more, not {seed}")
+        sampling = Sampling(
+            quality=quality, steps=steps, guidance=guidance, solver=solver, guidance_interval=guidance_interval
+        )
         settings = sampler_settings(self.bundle.manifest.sampler, **sampling)
         generator = self._generators.of(settings)
         timings = Timings() if timings is None else timings

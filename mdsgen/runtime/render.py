@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -17,9 +17,6 @@ from mdsgen.media import VideoInfo, open_writer, probe, read_sound, sample_count
 from mdsgen.runtime.clip import Timings
 from mdsgen.runtime.pipeline import OnProgress, Pipeline
 from mdsgen.runtime.quality import Sampling
-
-if TYPE_CHECKING:
-    from typing_extensions import Unpack
 
 TARGET_SUFFIX = ".mdsgen.mp4"
 """What a result is called where nobody says: ``video.mp4`` becomes ``video.mdsgen.mp4``."""
@@ -69,7 +66,11 @@ def render(
     mix: float = 0.0,
     seed: int = 0,
     progress: OnProgress | None = None,
-    **sampling: Unpack[Sampling],
+    quality: str | None = None,
+    steps: int | None = None,
+    guidance: float | None = None,
+    solver: str | None = None,
+    guidance_interval: tuple[float, float] | None = None,
 ) -> Rendered:
     """Give a video its sound and write it; the suffix of ``target`` chooses the format (:data:`mdsgen.media.FORMATS`).
 
@@ -78,6 +79,9 @@ def render(
     """
     if not 0.0 <= mix <= 1.0:
         raise SettingsError(f"mix must be 0 to 1, not {mix!r}")
+    sampling = Sampling(
+        quality=quality, steps=steps, guidance=guidance, solver=solver, guidance_interval=guidance_interval
+    )
     timings, begun = Timings(), time.perf_counter()
     with timings.stage("video decoding"):
         info = probe(source)

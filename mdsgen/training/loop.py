@@ -19,6 +19,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from mdsgen.errors import TrainingError
 from mdsgen.media.png import png_bytes
+from mdsgen.report import Report
 from mdsgen.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from mdsgen.training.ema import Ema
 from mdsgen.training.interruption import interruption
@@ -27,9 +28,6 @@ from mdsgen.training.processes import Processes
 from mdsgen.training.settings import REPORTING, Settings
 from mdsgen.training.shards import Shards
 from mdsgen.training.stage import LOSS, Stage
-
-Report = Callable[[str], None]
-"""Takes one line about how the training goes."""
 
 _PICTURED = (0, 1, 2, 3)  # clips of the dataset
 

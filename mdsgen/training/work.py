@@ -10,10 +10,11 @@ from pathlib import Path
 import torch
 
 from mdsgen.errors import DatasetError, TrainingError
+from mdsgen.report import Report
 from mdsgen.training.checkpoint import difference
 from mdsgen.training.clips import prepare_scenes
 from mdsgen.training.encoding import encode_clips
-from mdsgen.training.loop import Report, Trainer
+from mdsgen.training.loop import Trainer
 from mdsgen.training.processes import Processes
 from mdsgen.training.published import PublishedClips
 from mdsgen.training.recipe import STAGES, Recipe

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from mdsgen.bench import comparison
-from mdsgen.bench.comparison import LEAST_REDUCED, Task, check_agreement, compare
+from mdsgen.bench import shares
+from mdsgen.bench.comparison import LEAST_REDUCED, STEP, Task, check_agreement, compare
 from mdsgen.bench.contenders import Contender, parse
 from mdsgen.bench.peak import Peak
 from mdsgen.bench.report import Report
@@ -89,7 +89,7 @@ def test_a_reduced_precision_needs_to_be_less_close(subject: Subject, monkeypatc
         other.precision = precision
         assert check_agreement(contenders, task, inputs)["other"] == pytest.approx(20, abs=0.01)
     monkeypatch.setattr(other, "step", lambda inputs: lambda: step() * 2)
-    with pytest.raises(MdsgenError, match=f"0.0 dB of {LEAST_REDUCED:g}"):
+    with pytest.raises(MdsgenError, match=f"0.0 dB of {LEAST_REDUCED[STEP]:g}"):
         check_agreement(contenders, task, inputs)
     for contender in contenders.values():
         contender.close()
@@ -113,7 +113,7 @@ def test_the_share_of_the_peak_is_of_the_graph_s_work(subject: Subject, monkeypa
         assert (threads, set(data_types)) == (1, {"fp32"})
         return {"fp32": Peak(5e9, "a library, 1024")}
 
-    monkeypatch.setattr(comparison, "measure_peaks", measured)
+    monkeypatch.setattr(shares, "measure_peaks", measured)
     for of in ("step", "loop"):
         report = compare(parse("torch,onnxruntime"), subject, Task.named(of, FAST), 1, repeat=1, warmup=0)
         for name, found in report.measurements.items():
@@ -124,6 +124,19 @@ def test_the_share_of_the_peak_is_of_the_graph_s_work(subject: Subject, monkeypa
             passes = 2 if of == "step" else 6 if name == "torch" else FAST.passes
             assert work == pytest.approx(step * passes / 2, rel=0.05)  # beside it: conditioning, patch embedding
         assert report.totals["fp32 matrix peak, GFLOP/s"] == "5 (a library, 1024)"
+
+
+def test_a_peak_that_cannot_be_measured_is_a_note(subject: Subject, monkeypatch: pytest.MonkeyPatch) -> None:
+    def failing(threads: int, data_types: Iterable[str]) -> dict[str, Peak]:
+        raise OSError("no memory for a process")
+
+    monkeypatch.setattr(shares, "measure_peaks", failing)
+    report = compare(parse("torch,onnxruntime"), subject, Task.named("step", FAST), 1, repeat=1, warmup=0)
+    assert list(report.measurements) == ["torch", "onnxruntime"]
+    assert report.notes == [
+        "no memory for a process",
+        "shares of the peak and floors are left out: nothing here measures what fp32 can do",
+    ]
 
 
 def test_without_onnx_the_share_is_left_out_and_said_to_be(bundle_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

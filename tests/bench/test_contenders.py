@@ -148,6 +148,8 @@ def test_products_are_measured_by_the_type_that_they_are_computed_in(precision: 
 
 def test_a_gpu_is_not_measured_by_the_processor_s_peak() -> None:
     assert data_type("fp16", "tensorrt", bfloat16=False) == "cuda fp16"
+    assert data_type("int8", "tensorrt", bfloat16=False) == "cuda int8"
+    assert data_type("int8", "tensorrt", bfloat16=False, quantised=False) == "cuda tf32"
 
 
 def test_the_automatic_choice_says_what_it_was(make: Make) -> None:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from functools import partial
 
 import pytest
 import torch
+from torch._dynamo.utils import counters
 
 from mdsgen.bench.contenders import Entry, Run
-from mdsgen.bench.cuda_contenders import Compiled, Eager, OnDevice, moved
+from mdsgen.bench.cuda_contenders import Compiled, CudaContender, Eager, moved
 from mdsgen.bench.subject import Inputs, Subject
 from mdsgen.bench.torch_contenders import Published
 from mdsgen.errors import EngineError
@@ -21,20 +23,17 @@ from mdsgen.runtime.clip import SamplerSettings
 PLAIN = SamplerSettings(3, 2.0, 0.01)
 LOOKS_BACK = SamplerSettings(4, 2.0, 0.01, "unipc-3", clean_limit=0.5)
 TRACED = partial(torch.compile, backend="eager", fullgraph=True)  # what max-autotune compiles, without its minutes
-Make = Callable[[Subject, str, torch.dtype], OnDevice]
-MAKERS = [Eager, partial(Compiled, compiler=TRACED)]
-EVERY = pytest.mark.parametrize("make", MAKERS, ids=["torch-fp16", "torch-compile"])
+AS_IT_IS = partial(Compiled, compiler=lambda module: module)
+Make = Callable[[Subject, str, torch.dtype], CudaContender]
+EVERY = pytest.mark.parametrize("make", [Eager, AS_IT_IS], ids=["torch-fp16", "torch-compile"])
 
 
-@pytest.mark.parametrize(
-    ("make", "dtype", "least"),
-    [(MAKERS[0], torch.float32, 90), (MAKERS[0], torch.float16, 30), (MAKERS[1], torch.float32, 90)],
-    ids=["torch-fp16 in fp32", "torch-fp16", "torch-compile in fp32"],
-)
+@EVERY
+@pytest.mark.parametrize(("dtype", "least"), [(torch.float32, 90), (torch.float16, 30)], ids=["fp32", "fp16"])
 def test_is_the_published_network(subject: Subject, make: Make, dtype: torch.dtype, least: float) -> None:
     reference, contender, inputs = Published(subject, 1), make(subject, "cpu", dtype), Inputs(PAPER)
 
-    def agree(run: Callable[[OnDevice | Published], Run]) -> bool:
+    def agree(run: Callable[[CudaContender | Published], Run]) -> bool:
         return decibels(run(reference)(), run(contender)()) > least
 
     assert agree(lambda one: one.step(inputs))
@@ -45,6 +44,15 @@ def test_is_the_published_network(subject: Subject, make: Make, dtype: torch.dty
         closing.close()
 
 
+def test_every_function_is_traced_as_a_whole(subject: Subject) -> None:
+    inputs = Inputs(PAPER)
+    expected, traced = (
+        Compiled(subject, "cpu", torch.float16, compiler) for compiler in (lambda module: module, TRACED)
+    )
+    for of in (lambda one: one.clip(inputs, LOOKS_BACK), lambda one: one.step(inputs)):
+        assert decibels(of(expected)(), of(traced)()) > 30
+
+
 @EVERY
 def test_follows_its_inputs(subject: Subject, make: Make) -> None:
     contender, inputs = make(subject, "cpu", torch.float32), Inputs(PAPER)
@@ -52,6 +60,37 @@ def test_follows_its_inputs(subject: Subject, make: Make) -> None:
     first = loop().copy()
     inputs.latent[...] *= -1
     assert decibels(first, loop()) < 20
+
+
+def test_whatever_the_loop_its_functions_are_compiled_once(subject: Subject) -> None:
+    compiled: list[object] = []
+    contender, inputs = (
+        Compiled(subject, "cpu", torch.float32, lambda module: compiled.append(module) or module),
+        Inputs(PAPER),
+    )
+    for settings in (PLAIN, LOOKS_BACK, PLAIN):
+        contender.loop(inputs, settings)()
+    assert len(compiled) == 2  # conditioning and the step
+    contender.close()
+    assert not any(isinstance(value, torch.nn.Module) for value in vars(contender).values())
+
+
+def test_what_is_left_out_of_cuda_graphs_is_not_timed_as_one(subject: Subject, monkeypatch: pytest.MonkeyPatch) -> None:
+    def skipping(module: Callable[..., object]) -> Callable[..., object]:
+        def call(*arguments: torch.Tensor) -> object:
+            counters["inductor"]["cudagraph_skips"] += 1
+            return module(*arguments)
+
+        return call
+
+    for compiler, refused in (
+        (skipping, pytest.raises(EngineError, match="left a part of it out of CUDA graphs")),
+        (lambda module: module, nullcontext()),
+    ):
+        contender = Compiled(subject, "cpu", torch.float32, compiler)
+        monkeypatch.setattr(contender, "_captures", True)  # as on a GPU
+        with refused:
+            contender.loop(Inputs(PAPER), PLAIN)
 
 
 def test_a_copy_in_half_precision_leaves_the_original_alone(subject: Subject) -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from mdsgen.bench import clip
+from mdsgen.bench import clip, device_stages, shares
 from mdsgen.bench.clip import STEP, WHOLE, time_clip
 from mdsgen.bench.device_peak import BANDWIDTH
 from mdsgen.bench.device_stages import HOST, IN_ORDER
@@ -29,11 +30,12 @@ STAGES = ["upload", "frames", "video encoder", "conditioning", "denoiser", "late
 def _no_processes(monkeypatch: pytest.MonkeyPatch) -> None:
     seconds = {READY: Measurement((0.5,)), FINISHED: Measurement((2.0,))}
     monkeypatch.setattr(clip, "time_processes", lambda command, repeat: (dict(seconds), {READY: 1, FINISHED: 2}))
+    monkeypatch.setattr(device_stages, "_LAUNCHES", 3)  # on the stand-in a launch computes the clip
 
 
-def time(bundle_path: Path, steps: int = 3, peak: bool = False) -> Report:
+def time(bundle_path: Path, steps: int = 3, peak: bool = False, every: int = 1) -> Report:
     bundle = Bundle.open(bundle_path)
-    settings = sampler_settings(bundle.manifest.sampler, steps=steps)
+    settings = replace(sampler_settings(bundle.manifest.sampler, steps=steps), unconditional_every=every)
     return time_clip(Command(bundle, "tensorrt"), settings, repeat=2, warmup=1, peak=peak)
 
 
@@ -54,10 +56,10 @@ def test_every_stage_both_ways_and_the_host(planned_bundle: Path, fake_gpu: Fake
 
 def test_the_floor_is_of_operations_or_of_bytes(planned_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     peaks = {"cuda fp32": Peak(1e12, "PyTorch, 8"), BANDWIDTH: Peak(1e9, "PyTorch, 8 MiB")}
-    monkeypatch.setattr(clip, "measure_device_peaks", lambda kinds: peaks)
+    monkeypatch.setattr(shares, "measure_device_peaks", lambda kinds: peaks)
     report = time(planned_bundle, peak=True)
     bundle = Bundle.open(planned_bundle)
-    work = stage_work(bundle.path, sampler_settings(bundle.manifest.sampler, steps=3))
+    work = stage_work(bundle.path, steps=3, passes=6)
     for name, stage in work.items():
         figures = report.figures[name]
         assert figures["floor ms"] == pytest.approx(1000 * max(stage.flop / 1e12, stage.least_bytes / 1e9))
@@ -67,8 +69,16 @@ def test_the_floor_is_of_operations_or_of_bytes(planned_bundle: Path, monkeypatc
     assert report.figures[WHOLE]["floor ms"] < sum(report.figures[name]["floor ms"] for name in work) * 1.001
 
 
+def test_every_step_there_is_both_branches(planned_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shares, "measure_device_peaks", lambda kinds: {})
+    report = time(planned_bundle, peak=True, every=2)
+    assert report.settings["denoiser passes"] == 6
+    denoiser = stage_work(Bundle.open(planned_bundle).path, steps=3, passes=6)["denoiser"]
+    assert report.figures["denoiser"]["GFLOP"] == pytest.approx(denoiser.flop / 1e9)
+
+
 def test_without_a_measured_peak_it_says_so(planned_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(clip, "measure_device_peaks", lambda kinds: {})
+    monkeypatch.setattr(shares, "measure_device_peaks", lambda kinds: {})
     report = time(planned_bundle, peak=True)
     assert report.notes == ["shares of the peak and floors are left out: nothing here measures what cuda fp32 can do"]
     assert report.figures["denoiser"]["GFLOP"] > 0

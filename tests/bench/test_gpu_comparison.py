@@ -22,7 +22,6 @@ from mdsgen.runtime.clip import SamplerSettings
 from tests.planned import machine, write_plans
 
 CONTENDERS = ["torch-fp16", "torch-compile", "tensorrt-stream", "tensorrt"]
-TRACED = partial(torch.compile, backend="eager", fullgraph=True)
 
 
 @pytest.fixture(scope="module")
@@ -40,13 +39,13 @@ def test_all_four_take_turns_at_the_same_network(
     folder = Path(shutil.copytree(exported, tmp_path / "bundle"))
     write_plans(folder, machine())
     monkeypatch.setattr(cuda_contenders, "eager", lambda source, threads: Eager(source, "cpu", torch.float32))
-    compiled = partial(Compiled, device="cpu", dtype=torch.float32, compiler=TRACED)
+    compiled = partial(Compiled, device="cpu", dtype=torch.float32, compiler=lambda module: module)
     monkeypatch.setattr(cuda_contenders, "compiled", lambda source, threads: compiled(source))
     subject = Subject(Bundle.open(folder))
     subject.models = models
     for of in ("loop", "clip"):
         task = Task.named(of, SamplerSettings(3, 5.0, 0.01), torch_steps=3 if of == "clip" else None)
-        report = compare(parse(",".join(CONTENDERS)), subject, task, 1, repeat=2, warmup=1, peak=False)
+        report = compare(parse(",".join(CONTENDERS)), subject, task, 1, repeat=1, warmup=0, peak=False)
         assert list(report.measurements) == CONTENDERS
         assert all(report.figures[name]["dB"] > 60 for name in CONTENDERS[1:])
         assert {str(report.settings[f"sampling, {name}"]) for name in CONTENDERS} == {

@@ -36,7 +36,8 @@ def test_every_type_has_a_library_and_a_size() -> None:
 def test_the_best_library_is_taken_and_one_that_fails_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
     seconds = {"slow": 4.0, "fast": 2.0}
     monkeypatch.setattr(peak, "_LIBRARIES", {"broken": peak._numpy, "slow": _named("slow"), "fast": _named("fast")})
-    monkeypatch.setattr(peak, "_fastest", lambda product: seconds[product()])
+    monkeypatch.setattr(peak, "fastest", lambda timed, lasting: timed())
+    monkeypatch.setattr(peak, "_seconds", lambda product: seconds[product()])
     assert find_peaks(1, ["bf16"]) == {"bf16": Peak(2 * 64**3 / 2.0, "fast, 64")}
 
 

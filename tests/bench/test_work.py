@@ -9,7 +9,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from mdsgen.bench.work import Work, stage_work, total, work_of
+from mdsgen.bench.work import Work, denoiser_passes, stage_work, total, work_of
 from mdsgen.bundle import CONDITIONING, DENOISER, Bundle
 from mdsgen.errors import BundleError
 from mdsgen.geometry import PAPER
@@ -86,10 +86,17 @@ def test_a_denoiser_step_is_its_layers_and_its_attention(bundle_path: Path) -> N
 
 def test_a_clip_has_as_many_passes_as_its_settings_say(bundle_path: Path) -> None:
     path = Bundle.open(bundle_path).path
-    found = stage_work(path, SamplerSettings(5, 2.0, 0.01))
+    found = stage_work(path, steps=5, passes=10)
     assert list(found) == ["video encoder", "conditioning", "denoiser", "latent decoder", "vocoder"]
     assert found["denoiser"] == work_of(path(DENOISER), branches=2).times(5)
     assert found["conditioning"] == work_of(path(CONDITIONING), steps=5)
+    both, single = (work_of(path(DENOISER), branches=branches) for branches in (2, 1))
+    assert stage_work(path, steps=5, passes=7)["denoiser"] == both.times(2) + single.times(3)
+
+
+def test_a_gpu_computes_both_branches_in_every_step() -> None:
+    settings = SamplerSettings(5, 2.0, 0.01, unconditional_every=2)
+    assert (denoiser_passes(settings, on_device=False), denoiser_passes(settings, on_device=True)) == (8, 10)
 
 
 def test_work_adds_up() -> None:

@@ -1,5 +1,6 @@
 """A bundle is whole or refused, and its making leaves a whole bundle or nothing."""
 
+import dataclasses
 import hashlib
 import os
 from collections.abc import Callable
@@ -7,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from mdsgen.bundle import GRAPHS, Bundle, Manifest, create_bundle, describe_file, write_manifest
+from mdsgen.bundle import GRAPHS, Bundle, Manifest, create_bundle, describe_file, folder_beside, write_manifest
 from mdsgen.errors import BundleError
 from tests.bundles import fill_bundle, make_bundle
 
@@ -241,3 +242,36 @@ def test_a_value_without_a_json_form_is_refused(tmp_path: Path) -> None:
         with pytest.raises(BundleError, match="a value that JSON has no word for"):
             write_manifest(tmp_path / "b", odd)
     Bundle.open(tmp_path / "b")
+
+
+def test_a_manifest_that_cannot_be_written_leaves_the_old_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    manifest = make_bundle(tmp_path / "b")
+    before = names(tmp_path / "b")
+
+    def fail(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", fail)
+        with pytest.raises(OSError, match="No space left"):
+            write_manifest(tmp_path / "b", dataclasses.replace(manifest, licence="other"))
+    assert Bundle.open(tmp_path / "b").manifest == manifest
+    assert names(tmp_path / "b") == before
+    write_manifest(tmp_path / "b", dataclasses.replace(manifest, licence="other"))
+    assert Bundle.open(tmp_path / "b").manifest.licence == "other"
+    assert names(tmp_path / "b") == before
+
+
+# Beside a bundle
+
+
+def test_a_folder_beside_is_gone_afterwards_with_the_parents_that_were_made_for_it(tmp_path: Path) -> None:
+    with folder_beside(tmp_path / "a" / "b" / "bundle") as folder:
+        (folder / "x").write_text("x")
+        assert folder.parent == tmp_path / "a" / "b"
+        assert folder.name.startswith(".bundle.")
+    assert names(tmp_path) == []
+    with folder_beside(tmp_path / "a" / "b" / "bundle") as folder:
+        (folder / "x").write_text("x")
+        (folder / "x").rename(tmp_path / "a" / "b" / "x")
+    assert names(tmp_path / "a" / "b") == ["x"]

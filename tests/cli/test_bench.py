@@ -76,7 +76,9 @@ def test_programs_read_one_document_of_the_default_bundle(bundle_path: Path, mon
         (["--compare", "torch", "--bfloat16"], "compare openvino-bf16"),
         (["--compare", "torch,auto", "--engine", "openvino"], "add openvino to --compare"),
         (["--compare", "onnxruntime", "--engine", "onnxruntime"], "needs another name"),
-        (["--compare", "torch", "--engine", "jax"], "jax"),
+        (["--engine", "jax"], "--engine jax is unknown: expected one of auto, onnxruntime, openvino, tensorrt"),
+        (["--engine", "torch"], "--engine torch is unknown: expected one of auto, onnxruntime, openvino, tensorrt"),
+        (["--compare", "torch", "--engine", "jax"], "expected one of torch, torch-fused, onnxruntime, openvino"),
         (["--compare", "torch,jax"], "expected names out of torch, torch-fused, onnxruntime, openvino"),
         (["--compare", "torch@b"], "no bundle"),
         (["--plot", "chart.png"], "ends in .svg"),
@@ -90,6 +92,13 @@ def test_options_that_do_not_go_together_are_wrong_use(arguments: list[str], rea
     result = bench(*arguments)
     assert result.exit_code == 2
     assert reason in " ".join(result.stderr.split())
+
+
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="no folder that not even root may write to")
+def test_a_chart_that_cannot_be_written_is_said_before_anything_is_timed(bundle_path: Path) -> None:
+    result = bench("--bundle", bundle_path, "--plot", "/proc/chart.svg", *ONE)
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr.startswith("error: cannot write /proc/chart.svg: ")
 
 
 def test_a_bundle_that_is_not_there_is_one_line(tmp_path: Path) -> None:

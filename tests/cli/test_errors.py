@@ -1,5 +1,11 @@
 """Every command fails in one line, and tells a fault of use, of work and an interruption apart."""
 
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
 import click
 import pytest
 from click.testing import CliRunner, Result
@@ -71,3 +77,56 @@ def test_help_names_debug() -> None:
     result = run(None, "--help")
     assert result.exit_code == 0
     assert "--debug" in result.stdout
+
+
+# SIGTERM
+
+AT_WORK = """
+import time
+from mdsgen.bundle import create_bundle
+from mdsgen.cli.errors import command
+
+@command()
+def main():
+    with create_bundle(TARGET) as folder:
+        (folder / "half").write_text("x")
+        print("at work", flush=True)
+        time.sleep(60)
+
+main()
+"""
+
+
+def test_a_terminated_command_cleans_up_and_exits_with_143(tmp_path: Path) -> None:
+    script = AT_WORK.replace("TARGET", repr(str(tmp_path / "b")))
+    command = [sys.executable, "-c", script]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "at work\n"
+        assert [path.name.endswith(".partial") for path in tmp_path.iterdir()] == [True]
+        process.terminate()
+        _, complaint = process.communicate(timeout=30)
+    assert (process.returncode, complaint) == (143, "")
+    assert not list(tmp_path.iterdir())
+
+
+def test_afterwards_sigterm_is_what_it_was() -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    seen = []
+
+    @command()
+    def main() -> None:
+        seen.append(signal.getsignal(signal.SIGTERM))
+        raise BundleError("no")
+
+    assert CliRunner().invoke(main).exit_code == 1
+    assert seen != [before]
+    assert signal.getsignal(signal.SIGTERM) == before
+
+
+def test_in_another_thread_a_command_runs_all_the_same() -> None:
+    results: list[Result] = []
+    thread = threading.Thread(target=lambda: results.append(run(None)))
+    thread.start()
+    thread.join()
+    assert [result.stdout for result in results] == ["done\n"]

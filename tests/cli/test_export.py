@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -121,9 +120,7 @@ def test_the_sizes_are_the_models() -> None:
 
 
 @pytest.mark.usefixtures("seeded")
-def test_int8_of_untrained_weights_is_made_by_way_of_fp32(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
-    (tmp_path / "temporary").mkdir()
+def test_int8_of_untrained_weights_is_made_by_way_of_fp32(tmp_path: Path) -> None:
     settings = ["--untrained", "--precision", "int8", "--steps", 2, "--calibration-scenes", 4, "--calibration-seed", 9]
     result = export(*settings, "-o", tmp_path / "b")
     assert (result.exit_code, result.stdout) == (0, f"{tmp_path / 'b'}\n"), result.stderr
@@ -132,8 +129,17 @@ def test_int8_of_untrained_weights_is_made_by_way_of_fp32(tmp_path: Path, monkey
     calibration = manifest.provenance["calibration"]
     assert calibration["clips"] == [f"scene {200_009 + n}" for n in range(4)]
     assert (calibration["seed"], calibration["passes"]) == (9, 8)
-    assert manifest.provenance["converted_from"]["precision"] == "fp32"
-    assert not list((tmp_path / "temporary").iterdir()), "the FP32 is gone"
+    assert manifest.provenance["converted_from"] == {"precision": "fp32"}
+    assert list(tmp_path.iterdir()) == [tmp_path / "b"], "the FP32 is gone"
+
+
+def test_weights_alone_in_int8_are_good_enough_of_seeded_networks(tmp_path: Path) -> None:
+    """The smallest geometry that is published, and its networks in their own sizes."""
+    words = ["--untrained", "--geometry", "demo", "--precision", "int8-weights", "--steps", 1]
+    result = export(*words, "-o", tmp_path / "b")
+    assert result.exit_code == 0, result.stderr
+    quality = Bundle.open(tmp_path / "b").manifest.quality
+    assert {figure.graph for figure in quality if figure.decibels < 45} > {"latent_decoder", "vocoder"}
 
 
 # From another bundle
@@ -154,6 +160,8 @@ def test_int8_is_calibrated_on_a_folder_of_videos(bundle_path: Path, film: Rende
         film(name, frames=4, rate=4)
     assert "on 4 clips or more, not on 3 videos in" in refused(export(*arguments, "-o", tmp_path / "b"))
     (tmp_path / "films" / "d.mp4").write_text("not a video")
+    assert "d.mp4" in refused(export(*arguments, "-o", tmp_path / "b"))
+    film("d.mp4", frames=4, rate=4)
     assert "there is no folder nowhere" in refused(export(*arguments[:-1], "nowhere", "-o", tmp_path / "b"))
     result = export(*arguments, "-o", tmp_path / "b")
     assert "no MatMul with a constant weight" in refused(result), "the fixture's are too small to be products"

@@ -80,8 +80,60 @@ def test_what_int8_was_calibrated_on_is_told_in_a_few_rows(tmp_path: Path) -> No
         " each alone in INT8",
     }
     assert max(map(len, result.stdout.splitlines())) < 140
-    write_manifest(tmp_path / "b", dataclasses.replace(manifest, provenance={"calibration": {"clips": 4}}))
-    assert "'provenance.calibration.clips' must be a list, not 4" in info(tmp_path / "b").stderr
+
+
+@pytest.mark.parametrize(
+    ("calibration", "rows"),
+    [
+        (7, ["calibration 7"]),
+        ("on my films", ["calibration on my films"]),
+        (None, ["calibration None"]),
+        ({"clips": 4, "seed": 1}, ["calibration clips 4, seed 1"]),
+        ({"clips": ["a"], "author": {"name": "x"}}, ["calibration 1 clip (a), author (name x)"]),
+        ({"kept": 3, "layers": [1.5]}, ["calibration kept 3, layers (1.5)"]),
+        (
+            {"seed": 1, "layers": {"fc1": "good", "fc2": 40.0}},
+            ["calibration seed 1", "worst layers fc2 40.0 dB"],
+        ),
+        ({"seed": 1, "kept": ["fc1"]}, ["in FP32 1 linear layer: fc1"]),
+        ({"seed": 1, "clips": [], "kept": [], "layers": {}}, ["calibration seed 1"]),
+        ({"seed": 1, "kept": [], "layers": {"idle": None}}, ["in FP32 0 of 1 linear layer: none"]),
+    ],
+    ids=str,
+)
+def test_a_calibration_of_any_shape_is_shown_as_far_as_it_is_understood(
+    tmp_path: Path, calibration: object, rows: list[str]
+) -> None:
+    manifest = make_bundle(tmp_path / "b")
+    write_manifest(tmp_path / "b", dataclasses.replace(manifest, provenance={"calibration": calibration}))
+    result = info(tmp_path / "b")
+    assert (result.exit_code, result.stderr) == (0, "")
+    lines = [" ".join(line.split()) for line in result.stdout.splitlines()]
+    assert all(any(line.startswith(row) for line in lines) for row in rows)
+    layers = [line for line in lines if line.startswith(("in FP32", "worst layers"))]
+    assert len(layers) == sum(row.startswith(("in FP32", "worst layers")) for row in rows)
+    assert info(tmp_path / "b", "--json").exit_code == 0
+
+
+def test_what_was_heard_of_a_precision_is_told_in_rounded_rows(tmp_path: Path) -> None:
+    manifest = make_bundle(tmp_path / "b")
+    figures = {"log_mel_decibels": 0.4567891, "aligned": 0.96666667, "onset_f1": None, "frechet": 3.14159265}
+    evaluation = {
+        **{"clips": 60, "guidance_interval": [0.0, 1000.0], "clean_limit": None, "engine": "onnxruntime"},
+        "figures": figures,
+        "reference": {"precision": "fp32", "figures": {"aligned": 1.0}},
+    }
+    provenance = {"weights": "seeded", "evaluation": evaluation}
+    write_manifest(tmp_path / "b", dataclasses.replace(manifest, provenance=provenance))
+    lines = [" ".join(line.split()) for line in info(tmp_path / "b").stdout.splitlines()]
+    assert "provenance weights seeded" in lines
+    at = lines.index("evaluation clips 60, guidance_interval (0, 1000), engine onnxruntime")
+    assert lines[at + 1 : at + 3] == [
+        "figures log_mel_decibels 0.4568, aligned 0.9667, frechet 3.142",
+        "reference precision fp32, figures (aligned 1)",
+    ]
+    write_manifest(tmp_path / "b", dataclasses.replace(manifest, provenance={"evaluation": ["x", "y"]}))
+    assert "(x, y)" in info(tmp_path / "b").stdout
 
 
 @pytest.mark.parametrize("form", [[], ["--json"]])

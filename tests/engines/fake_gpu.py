@@ -196,7 +196,7 @@ def _driver(gpu: FakeGpu) -> ModuleType:
         Error=FakeError,
         init=lambda: called("init"),
         get_driver_version=lambda: 12060,
-        mem_get_info=lambda: (1 << 30, 2 << 30),
+        mem_get_info=lambda: ((1 << 30) - sum(block.nbytes for block in gpu.memory.values()), 2 << 30),
     )
     return module
 
@@ -282,5 +282,7 @@ class FakeKernels:
         out, pixels, width, height, pitch, stride, size, _ = launch.arguments
         assert (pitch, stride) == (3 * width, 3 * width * height)
         shape = (launch.grid[2], height, width, 3)
-        prepared = prepare_rgb(self._gpu.view(pixels, math.prod(shape), "uint8").reshape(shape), size)
+        frames = self._gpu.view(pixels, math.prod(shape), "uint8").reshape(shape)
+        as_they_are = (height, width) == (size, size)  # the same result without the products of the filter
+        prepared = frames.transpose(0, 3, 1, 2) / 255 if as_they_are else prepare_rgb(frames, size)
         self._gpu.view(out, prepared.size)[...] = prepared.ravel()

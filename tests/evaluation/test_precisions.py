@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import sys
 from copy import deepcopy
@@ -131,6 +132,13 @@ def test_each_table_is_rectangular_and_differences_stand_beside_figures(document
     ]
 
 
+def test_where_nobody_named_an_engine_it_is_said_that_they_may_differ(document: dict[str, Any]) -> None:
+    said = "on the engine that `auto` found for it, which may not be the same:\n\n| precision | engine |"
+    assert said not in tables(document)
+    document["settings"]["engine"] = "auto"
+    assert said in tables(document)
+
+
 def test_a_quantised_denoiser_shows_its_layers(document: dict[str, Any]) -> None:
     document["precisions"]["fp16"]["calibration"] = {
         **{"clips": ["a", "b", "c", "d"], "passes": 100, "decibels": None, "kept": ["last"]},
@@ -165,6 +173,30 @@ def test_a_page_without_one_pair_of_marks_is_refused(tmp_path: Path, text: str) 
         MarkedPage(path)
 
 
+def test_a_page_that_may_not_be_written_is_refused_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "page.md"
+    path.write_text(PROSE, encoding="utf-8")
+    for locked in (path, tmp_path):
+        monkeypatch.setattr(os, "access", lambda needed, mode, locked=locked: needed != locked)
+        with pytest.raises(SettingsError, match=f"page.md cannot be written: {locked} is read-only"):
+            MarkedPage(path)
+
+
+def test_a_page_is_the_old_or_the_new_one_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "page.md"
+    path.write_text(PROSE, encoding="utf-8")
+    page = MarkedPage(path)
+
+    def fail(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(SettingsError, match=r"page\.md cannot be written: No space left"):
+        page.write("| new |")
+    assert path.read_text(encoding="utf-8") == PROSE
+    assert list(tmp_path.iterdir()) == [path]
+
+
 # What is refused, before any long work
 
 
@@ -183,6 +215,7 @@ def unmade(monkeypatch: pytest.MonkeyPatch) -> None:
         (["--precisions", "fp32"], "is in fp32 itself: name another one"),
         (["--precisions", "fp16,int4"], "'int4' is unknown: expected some of fp32, "),
         (["--precisions", ""], "'' is unknown"),
+        (["--engine", "abacus"], "'abacus' is not one of 'auto', 'onnxruntime', "),
     ],
 )
 def test_precisions_that_cannot_be_compared(bundle_path: Path, words: list[str], message: str) -> None:
@@ -204,6 +237,30 @@ def test_a_kept_bundle_in_the_way(bundle_path: Path, tmp_path: Path) -> None:
     result = compare("--bundle", bundle_path, "--keep", tmp_path)
     assert result.exit_code == 1
     assert f"{tmp_path / 'int8'} exists: choose another place" in result.stderr
+
+
+@pytest.mark.usefixtures("unmade")
+def test_scenes_that_are_trained_on(bundle_path: Path) -> None:
+    result = compare("--bundle", bundle_path, "--seed", 99_990, "--clips", 60)
+    assert result.exit_code == 1
+    assert result.stderr.startswith("error: expected seeds from 0 to 99999, not 60 from 99990 on")
+
+
+def test_a_failed_run_keeps_nothing_and_can_be_repeated(
+    bundle_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("onnx")
+
+    def fail(bundles: dict[str, Bundle], **how: object) -> None:
+        assert Bundle.open(bundles["fp16"].folder).manifest.precision == "fp16"
+        assert [path.name[0] for path in (tmp_path / "kept").iterdir()] == ["."], "beside its place, on the same disk"
+        raise SettingsError("the judge is ill")
+
+    monkeypatch.setattr("mdsgen.evaluation.precisions.compare_bundles", fail)
+    for _ in range(2):
+        result = compare("--bundle", bundle_path, "--precisions", "fp16", "--keep", tmp_path / "kept")
+        assert result.stderr.splitlines()[-1] == "error: the judge is ill"
+        assert not (tmp_path / "kept").exists()
 
 
 def test_without_onnx_one_line_says_what_to_install(bundle_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

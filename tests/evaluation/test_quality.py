@@ -59,3 +59,16 @@ def test_programs_read_one_document(bundle_path: Path, monkeypatch: pytest.Monke
     assert list(document) == [REFERENCE, "fast"]
     assert document["fast"]["settings"]["steps"] == 2
     assert "clip 2 of 2" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "message"),
+    [
+        (["--engine", "abacus"], 2, "'abacus' is not one of 'auto', 'onnxruntime', "),
+        (["--seed", "99990", "--clips", "60"], 1, "expected seeds from 0 to 99999, not 60 from 99990 on"),
+    ],
+)
+def test_what_cannot_be_is_refused_before_anything_is_opened(words: list[str], code: int, message: str) -> None:
+    result = CliRunner().invoke(main, ["--bundle", "nowhere", *words])
+    assert result.exit_code == code
+    assert message in result.stderr

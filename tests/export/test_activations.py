@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import onnx
+import pytest
 
+from mdsgen.errors import ExportError
 from mdsgen.export.activations import Activations
 from mdsgen.export.linear_layers import linear_layers
 from tests.export.conftest import SIZE, passes, run
@@ -37,6 +39,13 @@ def test_maxima_are_those_of_all_passes_and_both_branches_channel_by_channel(den
         assert values.shape[:2] == (3, 2)
         np.testing.assert_allclose(watched.maxima[name], np.abs(values).max(axis=(0, 1, 2)), rtol=1e-5)
         assert watched.maxima[name].shape == (4 * SIZE.width if inputs[name].endswith("fc2") else SIZE.width,)
+
+
+def test_an_activation_that_is_not_finite_is_named_by_its_layer(denoiser: onnx.ModelProto) -> None:
+    feed = passes(1)[0]
+    feed["modulations"][0, 5, 3] = np.inf
+    with pytest.raises(ExportError, match=r"what flows into the layer blocks\.\d\..* is not finite: check the weights"):
+        Activations(denoiser)(**feed)
 
 
 def test_another_pass_never_makes_them_smaller(denoiser: onnx.ModelProto) -> None:

@@ -87,9 +87,18 @@ def test_a_folder_that_is_none_is_named(folder: Path) -> None:
             video_clips(PAPER, path)
 
 
+def test_a_folder_without_videos_says_what_they_are_called(tmp_path: Path) -> None:
+    with pytest.raises(ExportError, match=rf"no videos in {tmp_path}: expected files that end in \.avi, .*\.mp4, "):
+        video_clips(PAPER, tmp_path)
+
+
 def test_too_few_clips_are_refused_wherever_they_come_from(folder: Path, calibrated: Run) -> None:
     (folder / "b.mp4").unlink()
     with pytest.raises(ExportError, match=f"on 4 clips or more, not on 3 videos in {folder}: add some"):
+        video_clips(PAPER, folder)
+    for name in ("a.MKV", "c.mov"):
+        (folder / name).unlink()
+    with pytest.raises(ExportError, match=f"not on 1 video in {folder}: add some"):
         video_clips(PAPER, folder)
     with pytest.raises(ExportError, match="on 4 clips or more, not on 2 scenes"):
         scene_clips(PAPER, 2)
@@ -97,12 +106,21 @@ def test_too_few_clips_are_refused_wherever_they_come_from(folder: Path, calibra
         calibrated(3)
 
 
-def test_a_video_that_cannot_be_read_is_named(
+def test_all_videos_that_cannot_be_read_are_named_at_once(folder: Path) -> None:
+    for name in ("a.MKV", "c.mov"):
+        (folder / name).write_text("not a video")
+    with pytest.raises(ExportError, match=r"2 of 4 videos cannot be calibrated on: .*a\.MKV .*c\.mov ") as caught:
+        video_clips(PAPER, folder)
+    assert "b.mp4" not in str(caught.value)
+
+
+def test_a_video_that_breaks_later_is_named(
     folder: Path, networks: Networks, graphs: dict[str, dict[str, onnx.ModelProto]]
 ) -> None:
-    (folder / "a.MKV").write_text("not a video")
+    clips = video_clips(PAPER, folder)
+    (folder / "a.MKV").write_text("not a video any more")
     with pytest.raises(ExportError, match=r"a\.MKV cannot be calibrated on: ") as caught:
-        calibrate(networks, Activations(graphs["fp32"][DENOISER]), video_clips(PAPER, folder), SAMPLER)
+        calibrate(networks, Activations(graphs["fp32"][DENOISER]), clips, SAMPLER)
     assert isinstance(caught.value.__cause__, MediaError)
 
 

@@ -19,7 +19,7 @@ from onnx import numpy_helper
 from mdsgen import Pipeline
 from mdsgen.bundle import CONDITIONING, DENOISER, GRAPHS, VIDEO_ENCODER, VOCODER, Bundle
 from mdsgen.errors import ExportError
-from mdsgen.export import convert_bundle
+from mdsgen.export import Models, convert_bundle, export_bundle
 from mdsgen.export.graphs import DenoiserStep
 from mdsgen.export.onnx_graph import Network, save, trace
 from mdsgen.export.parity import CLIP, SPECTROGRAM, THRESHOLDS, decibels
@@ -159,6 +159,30 @@ def test_an_int8_bundle_says_how_it_was_made(bundles: dict[str, Bundle], quantis
     assert after.provenance["calibration"].keys() == listed
     assert {figure.graph: figure.threshold for figure in after.quality} == THRESHOLDS["int8"]
     assert all(figure.passed for figure in after.quality)
+
+
+@pytest.mark.parametrize(
+    ("precision", "count", "message"),
+    [
+        ("int8", 3, "on 4 clips or more, not on 3 clips: add some"),
+        ("fp16", 4, "fp16 is not calibrated: leave out the 4 clips, or choose int8"),
+    ],
+)
+def test_clips_that_are_too_few_or_of_no_use_are_refused_before_anything_is_exported(
+    bundles: dict[str, Bundle],
+    models: Models,
+    frames: np.ndarray,
+    tmp_path: Path,
+    precision: str,
+    count: int,
+    message: str,
+) -> None:
+    how = {"precision": precision, "frames": frames, "calibration": still_clips(frames, count), "report": pytest.fail}
+    with pytest.raises(ExportError, match=message):
+        convert_bundle(bundles["fp32"], tmp_path / "b", **how)  # type: ignore[arg-type]
+    with pytest.raises(ExportError, match=message):
+        export_bundle(models, tmp_path / "b", **how)  # type: ignore[arg-type]
+    assert not list(tmp_path.iterdir())
 
 
 def test_without_clips_it_is_calibrated_on_rendered_scenes_of_the_seed(

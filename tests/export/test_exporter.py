@@ -26,7 +26,7 @@ from mdsgen.export.parity import CLIP, SPECTROGRAM, THRESHOLDS, decibels
 from mdsgen.export.precision import to_half
 from mdsgen.geometry import FRAME_SIZE, PAPER
 from mdsgen.runtime import ClipGenerator, Networks, SamplerSettings, Timings, sample, seeded_noise
-from tests.export.conftest import SAMPLER
+from tests.export.conftest import SAMPLER, still_clips
 
 Export = Callable[..., Bundle]
 ONE_STEP = SamplerDefaults(steps=1)
@@ -253,10 +253,53 @@ def test_is_refused_before_models_are_loaded(
     assert contents(tmp_path) == before
 
 
-def test_a_place_that_cannot_be_written_is_found_before_models_are_loaded(frames: np.ndarray, tmp_path: Path) -> None:
+# INT8
+
+
+def test_int8_is_made_by_way_of_fp32_beside_the_target(
+    export: Export, frames: np.ndarray, quantised: Bundle, tmp_path: Path
+) -> None:
+    """The same as converting an FP32 bundle, but that nobody will find that one."""
+    lines: list[str] = []
+    how = {"precision": "int8", "sampler": SAMPLER, "calibration": still_clips(frames), "report": lines.append}
+    bundle = export(**how)
+    assert [path.name for path in tmp_path.iterdir()] == ["bundle"]
+    assert Bundle.open(bundle.folder).manifest.precision == "int8"
+    kinds = {node.op_type for node in onnx.load(bundle.path(DENOISER)).graph.node}
+    assert {"QuantizeLinear", "DequantizeLinear"} <= kinds
+    assert bundle.manifest.graphs == quantised.manifest.graphs
+    provenance = bundle.manifest.provenance
+    assert provenance["calibration"] == quantised.manifest.provenance["calibration"]
+    assert provenance["converted_from"] == {"precision": "fp32"}, "an intermediate has no checksum"
+    assert [line for line in lines if line.startswith("verifying")] == [
+        "verifying against PyTorch over 3 steps",
+        "verifying against the source bundle over 3 steps",
+    ]
+
+
+@pytest.mark.parametrize(
+    "stop", ["exporting denoiser in fp32", "calibrating on clip 2", "verifying against the source"]
+)
+def test_wherever_int8_is_interrupted_nothing_is_left(
+    export: Export, frames: np.ndarray, tmp_path: Path, stop: str
+) -> None:
+    def interrupt(line: str) -> None:
+        if line.startswith(stop):
+            assert all(path.name.startswith(".") for path in tmp_path.iterdir())
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        export(precision="int8", calibration=still_clips(frames), report=interrupt)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("precision", ["fp16", "int8"])
+def test_a_place_that_cannot_be_written_is_found_before_models_are_loaded(
+    frames: np.ndarray, tmp_path: Path, precision: str
+) -> None:
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(ExportError, match=r"the bundle .*file/bundle cannot be written: .*Errno"):
-        export_bundle(forbidden, tmp_path / "file" / "bundle", frames=frames)
+        export_bundle(forbidden, tmp_path / "file" / "bundle", precision=precision, frames=frames)
 
 
 @pytest.mark.parametrize(

@@ -64,7 +64,7 @@ def literally(model: onnx.ModelProto) -> np.ndarray:
 
 
 def node_of(model: onnx.ModelProto, layer: LinearLayer) -> onnx.NodeProto:
-    (node,) = [node for node in model.graph.node if node.name == layer.node]
+    (node,) = [node for node in model.graph.node if layer.output in node.output]
     return node
 
 
@@ -256,3 +256,36 @@ def test_full_weights_lie_on_the_steps_of_int8(quantised: onnx.ModelProto) -> No
             values, scales = (numpy_helper.to_array(after[name]) for name in node.input[:2])
             stored = numpy_helper.to_array(before[node.output[0]])
             np.testing.assert_array_equal(np.rint(values / scales).astype(np.int8), stored)
+
+
+def test_a_weight_that_is_read_twice_is_scaled_once(quantised: onnx.ModelProto) -> None:
+    twice = copy.deepcopy(quantised)
+    stored = {tensor.name for tensor in twice.graph.initializer if tensor.data_type == TensorProto.INT8}
+    index, node = next(
+        (index, node)
+        for index, node in enumerate(twice.graph.node)
+        if node.op_type == "DequantizeLinear" and node.input[0] in stored
+    )
+    again = onnx.NodeProto.FromString(node.SerializeToString())
+    again.name, again.output[0] = "again", "again"
+    twice.graph.node.insert(index, again)
+    shape = constants(twice)[node.input[0]].dims
+    twice.graph.output.append(helper.make_tensor_value_info("again", TensorProto.FLOAT, shape))
+    full = with_full_weights(copy.deepcopy(twice))
+    onnx.checker.check_model(full, full_check=True)
+    for expected, found in zip(*(open_model(model).run(None, FEEDS[0]) for model in (twice, full)), strict=True):
+        np.testing.assert_allclose(found, expected, atol=1e-5 * np.abs(expected).max())
+    made = [output for each in full.graph.node for output in each.output]
+    assert made.count(node.input[0]) == 1
+
+
+def test_nodes_without_names_are_quantised_where_they_were_chosen(
+    joined: onnx.ModelProto, chosen: list[LinearLayer], maxima: dict[str, np.ndarray], quantised: onnx.ModelProto
+) -> None:
+    nameless = copy.deepcopy(joined)
+    for node in nameless.graph.node:
+        node.name = ""
+    found = to_int8(nameless, chosen, maxima)
+    np.testing.assert_array_equal(run(found, FEEDS), run(quantised, FEEDS))
+    kinds = Counter(node.op_type for node in found.graph.node)
+    assert (kinds["QuantizeLinear"], kinds["DequantizeLinear"]) == (len(chosen), 2 * len(chosen))

@@ -66,6 +66,8 @@ def test_the_promised_thresholds() -> None:
     assert {THRESHOLDS["fp32"][graph] for graph in GRAPHS} == {80.0}
     assert THRESHOLDS["fp32"][SPECTROGRAM] == THRESHOLDS["fp32"][CLIP] == 60.0
     assert {graph: THRESHOLDS["fp16"][graph] for graph in GRAPHS} == dict.fromkeys(GRAPHS, 45.0) | {"vocoder": 35.0}
+    assert {THRESHOLDS["int8-weights"][graph] for graph in GRAPHS} == {25.0}
+    assert THRESHOLDS["int8"][CLIP] == THRESHOLDS["int8-weights"][CLIP] == 6.0
     in_int8 = {graph for graph in GRAPHS if THRESHOLDS["int8"][graph] < THRESHOLDS["fp16"][graph]}
     assert in_int8 == {DENOISER}, "the other networks compute as they do in fp16-weights"
 

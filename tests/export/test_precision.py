@@ -11,12 +11,13 @@ import pytest
 import torch
 from onnx import TensorProto, helper
 
-from mdsgen.bundle import CONDITIONING, GRAPHS, VOCODER, Bundle
+from mdsgen.bundle import CONDITIONING, DENOISER, GRAPHS, VOCODER, Bundle
 from mdsgen.engines import open_engine
+from mdsgen.errors import ExportError
 from mdsgen.export import Models
 from mdsgen.export.graphs import Conditioning
 from mdsgen.export.parity import decibels
-from mdsgen.export.precision import to_half
+from mdsgen.export.precision import in_precision, to_half
 from mdsgen.geometry import FEATURE_CHANNELS, PAPER
 
 Graphs = dict[str, dict[str, onnx.ModelProto]]
@@ -119,3 +120,13 @@ def test_timesteps_keep_their_fractions(bundles: dict[str, Bundle], models: Mode
     rounded = Conditioning(models.denoiser)(features, timesteps.half().float()).numpy()
     assert decibels(expected, found) >= 45
     assert decibels(expected, rounded) < 45, "the timesteps must matter, or this test shows nothing"
+
+
+def test_a_denoiser_that_nobody_quantised_is_not_stored_as_int8(graphs: Graphs) -> None:
+    """Only the other networks of such a bundle may be without Q/DQ."""
+    with pytest.raises(ExportError, match="the denoiser has no INT8 in it: make it with"):
+        in_precision(graphs["fp32"][DENOISER], DENOISER, "int8")
+    model = onnx.ModelProto()
+    model.CopyFrom(graphs["fp32"][CONDITIONING])
+    stored = in_precision(model, CONDITIONING, "int8").graph.initializer
+    assert TensorProto.FLOAT16 in {tensor.data_type for tensor in stored}

@@ -10,7 +10,8 @@ import numpy as np
 import onnx
 import pytest
 
-from mdsgen.bundle import DENOISER, Bundle
+from mdsgen.bundle import CONDITIONING, DENOISER, VIDEO_ENCODER, Bundle
+from mdsgen.engines import open_engine
 from mdsgen.errors import ExportError
 from mdsgen.export.calibration import LEAST_CLIPS
 from mdsgen.export.linear_layers import linear_layers
@@ -49,9 +50,22 @@ def test_what_it_kept_is_in_fp32_and_all_else_is_not(quantised: Bundle) -> None:
     made = {name: node.op_type for node in nodes for name in node.output}
     factors = {node.name: [made.get(name) for name in node.input] for node in nodes if node.op_type == "MatMul"}
     found = quantised.manifest.provenance["calibration"]
+    assert found["kept"] == ["final_layer.linear"]
     for name in found["layers"]:
         in_int8 = factors[f"/{name.replace('.', '/').replace('blocks/', 'blocks.')}/MatMul"] == ["DequantizeLinear"] * 2
         assert in_int8 == (name not in found["kept"])
+
+
+def test_of_the_bundle_only_the_networks_that_tell_the_denoiser_of_a_clip_are_opened(
+    bundles: dict[str, Bundle], denoiser: onnx.ModelProto, frames: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = []
+    monkeypatch.setattr(
+        "mdsgen.export.conditioning.open_engine",
+        lambda path, *how: opened.append(path.stem) or open_engine(path, *how),
+    )
+    Quantiser(bundles["fp32"], still_clips(frames))(denoiser)
+    assert opened == [VIDEO_ENCODER, CONDITIONING]
 
 
 def test_a_layer_that_int8_does_not_change_has_no_figure(

@@ -53,6 +53,15 @@ def test_in_fp32_the_noise_stays_what_it_was(joined: onnx.ModelProto) -> None:
     assert np.linalg.norm(run(joined, FEEDS) - before) <= 1e-5 * np.linalg.norm(before)
 
 
+def test_nodes_without_names_are_smoothed_each_by_its_own_factors(joined: onnx.ModelProto) -> None:
+    before = run(joined, FEEDS)
+    for node in joined.graph.node:
+        node.name = ""
+    smooth(joined, maxima(joined))
+    onnx.checker.check_model(joined, full_check=True)
+    assert np.linalg.norm(run(joined, FEEDS) - before) <= 1e-5 * np.linalg.norm(before)
+
+
 def test_the_maxima_it_gives_are_those_that_are_measured_then(joined: onnx.ModelProto) -> None:
     given = smooth(joined, maxima(joined))
     measured = maxima(joined)

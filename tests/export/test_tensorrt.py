@@ -17,7 +17,7 @@ import onnx
 import pytest
 from click.testing import CliRunner
 
-from mdsgen.bundle import CONDITIONING, DENOISER, GRAPHS, LATENT_DECODER, VOCODER, Bundle
+from mdsgen.bundle import CONDITIONING, DENOISER, GRAPHS, LATENT_DECODER, VOCODER, Bundle, write_manifest
 from mdsgen.cli.export import main
 from mdsgen.engines import EngineOptions, open_engine
 from mdsgen.engines.plans import PLANS_FOLDER, PlanRecord
@@ -243,6 +243,17 @@ def test_before_tensorrt_10_weights_in_int8_reach_the_parser_in_fp32(
     assert parsed.exists() == (trt_major >= 10), "the copy must not outlive the build"
 
 
+@pytest.mark.usefixtures("trt")
+@pytest.mark.parametrize("trt_major", [8], indirect=True)
+def test_a_graph_without_int8_is_parsed_as_it_is(polygraphy: Polygraphy, bundle: Bundle, tmp_path: Path) -> None:
+    """Of an INT8 bundle that is every one but the denoiser's: no second copy of their weights."""
+    seen: list[Path] = []
+    polygraphy.before = lambda graph: seen.append(polygraphy.onnx)
+    path = bundle.path(VOCODER)
+    build_plan(path, polygraphy.specs[VOCODER], "int8", 25, PlanOptions(), tmp_path / "t", lambda line: None)
+    assert seen == [path]
+
+
 @pytest.mark.usefixtures("trt", "polygraphy")
 @pytest.mark.parametrize("trt_major", [8], indirect=True)
 def test_without_onnx_the_command_that_brings_it_is_named(
@@ -409,6 +420,22 @@ def test_the_command_names_what_is_missing_in_one_line(bundle: Bundle, monkeypat
     assert result.exit_code == 1
     assert result.stderr.startswith("error: TensorRT cannot be imported")
     assert result.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("source", [["--untrained"], []], ids=["export", "as it is"])
+def test_a_precision_without_plans_is_refused_before_everything(
+    bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: list[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "tensorrt", None)
+    monkeypatch.setitem(sys.modules, "mdsgen.export.exporter", None)
+    small = dataclasses.replace(bundle.manifest, precision="int8-weights")
+    write_manifest(bundle.folder, small)
+    words = source or ["--bundle", str(bundle.folder)]
+    words = [*words, "--precision", "int8-weights", "--engine", "tensorrt", "-o", str(tmp_path / "b")]
+    result = CliRunner().invoke(main, words)
+    assert result.exit_code == 1
+    assert result.stderr.startswith("error: there are no plans of int8-weights")
+    assert not (tmp_path / "b").exists()
 
 
 def test_an_fp16_export_without_a_gpu_says_that_the_plans_are_still_to_be_built(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from mdsgen.export.graphs import Conditioning, DenoiserStep
 from mdsgen.export.original import PyTorchOriginal
 from mdsgen.export.parity import CLIP, SPECTROGRAM, THRESHOLDS, UNUSABLE
 from mdsgen.export.verify import Reference, compare, run_reference
-from mdsgen.runtime import SamplerSettings, seeded_noise
+from mdsgen.runtime import ClipGenerator, SamplerSettings, seeded_noise
 from tests.export.conftest import small_models
 
 SAMPLER = SamplerDefaults(steps=4, guidance=3.0)
@@ -39,6 +40,9 @@ class PyTorchNetworks:
     def denoise(self, latent: np.ndarray, modulations: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         noise = self.step(torch.from_numpy(latent), torch.from_numpy(modulations)).numpy()
         return noise[:1], noise[1:]
+
+    def denoise_conditional(self, latent: np.ndarray, modulations: np.ndarray) -> np.ndarray:
+        return self.denoise(latent, modulations)[0]
 
     def decode(self, latent: np.ndarray) -> np.ndarray:
         return self.models.codec.decode(torch.from_numpy(latent)).contiguous().numpy()
@@ -79,6 +83,20 @@ def test_the_reference_is_the_model_s_own_way(models: Models, reference: Referen
     expected = models.codec(torch.from_numpy(reference.latent)).numpy()
     np.testing.assert_allclose(reference.waveform, expected, atol=1e-6)
     assert reference.waveform.std() > 1e-3
+
+
+def test_the_clip_is_sampled_as_the_bundle_says(
+    models: Models, networks: PyTorchNetworks, reference: Reference, frames: np.ndarray
+) -> None:
+    """But for the unconditional branch, which is computed in every step."""
+    sampler = replace(SAMPLER, solver="unipc-2", unconditional_every=2, guidance_interval=(200.0, 1000.0))
+    other = run_reference(PyTorchOriginal(models), frames, sampler)
+    settings = SamplerSettings(**vars(replace(sampler, unconditional_every=1)))
+    assert other.settings == settings
+    sampled = ClipGenerator(networks, settings).denoise(other.noise, other.modulations)  # type: ignore[arg-type]
+    np.testing.assert_allclose(other.latent, sampled, atol=1e-3)
+    assert np.abs(other.latent - reference.latent).max() > 0.1
+    assert min(figures(networks, other).values()) > 80
 
 
 def test_a_perfect_export_is_near_exact(networks: PyTorchNetworks, reference: Reference) -> None:

@@ -6,6 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 
+from mdsgen.engines.cuda import Device
+from mdsgen.errors import EngineError
+from tests.gpu import there_is_no
 from tests.kernels.machines import Gpu, Host, HostLibraries, Machine
 
 
@@ -17,20 +20,17 @@ def libraries(tmp_path_factory: pytest.TempPathFactory) -> HostLibraries:
     return HostLibraries(tmp_path_factory.mktemp("host-kernels"))
 
 
-@pytest.fixture(scope="session")
-def gpu(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gpu]:
-    """The first GPU, with every kernel compiled for it."""
-    if why := Gpu.missing():
-        pytest.skip(why)
-    import pycuda.driver as driver
-
-    context = driver.Device(0).make_context()
+@pytest.fixture(scope="module")
+def gpu() -> Iterator[Gpu]:
+    """The first GPU, in the context that engines use, with every kernel compiled for it."""
     try:
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setenv("MDSGEN_CACHE", str(tmp_path_factory.mktemp("kernel-cache")))
-            yield Gpu()
+        device = Device.acquire()
+    except EngineError as error:
+        there_is_no(error)
+    try:
+        yield Gpu(device)
     finally:
-        context.pop()
+        device.release()
 
 
 @pytest.fixture(params=["host", pytest.param("gpu", marks=pytest.mark.gpu)])

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from mdsgen.engines.cuda import Device
 from mdsgen.kernels.launch import Launch
 from mdsgen.kernels.sources import FOLDER, SOURCES
 
@@ -122,31 +123,18 @@ class HeldOnGpu:
 
 
 class Gpu:
-    """The current CUDA context's device."""
+    """An open device, on its stream."""
 
-    def __init__(self) -> None:
+    def __init__(self, device: Device) -> None:
         import pycuda.driver as driver
 
         from mdsgen.kernels.module import Kernels
 
-        self._driver, self._kernels, self._stream = driver, Kernels(SOURCES), driver.Stream()
+        self._driver, self._kernels, self._device = driver, Kernels(SOURCES), device
 
     def hold(self, array: np.ndarray, offset: int = 0) -> Held:
         return HeldOnGpu(self._driver, array, offset)
 
     def launch(self, launch: Launch) -> None:
-        self._kernels.launch(launch, self._stream)
-        self._stream.synchronize()
-
-    @staticmethod
-    def missing() -> str:
-        """Why there is none; empty where there is one."""
-        try:
-            import pycuda.driver as driver
-        except ImportError as error:
-            return f"no pycuda: {error}"
-        try:
-            driver.init()
-            return "" if driver.Device.count() else "no NVIDIA GPU"
-        except driver.Error as error:
-            return f"no NVIDIA GPU: {error}"
+        self._kernels.launch(launch, self._device.stream)
+        self._device.synchronize()

@@ -13,10 +13,11 @@ import pytest
 from mdsgen import Pipeline
 from mdsgen.bundle import DENOISER, Bundle
 from mdsgen.engines import EngineOptions
-from mdsgen.errors import MdsgenError, TensorError
+from mdsgen.errors import EngineError, MdsgenError, TensorError
 from mdsgen.geometry import FRAME_SIZE, PAPER
 from mdsgen.kernels.frames import prepare_rgb
 from mdsgen.runtime import ClipGenerator, Networks, SamplerSettings, Timings, seeded_noise
+from mdsgen.runtime.device_clip import DeviceClip
 from mdsgen.runtime.generators import Generators
 from mdsgen.runtime.replay import GRAPH
 from tests.engines.fake_gpu import FakeGpu
@@ -91,6 +92,28 @@ def test_other_guidance_and_another_solver_are_other_tables_under_the_same_graph
         sound = generators.of(settings)(frames, seeded_noise(PAPER, 0), Timings())
         np.testing.assert_allclose(sound, sounds[settings], rtol=0, atol=1e-4)
     assert fake_gpu.calls.count("cuStreamBeginCapture") == 1
+
+
+@ONE
+def test_a_table_that_was_brought_half_way_is_brought_again(
+    generators: Generators,
+    frames: np.ndarray,
+    sounds: dict[SamplerSettings, np.ndarray],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    put = DeviceClip.put
+
+    def break_off(clip: DeviceClip, name: str, array: np.ndarray) -> None:
+        if name == "timesteps":
+            raise EngineError("the device is lost")
+        put(clip, name, array)
+
+    generators.of(SETTINGS)(frames, seeded_noise(PAPER, 0), Timings())
+    with monkeypatch.context() as patch:
+        patch.setattr(DeviceClip, "put", break_off)
+        assert isinstance(generators.of(OTHER_GUIDANCE), ClipGenerator)
+    sound = generators.of(SETTINGS)(frames, seeded_noise(PAPER, 0), Timings())
+    np.testing.assert_allclose(sound, sounds[SETTINGS], rtol=0, atol=1e-4)
 
 
 @ONE

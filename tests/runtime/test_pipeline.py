@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import get_type_hints
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ from mdsgen import Pipeline, Sound
 from mdsgen.errors import BundleError, Cancelled, EngineError, MediaError, SettingsError, TensorError
 from mdsgen.geometry import FRAME_RATE, FRAME_SIZE, PAPER, SAMPLE_RATE
 from mdsgen.media import prepare_frames, probe
-from mdsgen.runtime import ClipGenerator, Progress, SamplerSettings, Timings, seeded_noise
+from mdsgen.runtime import ClipGenerator, Progress, SamplerSettings, Sampling, Timings, render, seeded_noise
 from mdsgen.runtime.frame_window import FrameWindow
 from mdsgen.runtime.windows import WindowPlan
 from tests.media.conftest import Renderer
@@ -73,6 +74,20 @@ def test_what_nobody_sets_is_the_bundle_s(pipeline: Pipeline) -> None:
     sampler = pipeline.bundle.manifest.sampler
     explicit = pipeline(moving(8), steps=sampler.steps, guidance=sampler.guidance)
     np.testing.assert_array_equal(pipeline(moving(8)).audio, explicit.audio)
+
+
+def test_a_setting_that_there_is_not_is_told_of_the_method_that_was_called(pipeline: Pipeline) -> None:
+    with pytest.raises(TypeError, match=r"__call__\(\) got an unexpected keyword argument 'step'"):
+        pipeline(still(4), step=3)  # type: ignore[call-arg]
+    with pytest.raises(TypeError, match=r"stream\(\) got an unexpected keyword argument 'step'"):
+        pipeline.stream(still(4), step=3)  # type: ignore[call-arg]
+
+
+@pytest.mark.parametrize("function", [Pipeline.__call__, Pipeline.stream, render])
+def test_every_setting_is_a_keyword_of_its_own(function: Callable[..., object]) -> None:
+    """As ``help()`` and editors show it."""
+    hints = get_type_hints(function)
+    assert {name: hints.get(name) for name in get_type_hints(Sampling)} == get_type_hints(Sampling)
 
 
 def test_streaming_is_calling_in_blocks(pipeline: Pipeline) -> None:
