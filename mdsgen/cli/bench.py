@@ -170,9 +170,13 @@ def _check(
 
 
 def _subject(entries: list[Entry], bundle: Path | None, seeded: tuple[str, str] | None) -> Subject:
-    """What is compared: what was named, else the first bundle in the list; else PyTorch's, or the default bundle."""
-    named = bundle or (None if seeded else first_bundle(entries))
+    """What names without a bundle of their own are run on: the one named, or the default one.
+
+    PyTorch has no bundle: next to it that is the first bundle in the list, or where there is none seeded weights.
+    """
     in_torch = any(not entry.kind.graphs for entry in entries)
+    all_named = all(entry.bundle for entry in entries)
+    named = bundle or (first_bundle(entries) if not seeded and (in_torch or all_named) else None)
     if named is None and (seeded or in_torch):
         return Subject(None, *(seeded or ("release", "base")))
     return Subject(Bundle.open(named or default_bundle()))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -135,6 +136,18 @@ def test_a_bundle_is_compared_with_another_without_pytorch(bundle_path: Path, of
     assert list(found) == names.split(",")
     assert found["onnxruntime"]["times faster"] == 1.0
     assert found[f"onnxruntime@{bundle_path}"]["dB"] is None  # equal
+
+
+def test_a_name_without_a_bundle_is_the_default_one_s(
+    bundle_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MDSGEN_BUNDLE", str(bundle_path))
+    other = shutil.copytree(bundle_path, tmp_path / "other")
+    result = bench("--compare", f"onnxruntime@{other},onnxruntime", "--json", *QUICK)
+    assert (result.exit_code, result.stderr) == (0, "")
+    found = json.loads(result.stdout)["results"]
+    assert str(bundle_path) in found["onnxruntime"]["what"]
+    assert str(other) in found[f"onnxruntime@{other}"]["what"]
 
 
 def test_seeded_weights_are_compared_with_pytorch() -> None:
