@@ -23,7 +23,8 @@ LEAST_DECIBELS = 25.0
 """What an engine must reach against the first one to be trusted with the sound."""
 
 _ROUNDS, _WARMUP, _RUNS = 2, 1, 3
-_PAUSE = 0.05  # seconds: the libraries' threads spin for some milliseconds before they sleep
+PAUSE = 0.05
+"""Seconds between rivals that are timed in turn: their threads spin for some milliseconds before they sleep."""
 _OPEN_AXIS = 2  # how long an axis is whose length is open: both branches of guidance, or two steps
 
 OpenWith = Callable[[str], Engine]
@@ -85,7 +86,7 @@ def _try(engines: Sequence[str], open_with: OpenWith) -> dict[str, dict[str, flo
 
 def _seconds(run: Callable[[], None]) -> float:
     """The least that a run takes, of several in a row."""
-    time.sleep(_PAUSE)
+    time.sleep(PAUSE)
     taken = []
     for _ in range(_WARMUP + _RUNS):
         start = time.perf_counter()

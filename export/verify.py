@@ -117,11 +117,12 @@ def compare(networks: Networks, reference: Reference, thresholds: dict[str, floa
         decibels(noise, np.concatenate(networks.denoise(latent, reference.modulations[step])))
         for step, latent, noise in reference.trajectory
     )
+    features = networks.encode(reference.frames)  # [1, F, 512]
     modulations = networks.condition(reference.features, timesteps)
-    log_mel, waveform = _clip(networks, reference)
+    log_mel, waveform = _clip(networks, reference, features)
     after = f"after {reference.settings.steps} steps"
     return [
-        figure(VIDEO_ENCODER, "features of the clip", decibels(reference.features, networks.encode(reference.frames))),
+        figure(VIDEO_ENCODER, "features of the clip", decibels(reference.features, features)),
         figure(CONDITIONING, "modulations of all steps", decibels(reference.modulations, modulations)),
         figure(DENOISER, f"noise at {len(reference.trajectory)} steps, worst", worst),
         figure(LATENT_DECODER, "log-mel spectrogram", decibels(reference.log_mel, networks.decode(reference.latent))),
@@ -131,9 +132,8 @@ def compare(networks: Networks, reference: Reference, thresholds: dict[str, floa
     ]
 
 
-def _clip(networks: Networks, reference: Reference) -> tuple[np.ndarray, np.ndarray]:
-    """Log-mel spectrogram ``[1, frames, bins]`` and waveform ``[1, samples]`` of the reference's frames and noise."""
-    features = networks.encode(reference.frames)  # [1, F, 512]
+def _clip(networks: Networks, reference: Reference, features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Log-mel ``[1, frames, bins]`` and waveform ``[1, samples]`` of the networks' own features and the same noise."""
     modulations = networks.condition(features, timesteps_of(reference.settings.solve()))  # [steps, 2, V, D]
     latent = ClipGenerator(networks, reference.settings).denoise(reference.noise, modulations)  # [1, C, H, W]
     log_mel = networks.decode(latent)

@@ -9,7 +9,7 @@ from statistics import median
 
 import numpy as np
 
-_PAUSE = 0.05  # seconds: inference libraries spin for some milliseconds before their threads sleep
+from mdsgen.engines.trial import PAUSE
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ def interleave(
     seconds: dict[str, list[float]] = {name: [] for name in runs}
     for turn in range(warmup + repeat):
         for name, run in runs.items():
-            time.sleep(_PAUSE)
+            time.sleep(PAUSE)
             for _ in range(lead):
                 run()
             start = time.perf_counter()

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 
+from mdsgen.cli.options import F, give_options
 from mdsgen.media import VIDEO_SUFFIXES
-
-F = TypeVar("F", bound=Callable[..., Any])
 
 _OPTIONS = (
     click.option(
@@ -28,9 +26,7 @@ _NAMES = ("calibrate_on", "calibration_scenes", "calibration_seed")
 
 def calibration_options(function: F) -> F:
     """Give a command these options, in this order."""
-    for option in reversed(_OPTIONS):
-        function = option(function)
-    return function
+    return give_options(function, _OPTIONS)
 
 
 def take_calibration(settings: dict[str, Any]) -> dict[str, Any] | None:

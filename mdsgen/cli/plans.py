@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 
 from mdsgen.bundle import Bundle
+from mdsgen.cli.options import F, give_options
 from mdsgen.engines.plans import HARDWARE_LEVELS
 from mdsgen.errors import EngineError, ExportError
-
-F = TypeVar("F", bound=Callable[..., Any])
 
 _OPTIONS = (
     click.option(
@@ -48,9 +47,7 @@ _NAMES = (
 
 def plan_options(function: F) -> F:
     """Give a command these options, in this order."""
-    for option in reversed(_OPTIONS):
-        function = option(function)
-    return function
+    return give_options(function, _OPTIONS)
 
 
 def take_plan_settings(settings: dict[str, Any]) -> dict[str, Any]:

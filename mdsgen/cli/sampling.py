@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import Any, TypeVar
 
 import click
 
+from mdsgen.cli.options import F, give_options
 from mdsgen.runtime import QUALITIES, SOLVERS
 from mdsgen.runtime.guidance import TIMESTEPS
-
-F = TypeVar("F", bound=Callable[..., Any])
 
 
 def finite(_ctx: click.Context, _param: click.Parameter, value: float | None) -> float | None:
@@ -45,6 +42,4 @@ _OPTIONS = (
 
 def sampling_options(function: F) -> F:
     """Give a command these options; it takes them by name, as :func:`~mdsgen.runtime.sampler_settings` does."""
-    for option in reversed(_OPTIONS):
-        function = option(function)
-    return function
+    return give_options(function, _OPTIONS)
