@@ -9,7 +9,7 @@ import pytest
 
 import mdsgen
 from mdsgen.bundle import Bundle
-from mdsgen.evaluation import held_out, judge
+from mdsgen.evaluation import held_out, score_sounds
 from mdsgen.geometry import DEMO
 from mdsgen.runtime import Pipeline, render
 
@@ -72,7 +72,7 @@ def test_its_sound_belongs_to_pictures_that_it_has_never_seen() -> None:
             clips.append(clip.scene)
             films.append(frames)
             sounds.append(sound.audio)
-    score = judge(films, sounds, clips).generated
+    score = score_sounds(films, sounds, clips).generated
     assert score.aligned is not None
     assert score.aligned >= 0.75
     assert score.kind is not None

@@ -10,7 +10,7 @@ from importlib.util import find_spec
 import numpy as np
 import pytest
 
-from mdsgen.bench.tensorrt_contenders import DeviceLoop
+from mdsgen.bench.tensorrt_backend import DeviceLoop
 from mdsgen.bundle import GRAPHS, Bundle
 from mdsgen.engines import EngineOptions, open_engine
 from mdsgen.engines.cuda import CapturedGraph, Device
@@ -206,8 +206,8 @@ def test_the_loop_is_faster_than_pytorch_by_what_was_promised(bundle: Bundle) ->
 
     if not torch.cuda.is_available():
         there_is_no(f"PyTorch {torch.__version__} finds no CUDA device")
+    from mdsgen.bench.backends import parse
     from mdsgen.bench.comparison import Task, compare
-    from mdsgen.bench.contenders import parse
     from mdsgen.bench.subject import Subject
 
     entries = parse("torch-fp16,torch-compile,tensorrt-stream,tensorrt")

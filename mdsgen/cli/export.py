@@ -13,8 +13,8 @@ from click.core import ParameterSource
 
 from mdsgen.bundle import PRECISIONS, Bundle, SamplerDefaults, default_bundle
 from mdsgen.cli.calibration import calibration_arguments, calibration_options, take_calibration
-from mdsgen.cli.errors import command
 from mdsgen.cli.plans import build, build_if_possible, check_planned, plan_options, take_plan_settings
+from mdsgen.command import command
 from mdsgen.errors import ExportError
 from mdsgen.geometry import GEOMETRIES, Geometry, geometry
 

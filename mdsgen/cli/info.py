@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Iterator, Sized
+from collections.abc import Iterator, Sized
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
 from mdsgen.bundle import Bundle, Graph, Manifest, SamplerDefaults, default_bundle
-from mdsgen.cli.errors import command
+from mdsgen.command import command
 from mdsgen.geometry import SAMPLE_RATE, Geometry
+from mdsgen.table import aligned
 
 T = TypeVar("T")
 
@@ -58,7 +59,7 @@ def _page(bundle: Bundle, verified: bool) -> Iterator[str]:
     sampler = manifest.sampler
     total = sum(part.bytes for part in manifest.files)
     checked = "every SHA-256 is right" if verified else "SHA-256 not checked"
-    yield from _aligned(
+    yield aligned(
         [
             ("bundle", str(bundle.folder)),
             ("files", f"{len(manifest.files)}, {_megabytes(total)}, {checked}"),
@@ -170,15 +171,7 @@ def _quality(manifest: Manifest) -> Iterator[str]:
     for figure in manifest.quality:
         decibels = "exact" if math.isinf(figure.decibels) else f"{figure.decibels:.1f}"
         rows.append((figure.graph, figure.what, decibels, f"{figure.threshold:.1f}", "" if figure.passed else "BELOW"))
-    yield from _aligned(rows)
-
-
-def _aligned(rows: Iterable[tuple[str, ...]]) -> Iterator[str]:
-    """Rows as columns, each as wide as its longest cell."""
-    rows = list(rows)
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+    yield aligned(rows)
 
 
 def _pairs(values: dict[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""Contenders have names, and all of them compute the same model."""
+"""Backends have names, and all of them compute the same model."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import torch
 
-from mdsgen.bench.contenders import KINDS, Contender, Entry, first_bundle, parse
-from mdsgen.bench.engine_contender import data_type
+from mdsgen.bench.backends import KINDS, Backend, Entry, first_bundle, parse
+from mdsgen.bench.engine_backend import data_type
 from mdsgen.bench.subject import Inputs, Subject
-from mdsgen.bench.torch_contenders import torch_threads
+from mdsgen.bench.torch_backends import torch_threads
 from mdsgen.bundle import Bundle, SamplerDefaults
 from mdsgen.errors import EngineError, MdsgenError
 from mdsgen.export.models import Models
@@ -22,7 +22,7 @@ from mdsgen.export.verify import Reference, run_reference
 from mdsgen.geometry import PAPER
 
 SAMPLER = SamplerDefaults(steps=3)
-Make = Callable[[str], Contender]
+Make = Callable[[str], Backend]
 
 
 @pytest.fixture(scope="module")
@@ -33,15 +33,15 @@ def reference(models: Models) -> Reference:
 
 @pytest.fixture
 def make(subject: Subject) -> Iterator[Make]:
-    made: list[Contender] = []
+    made: list[Backend] = []
 
-    def make(name: str) -> Contender:
+    def make(name: str) -> Backend:
         made.append(Entry(name).make(subject, threads=1))
         return made[-1]
 
     yield make
-    for contender in made:
-        contender.close()
+    for backend in made:
+        backend.close()
 
 
 @pytest.mark.parametrize("name", ["torch", "torch-fused", "onnxruntime", "openvino"])
@@ -125,7 +125,7 @@ def test_what_is_not_installed_says_how_to_install_it(subject: Subject, monkeypa
 def test_without_pytorch_its_contenders_say_how_to_install_it(
     subject: Subject, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(__import__("sys").modules, "mdsgen.bench.torch_contenders", None)
+    monkeypatch.setitem(__import__("sys").modules, "mdsgen.bench.torch_backends", None)
     with pytest.raises(MdsgenError, match=r"comparing torch needs PyTorch .* pip install 'mdsgen\[export\]'"):
         Entry("torch").make(subject, 1)
 
@@ -153,15 +153,15 @@ def test_a_gpu_is_not_measured_by_the_processor_s_peak() -> None:
 
 
 def test_the_automatic_choice_says_what_it_was(make: Make) -> None:
-    contender = make("auto")
-    assert contender.what.startswith("auto, fp32")
-    contender.step(Inputs(PAPER))
-    assert contender.what.startswith(("onnxruntime, fp32", "openvino, fp32"))
+    backend = make("auto")
+    assert backend.what.startswith("auto, fp32")
+    backend.step(Inputs(PAPER))
+    assert backend.what.startswith(("onnxruntime, fp32", "openvino, fp32"))
 
 
 def test_bfloat16_counts_where_the_engine_really_computes_in_it(monkeypatch: pytest.MonkeyPatch) -> None:
     for can, computed in ((True, "bf16"), (False, "fp32")):
-        monkeypatch.setattr("mdsgen.bench.engine_contender.computes_bfloat16", lambda can=can: can)
+        monkeypatch.setattr("mdsgen.bench.engine_backend.computes_bfloat16", lambda can=can: can)
         assert data_type("fp32", "openvino", bfloat16=True) == computed
         assert data_type("fp32", "openvino", bfloat16=False) == "fp32"
 
@@ -170,7 +170,7 @@ def test_pytorch_s_threads_are_those_asked_for_while_it_lasts(subject: Subject) 
     before = torch.get_num_threads()
     with torch_threads(before + 1):
         assert torch.get_num_threads() == before + 1
-    contender = Entry("torch").make(subject, before + 2)
+    backend = Entry("torch").make(subject, before + 2)
     assert torch.get_num_threads() == before + 2
-    contender.close()
+    backend.close()
     assert torch.get_num_threads() == before

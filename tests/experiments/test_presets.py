@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from mdsgen.bundle import Bundle, SamplerDefaults
-from mdsgen.evaluation.quality import GRIDS, REFERENCE, compare_settings, main, table
+from mdsgen.experiments.presets import GRIDS, REFERENCE, compare_settings, main, table
 from mdsgen.runtime import QUALITIES, SamplerSettings
 
 SETTINGS = {
@@ -27,12 +27,12 @@ def test_the_reference_comes_first_and_is_no_distance_from_itself(rows: dict[str
     assert list(rows) == [REFERENCE, *SETTINGS]
     again = {**rows["the reference again"]}
     assert again == rows[REFERENCE]
-    assert again["log_mel_decibels"] == 0
+    assert again["mel_error_db"] == 0
 
 
 def test_less_work_is_counted_and_its_distance_is_measured(rows: dict[str, dict]) -> None:
     assert [row["passes"] for row in rows.values()] == [100, 100, 2]
-    assert rows["one step"]["log_mel_decibels"] > 1
+    assert rows["one step"]["mel_error_db"] > 1
     assert 0 <= rows["one step"]["aligned"] <= 1
 
 

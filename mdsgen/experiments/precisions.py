@@ -1,6 +1,6 @@
 """What a narrower data type does to the sound: a bundle in several precisions, on the same held-out scenes and noise.
 
-``python -m mdsgen.evaluation.precisions`` makes them, judges them, and writes the tables of ``docs/precision.md``.
+``python -m mdsgen.experiments.precisions`` makes them, judges them, and writes the tables of ``docs/precision.md``.
 Making them needs ONNX; judging does not.
 """
 
@@ -18,8 +18,6 @@ from typing import Any
 import click
 import numpy as np
 
-from mdsgen.bench.conditions import conditions
-from mdsgen.bench.measure import Measurement, interleave
 from mdsgen.bundle import (
     DENOISER,
     PRECISIONS,
@@ -29,20 +27,22 @@ from mdsgen.bundle import (
     default_bundle,
     write_manifest,
 )
-from mdsgen.cli.errors import command
+from mdsgen.command import command
+from mdsgen.conditions import conditions
 from mdsgen.engines import ENGINES, EngineOptions
 from mdsgen.errors import ExportError
-from mdsgen.evaluation.ear import fitted
 from mdsgen.evaluation.held_out import HELD_OUT, Clip, check_held_out
-from mdsgen.evaluation.marked_page import MarkedPage
-from mdsgen.evaluation.precision_tables import tables
-from mdsgen.evaluation.trial import try_all
+from mdsgen.evaluation.judge import fitted
+from mdsgen.experiments.marked_page import MarkedPage
+from mdsgen.experiments.precision_tables import tables
+from mdsgen.experiments.variants import compare_variants
 from mdsgen.files import hidden_folder
 from mdsgen.geometry import FEATURE_CHANNELS
 from mdsgen.media import prepare_frames
 from mdsgen.report import Report
 from mdsgen.runtime import ClipGenerator, Networks, Timings, sampler_settings, seeded_noise
 from mdsgen.runtime.clip import timesteps_of
+from mdsgen.timing import Measurement, side_by_side
 
 COMPARED = ("fp16-weights", "fp16", "int8-weights", "int8")
 """What is compared where nobody says otherwise; the source's own precision is there anyway, as the reference."""
@@ -101,7 +101,7 @@ def compare_bundles(
     """Judge bundles of one model: the first one is the reference, and its sampler that of all.
 
     Each clip goes through all bundles, wholly, from one noise, before the next one; the figures are those of
-    :func:`~mdsgen.evaluation.trial.try_all`.
+    :func:`~mdsgen.experiments.variants.compare_variants`.
     """
     settings = sampler_settings(next(iter(bundles.values())).manifest.sampler)
     options = EngineOptions(threads=threads)
@@ -110,7 +110,7 @@ def compare_bundles(
         report("timing the denoiser's step")
         steps = _time_steps(opened, timesteps_of(settings.solve()))
         generators = [(networks, ClipGenerator(networks, settings)) for networks in opened.values()]
-        figures = try_all(
+        figures = compare_variants(
             list(opened),
             partial(_sounds, generators),
             clips=clips,
@@ -146,7 +146,7 @@ def _time_steps(opened: Mapping[str, Networks], timesteps: np.ndarray) -> dict[s
     runs: dict[str, Callable[[], object]] = {
         name: partial(networks.denoise, latent, modulations) for name, networks in opened.items()
     }
-    return interleave(runs, _TIMED, _WARMUP, _LEAD)
+    return side_by_side(runs, _TIMED, _WARMUP, _LEAD)
 
 
 def _sounds(
@@ -168,7 +168,7 @@ def _chosen(context: click.Context, option: click.Parameter, words: str) -> tupl
     return names
 
 
-@command("python -m mdsgen.evaluation.precisions")
+@command("python -m mdsgen.experiments.precisions")
 @click.option(
     "--bundle",
     type=click.Path(path_type=Path),

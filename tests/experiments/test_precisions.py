@@ -15,9 +15,9 @@ from click.testing import CliRunner, Result
 
 from mdsgen.bundle import DENOISER, VIDEO_ENCODER, Bundle
 from mdsgen.errors import SettingsError
-from mdsgen.evaluation.marked_page import END, START, MarkedPage
-from mdsgen.evaluation.precision_tables import tables
-from mdsgen.evaluation.precisions import compare_bundles, main
+from mdsgen.experiments.marked_page import END, START, MarkedPage
+from mdsgen.experiments.precision_tables import tables
+from mdsgen.experiments.precisions import compare_bundles, main
 
 PROSE = f"# Precisions\n\nbefore\n\n{START}\nold figures\n{END}\n\nafter\n"
 
@@ -54,7 +54,7 @@ def document(run: tuple[Path, dict[str, Any]]) -> dict[str, Any]:
 def test_the_bundle_itself_is_the_reference_and_comes_first(document: dict[str, Any]) -> None:
     rows = document["precisions"]
     assert list(rows) == ["fp32", "fp16", "int8-weights"]
-    distances = [row["figures"]["log_mel_decibels"] for row in rows.values()]
+    distances = [row["figures"]["mel_error_db"] for row in rows.values()]
     assert distances[0] == 0
     assert 0 < distances[1] < distances[2] < 10
 
@@ -85,7 +85,7 @@ def test_every_bundle_sees_the_frames_through_its_own_video_encoder(
     bundles = {"source": source, "the same": source, "other eyes": Bundle(other, source.manifest)}
     judged = compare_bundles(bundles, clips=2, first_seed=4, engine="onnxruntime", threads=1)
     assert judged["the same"].figures == judged["source"].figures
-    assert judged["other eyes"].figures["log_mel_decibels"] > 0
+    assert judged["other eyes"].figures["mel_error_db"] > 0
 
 
 # What is kept
@@ -205,7 +205,7 @@ def unmade(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*arguments: object) -> None:
         raise AssertionError("no bundle must be made")
 
-    monkeypatch.setattr("mdsgen.evaluation.precisions.make_bundles", fail)
+    monkeypatch.setattr("mdsgen.experiments.precisions.make_bundles", fail)
 
 
 @pytest.mark.usefixtures("unmade")
@@ -256,7 +256,7 @@ def test_a_failed_run_keeps_nothing_and_can_be_repeated(
         assert [path.name[0] for path in (tmp_path / "kept").iterdir()] == ["."], "beside its place, on the same disk"
         raise SettingsError("the judge is ill")
 
-    monkeypatch.setattr("mdsgen.evaluation.precisions.compare_bundles", fail)
+    monkeypatch.setattr("mdsgen.experiments.precisions.compare_bundles", fail)
     for _ in range(2):
         result = compare("--bundle", bundle_path, "--precisions", "fp16", "--keep", tmp_path / "kept")
         assert result.stderr.splitlines()[-1] == "error: the judge is ill"

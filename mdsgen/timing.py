@@ -1,4 +1,4 @@
-"""Timing: repeated, interleaved, after a warm-up, summed up in medians."""
+"""Times of several things, taken side by side: repeated in turn after a warm-up, summed up in medians."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from statistics import median
 
 import numpy as np
 
-from mdsgen.engines.trial import PAUSE
+PAUSE = 0.05
+"""Seconds between rivals that are timed in turn: their threads spin for some milliseconds before they sleep."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ class Measurement:
         return {"median": self.median, "p95": self.p95, "min": self.minimum, "runs": len(self.seconds)}
 
 
-def interleave(
+def side_by_side(
     runs: Mapping[str, Callable[[], object]], repeat: int, warmup: int, lead: int = 0
 ) -> dict[str, Measurement]:
     """Time all ``runs`` in turn, ``repeat`` times: what disturbs the machine for a while disturbs every one of them.

@@ -2,30 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from mdsgen.bundle import DENOISER, GRAPHS
 from mdsgen.export.parity import CLIP, SPECTROGRAM
+from mdsgen.table import markdown
 
 Row = Mapping[str, Any]
 
 
 def tables(document: Mapping[str, Any]) -> str:
-    """All of a document of ``python -m mdsgen.evaluation.precisions`` that people read."""
+    """All of a document of ``python -m mdsgen.experiments.precisions`` that people read."""
     rows: Mapping[str, Row] = document["precisions"]
     parts = [
         _said(document["settings"]),
-        _table(_overview(rows)),
+        markdown(_overview(rows)),
         "Decibels of each network alone on the export's clip, against the reference:",
-        _table(_networks(rows)),
+        markdown(_networks(rows)),
         f"One step of the denoiser, both branches of guidance; all precisions in turn in one run{_engines(document)}:",
-        _table(_steps(rows)),
+        markdown(_steps(rows)),
         _conditions(document),
     ]
     for name, row in rows.items():
         if "calibration" in row:
-            parts += [_calibrated(name, row["calibration"]), _table(_layers(name, row["calibration"]))]
+            parts += [_calibrated(name, row["calibration"]), markdown(_layers(name, row["calibration"]))]
     return "\n\n".join(parts)
 
 
@@ -34,7 +35,7 @@ def _said(settings: Row) -> str:
     return (
         f"Bundle `{settings['bundle']}`, held-out scenes {settings['seed']} to {last}, {settings['steps']} steps of "
         f"`{settings['solver']}`, guidance {settings['guidance']:g}. Columns in dB are signal over "
-        "error on the export's clip, but for *log-mel*: the mean distance of the scenes' spectrograms from the "
+        "error on the export's clip, but for *mel error*: the mean distance of the scenes' spectrograms from the "
         "reference's. In parentheses: the difference from the reference."
     )
 
@@ -47,7 +48,7 @@ def _engines(document: Row) -> str:
 
 def _overview(rows: Mapping[str, Row]) -> Iterator[Sequence[str]]:
     yield (
-        *("precision", "MB", "denoiser MB", "noise dB, worst step", "spectrogram dB", "waveform dB", "log-mel dB"),
+        *("precision", "MB", "denoiser MB", "noise dB, worst step", "spectrogram dB", "waveform dB", "mel error dB"),
         *("aligned", "kind", "onset F1", "Fréchet"),
     )
     reference = next(iter(rows.values()))
@@ -60,7 +61,7 @@ def _overview(rows: Mapping[str, Row]) -> Iterator[Sequence[str]]:
             f"{row['bytes'] / 1e6:.1f}",
             f"{row['denoiser_bytes'] / 1e6:.1f}",
             *(quality.get(graph, "") for graph in (DENOISER, SPECTROGRAM, CLIP)),
-            f"{figures['log_mel_decibels']:.2f}",
+            f"{figures['mel_error_db']:.2f}",
             *(_beside(figures, beside, share, 1, " %", 100) for share in ("aligned", "kind")),
             _beside(figures, beside, "onset_f1", 3),
             _beside(figures, beside, "frechet", 2),
@@ -127,9 +128,3 @@ def _beside(figures: Row, reference: Row | None, name: str, digits: int, unit: s
         return shown
     more = round(times * value, digits) - round(times * reference[name], digits)  # what a reader would subtract
     return f"{shown} ({more:+.{digits}f})" if round(more, digits) else f"{shown} (=)"
-
-
-def _table(rows: Iterable[Sequence[str]]) -> str:
-    head, *body = rows
-    lines = [head, ["---"] * len(head), *body]
-    return "\n".join("|" + "|".join(f" {cell} " if cell != "---" else cell for cell in line) + "|" for line in lines)

@@ -1,4 +1,4 @@
-"""Judging generated sound beside the references that its figures are worth something against."""
+"""Judges generated sound beside the references that its figures are worth something against."""
 
 from __future__ import annotations
 
@@ -8,29 +8,29 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from mdsgen.errors import SettingsError
-from mdsgen.evaluation.ear import Ear, Verdict, fitted, thumbnails
 from mdsgen.evaluation.frechet import frechet_distance
 from mdsgen.evaluation.held_out import Clip
+from mdsgen.evaluation.judge import Judge, Prediction, fitted, thumbnails
 from mdsgen.evaluation.scores import Score, Scores
 from mdsgen.report import Report
 from mdsgen.scenes import KINDS, Scene
 
 
 @dataclass
-class Examination:
-    """Clips with the verdicts on four sounds of each; ``shifted`` has None where no shift could be heard."""
+class Evaluation:
+    """Clips with the predictions on four sounds of each; ``shifted`` has None where no shift could be heard."""
 
     clips: list[Clip] = field(default_factory=list)
-    generated: list[Verdict] = field(default_factory=list)
-    real: list[Verdict] = field(default_factory=list)
-    shuffled: list[Verdict] = field(default_factory=list)
-    shifted: list[Verdict | None] = field(default_factory=list)
+    generated: list[Prediction] = field(default_factory=list)
+    real: list[Prediction] = field(default_factory=list)
+    shuffled: list[Prediction] = field(default_factory=list)
+    shifted: list[Prediction | None] = field(default_factory=list)
 
-    def listen(self, ear: Ear, clip: Clip, sound: np.ndarray, foreign: np.ndarray) -> None:
+    def add(self, judge: Judge, clip: Clip, sound: np.ndarray, foreign: np.ndarray) -> None:
         """Judge a sound for a clip, and beside it the real, a foreign and the shifted one."""
         shifted = clip.shifted()
         sounds = [sound, clip.sound, foreign] + ([] if shifted is None else [shifted])
-        generated, real, shuffled, *late = ear.listen(clip.pictures, [fitted(each) for each in sounds])
+        generated, real, shuffled, *late = judge.predict(clip.pictures, [fitted(each) for each in sounds])
         self.clips.append(clip)
         self.generated.append(generated)
         self.real.append(real)
@@ -39,10 +39,10 @@ class Examination:
 
     @property
     def scores(self) -> Scores:
-        """What the verdicts amount to."""
+        """What the predictions amount to."""
         everyone = range(len(self.clips))
-        real = np.stack([verdict.embedding for verdict in self.real])
-        generated = np.stack([verdict.embedding for verdict in self.generated])
+        real = np.stack([prediction.embedding for prediction in self.real])
+        generated = np.stack([prediction.embedding for prediction in self.generated])
         halves = real[0::2], real[1::2]
         shifted = [(index, late) for index, late in enumerate(self.shifted) if late is not None]
         alone = self._score([late for _, late in shifted], [index for index, _ in shifted])
@@ -59,18 +59,18 @@ class Examination:
             },
         )
 
-    def _score(self, verdicts: Sequence[Verdict], indices: Sequence[int], frechet: float | None = None) -> Score:
+    def _score(self, predictions: Sequence[Prediction], indices: Sequence[int], frechet: float | None = None) -> Score:
         clips = [self.clips[index] for index in indices]
-        return Score.of(verdicts, [clip.scene.truth for clip in clips], [clip.onsets for clip in clips], frechet)
+        return Score.of(predictions, [clip.scene.truth for clip in clips], [clip.onsets for clip in clips], frechet)
 
 
-def examine(
+def evaluate(
     clips: Sequence[Clip],
     sounds: Sequence[np.ndarray],
     *,
     threads: int | None = None,
     report: Report = lambda line: None,
-) -> Examination:
+) -> Evaluation:
     """Judge ``sounds`` (each ``[samples]``; cut, or silent at the end, to a scene's length) for ``clips``.
 
     The foreign sound of every clip is the real sound of the clip before it. Raises :class:`SettingsError` for fewer
@@ -78,15 +78,15 @@ def examine(
     """
     if len(clips) != len(sounds) or len(clips) < 2:
         raise SettingsError(f"expected two clips or more with a sound each, not {len(clips)} with {len(sounds)}")
-    examination = Examination()
-    with Ear(threads=threads) as ear:
+    evaluation = Evaluation()
+    with Judge(threads=threads) as judge:
         for index, (clip, sound) in enumerate(zip(clips, sounds, strict=True)):
-            examination.listen(ear, clip, sound, foreign=clips[index - 1].sound)
+            evaluation.add(judge, clip, sound, foreign=clips[index - 1].sound)
             report(f"judged clip {index + 1} of {len(clips)}: {clip.scene.kind}")
-    return examination
+    return evaluation
 
 
-def judge(frames: Sequence[np.ndarray], sounds: Sequence[np.ndarray], scenes: Sequence[Scene]) -> Scores:
+def score_sounds(frames: Sequence[np.ndarray], sounds: Sequence[np.ndarray], scenes: Sequence[Scene]) -> Scores:
     """The scores of ``sounds [N][samples]`` for films ``[N]`` of uint8 ``[32 or more, k·56, k·56, 3]``.
 
     The scenes say what should be heard, and make the sounds that the references are judged on.
@@ -94,4 +94,4 @@ def judge(frames: Sequence[np.ndarray], sounds: Sequence[np.ndarray], scenes: Se
     if len(frames) != len(scenes):
         raise SettingsError(f"expected a film for each of {len(scenes)} scenes, not {len(frames)}")
     clips = [Clip(scene, thumbnails(film)) for scene, film in zip(scenes, frames, strict=True)]
-    return examine(clips, sounds).scores
+    return evaluate(clips, sounds).scores

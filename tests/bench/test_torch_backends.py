@@ -1,4 +1,4 @@
-"""The GPU's PyTorch contenders compute the published network; here on the processor, by the same code."""
+"""The GPU's PyTorch backends compute the published network; here on the processor, by the same code."""
 
 from __future__ import annotations
 
@@ -10,10 +10,9 @@ import pytest
 import torch
 from torch._dynamo.utils import counters
 
-from mdsgen.bench.contenders import Entry, Run
-from mdsgen.bench.cuda_contenders import Compiled, CudaContender, Eager, moved
+from mdsgen.bench.backends import Entry, Run
 from mdsgen.bench.subject import Inputs, Subject
-from mdsgen.bench.torch_contenders import Published
+from mdsgen.bench.torch_backends import Compiled, CudaBackend, Eager, Published, moved
 from mdsgen.errors import EngineError
 from mdsgen.export.models import seeded_models
 from mdsgen.export.parity import decibels
@@ -24,23 +23,23 @@ PLAIN = SamplerSettings(3, 2.0, 0.01)
 LOOKS_BACK = SamplerSettings(4, 2.0, 0.01, "unipc-3", clean_limit=0.5)
 TRACED = partial(torch.compile, backend="eager", fullgraph=True)  # what max-autotune compiles, without its minutes
 AS_IT_IS = partial(Compiled, compiler=lambda module: module)
-Make = Callable[[Subject, str, torch.dtype], CudaContender]
+Make = Callable[[Subject, str, torch.dtype], CudaBackend]
 EVERY = pytest.mark.parametrize("make", [Eager, AS_IT_IS], ids=["torch-fp16", "torch-compile"])
 
 
 @EVERY
 @pytest.mark.parametrize(("dtype", "least"), [(torch.float32, 90), (torch.float16, 30)], ids=["fp32", "fp16"])
 def test_is_the_published_network(subject: Subject, make: Make, dtype: torch.dtype, least: float) -> None:
-    reference, contender, inputs = Published(subject, 1), make(subject, "cpu", dtype), Inputs(PAPER)
+    reference, backend, inputs = Published(subject, 1), make(subject, "cpu", dtype), Inputs(PAPER)
 
-    def agree(run: Callable[[CudaContender | Published], Run]) -> bool:
-        return decibels(run(reference)(), run(contender)()) > least
+    def agree(run: Callable[[CudaBackend | Published], Run]) -> bool:
+        return decibels(run(reference)(), run(backend)()) > least
 
     assert agree(lambda one: one.step(inputs))
     assert agree(lambda one: one.loop(inputs, PLAIN))
     assert agree(lambda one: one.loop(inputs, LOOKS_BACK))
     assert agree(lambda one: one.clip(inputs, PLAIN))
-    for closing in (reference, contender):
+    for closing in (reference, backend):
         closing.close()
 
 
@@ -55,8 +54,8 @@ def test_every_function_is_traced_as_a_whole(subject: Subject) -> None:
 
 @EVERY
 def test_follows_its_inputs(subject: Subject, make: Make) -> None:
-    contender, inputs = make(subject, "cpu", torch.float32), Inputs(PAPER)
-    loop = contender.loop(inputs, PLAIN)
+    backend, inputs = make(subject, "cpu", torch.float32), Inputs(PAPER)
+    loop = backend.loop(inputs, PLAIN)
     first = loop().copy()
     inputs.latent[...] *= -1
     assert decibels(first, loop()) < 20
@@ -64,15 +63,15 @@ def test_follows_its_inputs(subject: Subject, make: Make) -> None:
 
 def test_whatever_the_loop_its_functions_are_compiled_once(subject: Subject) -> None:
     compiled: list[object] = []
-    contender, inputs = (
+    backend, inputs = (
         Compiled(subject, "cpu", torch.float32, lambda module: compiled.append(module) or module),
         Inputs(PAPER),
     )
     for settings in (PLAIN, LOOKS_BACK, PLAIN):
-        contender.loop(inputs, settings)()
+        backend.loop(inputs, settings)()
     assert len(compiled) == 2  # conditioning and the step
-    contender.close()
-    assert not any(isinstance(value, torch.nn.Module) for value in vars(contender).values())
+    backend.close()
+    assert not any(isinstance(value, torch.nn.Module) for value in vars(backend).values())
 
 
 def test_what_is_left_out_of_cuda_graphs_is_not_timed_as_one(subject: Subject, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -87,10 +86,10 @@ def test_what_is_left_out_of_cuda_graphs_is_not_timed_as_one(subject: Subject, m
         (skipping, pytest.raises(EngineError, match="left a part of it out of CUDA graphs")),
         (lambda module: module, nullcontext()),
     ):
-        contender = Compiled(subject, "cpu", torch.float32, compiler)
-        monkeypatch.setattr(contender, "_captures", True)  # as on a GPU
+        backend = Compiled(subject, "cpu", torch.float32, compiler)
+        monkeypatch.setattr(backend, "_captures", True)  # as on a GPU
         with refused:
-            contender.loop(Inputs(PAPER), PLAIN)
+            backend.loop(Inputs(PAPER), PLAIN)
 
 
 def test_a_copy_in_half_precision_leaves_the_original_alone(subject: Subject) -> None:
@@ -107,8 +106,8 @@ def test_the_inverse_fourier_transform_stays_in_full_precision() -> None:
 
 
 def test_precision_and_peak_are_those_of_the_data_type(subject: Subject) -> None:
-    contender = Eager(subject, "cpu", torch.float16)
-    assert (contender.precision, contender.data_type, contender.published) == ("fp16", "fp16", True)
+    backend = Eager(subject, "cpu", torch.float16)
+    assert (backend.precision, backend.data_type, backend.published) == ("fp16", "fp16", True)
     assert not Compiled(subject, "cpu").published
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from mdsgen.bench.contenders import Run
-from mdsgen.bench.engine_contender import EngineContender
+from mdsgen.bench.backends import Run
+from mdsgen.bench.engine_backend import EngineBackend
 from mdsgen.bench.subject import Inputs, Subject
 from mdsgen.engines.cuda import Pinned
 from mdsgen.errors import EngineError
@@ -15,7 +15,7 @@ from mdsgen.runtime.device_clip import SOURCES, DeviceClip
 from mdsgen.runtime.replay import Mark, Replay
 
 
-class TensorRtContender(EngineContender):
+class TensorRtBackend(EngineBackend):
     """Loops and clips never leave the device. A step is as on any engine: staged, in stream order."""
 
     def __init__(self, source: Subject, threads: int, graph: bool) -> None:
@@ -86,11 +86,11 @@ class DeviceLoop:
         mark("download")
 
 
-def on_graph(source: Subject, threads: int) -> TensorRtContender:
+def on_graph(source: Subject, threads: int) -> TensorRtBackend:
     """Refuses to run where there is no graph."""
-    return TensorRtContender(source, threads, graph=True)
+    return TensorRtBackend(source, threads, graph=True)
 
 
-def in_stream_order(source: Subject, threads: int) -> TensorRtContender:
+def in_stream_order(source: Subject, threads: int) -> TensorRtBackend:
     """The same plans and kernels, one call after the other."""
-    return TensorRtContender(source, threads, graph=False)
+    return TensorRtBackend(source, threads, graph=False)

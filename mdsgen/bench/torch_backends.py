@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from mdsgen.bench.contenders import Contender, Run
+from mdsgen.bench.backends import Backend, Run
 from mdsgen.bench.published import published, two_passes
 from mdsgen.bench.subject import Inputs, Subject
 from mdsgen.errors import EngineError
@@ -40,7 +40,7 @@ Denoise = Callable[[Tensor, Tensor], Tensor]
 """Noise ``[1, C, H, W]`` in float32 and features ``[1, F, 512]`` to the latent."""
 
 
-class CudaContender(Contender):
+class CudaBackend(Backend):
     """Networks in one data type, latent and solver in float32. Raises :class:`EngineError` where there is no GPU."""
 
     def __init__(self, source: Subject, device: str = "cuda", dtype: torch.dtype = torch.float16) -> None:
@@ -107,7 +107,7 @@ class CudaContender(Contender):
         self.settle()
 
 
-class Eager(CudaContender):
+class Eager(CudaBackend):
     """As the release computes it, half as precise."""
 
     what = "PyTorch eager, FP16, as published: two passes, conditioning in every pass, attention written out"
@@ -141,7 +141,7 @@ def max_autotune(function: Callable[..., Any]) -> Callable[..., Any]:
     return compiled
 
 
-class Compiled(CudaContender):
+class Compiled(CudaBackend):
     """This project's model: conditioning once per clip, and a step (both branches in one batch, guidance, solver) that
     is one compiled function. Position biases are computed once, as in the plans."""
 

@@ -8,7 +8,7 @@ from functools import partial
 
 import numpy as np
 
-from mdsgen.bench.contenders import Contender, Run
+from mdsgen.bench.backends import Backend, Run
 from mdsgen.bench.peak import computes_bfloat16
 from mdsgen.bench.subject import Inputs, Subject
 from mdsgen.bundle import CONDITIONING, DENOISER
@@ -33,7 +33,7 @@ def data_type(precision: str, engine: str, bfloat16: bool, quantised: bool = Tru
     return "bf16" if bfloat16 and reduced else "fp32"
 
 
-class EngineContender(Contender):
+class EngineBackend(Backend):
     """One pass for both branches, conditioning once per clip; only the networks that are asked for are opened."""
 
     def __init__(self, source: Subject, threads: int, engine: str, bfloat16: bool = False) -> None:
@@ -105,13 +105,13 @@ class EngineContender(Contender):
             self._held.close()
 
 
-on_onnxruntime = partial(EngineContender, engine="onnxruntime")
-on_openvino = partial(EngineContender, engine="openvino")
-on_auto = partial(EngineContender, engine="auto")
+on_onnxruntime = partial(EngineBackend, engine="onnxruntime")
+on_openvino = partial(EngineBackend, engine="openvino")
+on_auto = partial(EngineBackend, engine="auto")
 
 
-def on_openvino_bf16(source: Subject, threads: int) -> EngineContender:
+def on_openvino_bf16(source: Subject, threads: int) -> EngineBackend:
     """Raises :class:`EngineError` where OpenVINO would compute in FP32 after all."""
     if not computes_bfloat16():
         raise EngineError("openvino-bf16: OpenVINO is not installed, or this processor does not compute in bfloat16")
-    return EngineContender(source, threads, "openvino", bfloat16=True)
+    return EngineBackend(source, threads, "openvino", bfloat16=True)

@@ -12,9 +12,9 @@ from safetensors.torch import load_file, save_file
 
 import mdsgen
 from mdsgen.errors import CheckpointError
+from mdsgen.training import trained
 from mdsgen.training.recipe import Recipe, load_recipe
-from mdsgen.weights import trained
-from mdsgen.weights.trained import WEIGHTS, load_autoencoder, load_vocoder, read_training, save_trained
+from mdsgen.training.trained import WEIGHTS, load_autoencoder, load_vocoder, read_training, save_trained
 
 
 @pytest.fixture

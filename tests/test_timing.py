@@ -6,27 +6,27 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mdsgen.bench.measure import Measurement, interleave
+from mdsgen.timing import Measurement, side_by_side
 
 SECONDS = st.lists(st.floats(1e-6, 1e3), min_size=1, max_size=40)
 
 
 def test_all_take_turns_and_the_warm_up_is_not_timed() -> None:
     order: list[str] = []
-    measured = interleave({name: lambda name=name: order.append(name) for name in "ab"}, repeat=3, warmup=2)
+    measured = side_by_side({name: lambda name=name: order.append(name) for name in "ab"}, repeat=3, warmup=2)
     assert order == ["a", "b"] * 5
     assert [len(found.seconds) for found in measured.values()] == [3, 3]
 
 
 def test_a_lead_is_run_before_every_timed_run_and_not_timed() -> None:
     order: list[str] = []
-    measured = interleave({name: lambda name=name: order.append(name) for name in "ab"}, repeat=2, warmup=0, lead=2)
+    measured = side_by_side({name: lambda name=name: order.append(name) for name in "ab"}, repeat=2, warmup=0, lead=2)
     assert order == ["a", "a", "a", "b", "b", "b"] * 2
     assert [len(found.seconds) for found in measured.values()] == [2, 2]
 
 
 def test_what_takes_longer_is_measured_longer() -> None:
-    measured = interleave({"nothing": lambda: None, "sleep": lambda: time.sleep(0.02)}, repeat=3, warmup=0)
+    measured = side_by_side({"nothing": lambda: None, "sleep": lambda: time.sleep(0.02)}, repeat=3, warmup=0)
     assert measured["nothing"].median < 0.02 <= measured["sleep"].minimum
 
 

@@ -1,6 +1,6 @@
 """Who can be compared: their names, and the one protocol that all of them follow.
 
-A new kind of contender is a file with a class of :class:`Contender`, and a line in :data:`KINDS`.
+A new kind of backend is a file with a class of :class:`Backend`, and a line in :data:`KINDS`.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from mdsgen.runtime.clip import SamplerSettings
 
 Run = Callable[[], np.ndarray]
 """Computes once and returns the result: arrays on the host, everything done. It may reuse the array, and may not be
-called any more once its contender was asked for another."""
+called any more once its backend was asked for another."""
 
 
-class Contender(abc.ABC):
+class Backend(abc.ABC):
     """One way to compute a model. Nothing is opened before it is asked for; closed, everything is given back."""
 
     what: str
@@ -57,7 +57,7 @@ class Contender(abc.ABC):
 
 
 class Kind(NamedTuple):
-    """Where a contender is made: ``maker(source, threads)`` in a module that is imported when it is named."""
+    """Where a backend is made: ``maker(source, threads)`` in a module that is imported when it is named."""
 
     module: str
     maker: str
@@ -67,8 +67,8 @@ class Kind(NamedTuple):
     """Whether it runs on a GPU."""
 
 
-_ENGINES, _TORCH = "mdsgen.bench.engine_contender", "mdsgen.bench.torch_contenders"
-_TENSORRT, _CUDA = "mdsgen.bench.tensorrt_contenders", "mdsgen.bench.cuda_contenders"
+_ENGINES, _TORCH = "mdsgen.bench.engine_backend", "mdsgen.bench.torch_backends"
+_TENSORRT, _CUDA = "mdsgen.bench.tensorrt_backend", "mdsgen.bench.torch_backends"
 KINDS = {
     "torch": Kind(_TORCH, "Published", graphs=False),
     "torch-fused": Kind(_TORCH, "Fused", graphs=False),
@@ -98,13 +98,13 @@ class Entry:
     def kind(self) -> Kind:
         return KINDS[self.name]
 
-    def make(self, source: Subject, threads: int) -> Contender:
-        """The contender. Raises :class:`ExportError` where what it needs is not installed."""
+    def make(self, source: Subject, threads: int) -> Backend:
+        """The backend. Raises :class:`ExportError` where what it needs is not installed."""
         try:
             module = importlib.import_module(self.kind.module)
         except ImportError as error:
             raise ExportError(f"comparing {self.name} needs PyTorch ({error}): pip install 'mdsgen[export]'") from error
-        made: Contender = getattr(module, self.kind.maker)(source, threads)
+        made: Backend = getattr(module, self.kind.maker)(source, threads)
         return made
 
     def source(self, subject: Subject) -> Subject:

@@ -10,7 +10,7 @@ import click
 import pytest
 from click.testing import CliRunner, Result
 
-from mdsgen.cli.errors import command
+from mdsgen.command import command
 from mdsgen.errors import BundleError
 
 
@@ -84,7 +84,7 @@ def test_help_names_debug() -> None:
 AT_WORK = """
 import time
 from mdsgen.bundle import create_bundle
-from mdsgen.cli.errors import command
+from mdsgen.command import command
 
 @command()
 def main():

@@ -1,6 +1,6 @@
 """What less work does to the sound: settings of the sampler side by side, on the same held-out scenes and noise.
 
-``python -m mdsgen.evaluation.quality`` prints the table that presets are to be chosen from.
+``python -m mdsgen.experiments.presets`` prints the table that presets are to be chosen from.
 """
 
 from __future__ import annotations
@@ -15,15 +15,16 @@ import click
 import numpy as np
 
 from mdsgen.bundle import Bundle, SamplerDefaults, default_bundle
-from mdsgen.cli.errors import command
+from mdsgen.command import command
 from mdsgen.engines import ENGINES, EngineOptions
-from mdsgen.evaluation.ear import fitted
 from mdsgen.evaluation.held_out import HELD_OUT, Clip, check_held_out
-from mdsgen.evaluation.trial import try_all
+from mdsgen.evaluation.judge import fitted
+from mdsgen.experiments.variants import compare_variants
 from mdsgen.media import prepare_frames
 from mdsgen.report import Report
 from mdsgen.runtime import QUALITIES, SOLVERS, ClipGenerator, Networks, SamplerSettings, sampler_settings, seeded_noise
 from mdsgen.runtime.clip import timesteps_of
+from mdsgen.table import markdown
 
 REFERENCE = "reference"
 """The published way: 50 steps of DPM-Solver++ 2M, both branches in every one of them."""
@@ -75,7 +76,7 @@ def compare_settings(
     """Figures per setting, the reference first: each clip is encoded once, and sampled from one noise with all of them.
 
     ``passes`` is how often the denoiser looked at a latent; the others are those of
-    :func:`~mdsgen.evaluation.trial.try_all`.
+    :func:`~mdsgen.experiments.variants.compare_variants`.
     """
     defaults = bundle.manifest.sampler
     reference = SamplerSettings(
@@ -83,7 +84,7 @@ def compare_settings(
     )
     tried = {REFERENCE: reference, **settings}
     with Networks(bundle, engine, EngineOptions(threads)) as networks:
-        figures = try_all(
+        figures = compare_variants(
             list(tried),
             lambda clip, frames: _sounds(networks, clip, frames, list(tried.values())),
             clips=clips,
@@ -109,20 +110,23 @@ def _sounds(
 
 def table(rows: Mapping[str, Mapping[str, Any]]) -> str:
     """The figures as Markdown."""
-    lines = [
-        "| setting | passes | log-mel dB | aligned | kind | onset F1 | Fréchet |",
-        "|---|---|---|---|---|---|---|",
-    ]
+    return markdown(_table(rows))
+
+
+def _table(rows: Mapping[str, Mapping[str, Any]]) -> Iterator[Sequence[str]]:
+    yield "setting", "passes", "mel error dB", "aligned", "kind", "onset F1", "Fréchet"
     for name, row in rows.items():
-        onsets = "" if row["onset_f1"] is None else f"{row['onset_f1']:.3f}"
-        lines.append(
-            f"| {name} | {row['passes']} | {row['log_mel_decibels']:.2f} | {100 * row['aligned']:.1f} % "
-            f"| {100 * row['kind']:.1f} % | {onsets} | {row['frechet']:.2f} |"
+        yield (
+            name,
+            str(row["passes"]),
+            f"{row['mel_error_db']:.2f}",
+            *(f"{100 * row[share]:.1f} %" for share in ("aligned", "kind")),
+            "" if row["onset_f1"] is None else f"{row['onset_f1']:.3f}",
+            f"{row['frechet']:.2f}",
         )
-    return "\n".join(lines)
 
 
-@command("python -m mdsgen.evaluation.quality")
+@command("python -m mdsgen.experiments.presets")
 @click.option(
     "--bundle",
     type=click.Path(path_type=Path),

@@ -1,4 +1,4 @@
-"""Listening to a sound beside its pictures: what the judge's network and the onset detector say of one clip."""
+"""The judge: a network that predicts whether a sound belongs to its pictures, and what is heard in it."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ JUDGE_FILE = Path(__file__).parent / "judge.onnx"
 
 
 @dataclass(frozen=True)
-class Verdict:
-    """What is heard in one clip.
+class Prediction:
+    """What the judge and the onset detector say of one clip.
 
     ``alignment`` is a logit: above 0 the sound belongs to the pictures. ``kinds`` and ``sounds`` are how clearly each
     of :data:`~mdsgen.scenes.KINDS` and :data:`~mdsgen.evaluation.labels.SOUNDS` is heard, ``onsets`` seconds.
@@ -54,13 +54,13 @@ class Verdict:
         return SOUNDS[max(of_kind, key=lambda index: float(self.sounds[index]))][1]
 
 
-class Ear:
+class Judge:
     """The judge, opened in ONNX Runtime. A context manager."""
 
     def __init__(self, path: Path = JUDGE_FILE, threads: int | None = None) -> None:
         self._engine = open_engine(path, "onnxruntime", EngineOptions(threads=threads))
 
-    def listen(self, pictures: np.ndarray, sounds: Sequence[np.ndarray]) -> list[Verdict]:
+    def predict(self, pictures: np.ndarray, sounds: Sequence[np.ndarray]) -> list[Prediction]:
         """Judge several sounds ``[131072]`` for one film, uint8 ``[32, 56, 56, 3]``."""
         expected = (DEMO.video_frames, PICTURE_SIZE, PICTURE_SIZE, 3)
         if pictures.shape != expected or any(sound.shape != (DEMO.samples,) for sound in sounds):
@@ -71,7 +71,7 @@ class Ear:
         figures = self._engine.run({FRAMES: films, LOG_MEL: mels})[FIGURES]  # [N, 1 + kinds + sounds + embedding]
         aligned, kinds, heard, embedding = np.split(figures, np.cumsum([1, len(KINDS), len(SOUNDS)]), axis=1)
         return [
-            Verdict(float(aligned[index, 0]), kinds[index], heard[index], embedding[index], onsets(sound))
+            Prediction(float(aligned[index, 0]), kinds[index], heard[index], embedding[index], onsets(sound))
             for index, sound in enumerate(sounds)
         ]
 
@@ -79,7 +79,7 @@ class Ear:
         """Close the engine."""
         self._engine.close()
 
-    def __enter__(self) -> Ear:
+    def __enter__(self) -> Judge:
         return self
 
     def __exit__(

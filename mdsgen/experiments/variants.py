@@ -1,4 +1,4 @@
-"""Several ways to make a sound, side by side on the same held-out scenes: each clip by all of them, then the next."""
+"""Several ways to make a sound, compared on the same held-out scenes: each clip by all of them, then the next."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from mdsgen.evaluation.ear import Ear, Verdict
 from mdsgen.evaluation.frechet import frechet_distance
 from mdsgen.evaluation.held_out import Clip, held_out
+from mdsgen.evaluation.judge import Judge, Prediction
 from mdsgen.evaluation.scores import Score
 from mdsgen.evaluation.spectrogram import log_mel
 from mdsgen.report import Report
@@ -22,30 +22,30 @@ Sounds = Callable[[Clip, np.ndarray], Iterable[np.ndarray]]
 
 
 @dataclass
-class Trial:
-    """One way: what was heard of its sounds, and how far their spectrograms are from the reference's."""
+class Variant:
+    """One way: the predictions for its sounds, and how far their spectrograms are from the reference's."""
 
-    verdicts: list[Verdict] = field(default_factory=list)
+    predictions: list[Prediction] = field(default_factory=list)
     distances: list[float] = field(default_factory=list)
 
-    def figures(self, clips: Sequence[Clip], real: Sequence[Verdict]) -> dict[str, Any]:
+    def figures(self, clips: Sequence[Clip], real: Sequence[Prediction]) -> dict[str, Any]:
         """Its figures as plain JSON values."""
-        heard = np.stack([verdict.embedding for verdict in self.verdicts])
-        truth = np.stack([verdict.embedding for verdict in real])
+        heard = np.stack([prediction.embedding for prediction in self.predictions])
+        truth = np.stack([prediction.embedding for prediction in real])
         score = Score.of(
-            self.verdicts,
+            self.predictions,
             [clip.scene.truth for clip in clips],
             [clip.onsets for clip in clips],
             frechet_distance(heard, truth),
         )
         figures = score.to_dict()
         return {
-            "log_mel_decibels": float(np.mean(self.distances)),
+            "mel_error_db": float(np.mean(self.distances)),
             **{name: figures[name] for name in ("aligned", "kind", "material", "onset_f1", "frechet")},
         }
 
 
-def try_all(
+def compare_variants(
     names: Sequence[str],
     sounds: Sounds,
     *,
@@ -56,21 +56,21 @@ def try_all(
 ) -> dict[str, dict[str, Any]]:
     """Figures by name, the reference's first.
 
-    ``log_mel_decibels`` is the mean distance of spectrograms from the reference's; the others are those of
+    ``mel_error_db`` is the mean distance of spectrograms from the reference's; the others are those of
     :class:`~mdsgen.evaluation.scores.Score`. ``threads`` are the judge's.
     """
-    trials = {name: Trial() for name in names}
+    variants = {name: Variant() for name in names}
     judged: list[Clip] = []
-    real: list[Verdict] = []
-    with Ear(threads=threads) as ear:
+    real: list[Prediction] = []
+    with Judge(threads=threads) as judge:
         for clip, frames in held_out(clips, first_seed):
             made = list(sounds(clip, frames))
-            truth, *verdicts = ear.listen(clip.pictures, [clip.sound, *made])
+            truth, *predictions = judge.predict(clip.pictures, [clip.sound, *made])
             judged.append(clip)
             real.append(truth)
             expected = log_mel(made[0])  # [frames, bins]
-            for trial, sound, verdict in zip(trials.values(), made, verdicts, strict=True):
-                trial.verdicts.append(verdict)
-                trial.distances.append(_RANGE * float(np.abs(log_mel(sound) - expected).mean()))
+            for variant, sound, prediction in zip(variants.values(), made, predictions, strict=True):
+                variant.predictions.append(prediction)
+                variant.distances.append(_RANGE * float(np.abs(log_mel(sound) - expected).mean()))
             report(f"clip {len(judged)} of {clips}: {clip.scene.kind}")
-    return {name: trial.figures(judged, real) for name, trial in trials.items()}
+    return {name: variant.figures(judged, real) for name, variant in variants.items()}

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from mdsgen.bench.backends import Entry, parse
 from mdsgen.bench.comparison import Task, compare
-from mdsgen.bench.contenders import Entry, parse
 from mdsgen.bench.subject import Inputs, Subject
 from mdsgen.bundle import CONDITIONING, Bundle
 from mdsgen.engines import open_engine
@@ -53,14 +53,14 @@ def test_memory_is_that_of_what_is_timed_not_of_the_check(planned_bundle: Path) 
 
 
 def test_the_next_run_takes_the_place_of_the_last_one(planned_bundle: Path, fake_gpu: FakeGpu) -> None:
-    contender = Entry("tensorrt").make(Subject(Bundle.open(planned_bundle)), 1)
+    backend = Entry("tensorrt").make(Subject(Bundle.open(planned_bundle)), 1)
     held = []
-    for begin in (contender.loop, contender.clip, contender.loop):
+    for begin in (backend.loop, backend.clip, backend.loop):
         begin(Inputs(PAPER), SETTINGS)()
         held.append(fake_gpu.leaks())
     assert held[0] == held[2]
     assert held[1]["executables"] == 1
-    contender.close()
+    backend.close()
 
 
 def test_the_automatic_choice_is_not_compared_where_it_is_a_gpu_s(planned_bundle: Path, fake_gpu: FakeGpu) -> None:
@@ -72,16 +72,16 @@ def test_the_automatic_choice_is_not_compared_where_it_is_a_gpu_s(planned_bundle
 
 
 def test_without_timings_no_events_are_recorded(planned_bundle: Path, fake_gpu: FakeGpu) -> None:
-    contender = Entry("tensorrt-stream").make(Subject(Bundle.open(planned_bundle)), 1)
-    for begin in (contender.loop, contender.clip):
+    backend = Entry("tensorrt-stream").make(Subject(Bundle.open(planned_bundle)), 1)
+    for begin in (backend.loop, backend.clip):
         begin(Inputs(PAPER), SETTINGS)()
     assert "record" not in fake_gpu.calls
-    contender.close()
+    backend.close()
 
 
 def test_a_loop_is_one_launch_and_moves_noise_and_latent_alone(planned_bundle: Path, fake_gpu: FakeGpu) -> None:
-    contender, inputs = Entry("tensorrt").make(Subject(Bundle.open(planned_bundle)), 1), Inputs(PAPER)
-    loop = contender.loop(inputs, SETTINGS)
+    backend, inputs = Entry("tensorrt").make(Subject(Bundle.open(planned_bundle)), 1), Inputs(PAPER)
+    loop = backend.loop(inputs, SETTINGS)
     captured = fake_gpu.calls[fake_gpu.calls.index("cuStreamBeginCapture") : fake_gpu.calls.index("cuStreamEndCapture")]
     assert [call for call in captured if call.startswith("memcpy")] == ["memcpy_htod_async", "memcpy_dtoh_async"]
     assert captured.count("execute_async_v3") == 1 + 3  # conditioning, then the steps
@@ -91,21 +91,21 @@ def test_a_loop_is_one_launch_and_moves_noise_and_latent_alone(planned_bundle: P
     np.testing.assert_array_equal(loop(), first)
     inputs.latent[...] *= -1
     assert not np.array_equal(loop(), first)
-    contender.close()
+    backend.close()
 
 
 def test_in_stream_order_nothing_is_captured(planned_bundle: Path, fake_gpu: FakeGpu) -> None:
-    contender = Entry("tensorrt-stream").make(Subject(Bundle.open(planned_bundle)), 1)
-    for begin in (contender.loop, contender.clip):
+    backend = Entry("tensorrt-stream").make(Subject(Bundle.open(planned_bundle)), 1)
+    for begin in (backend.loop, backend.clip):
         begin(Inputs(PAPER), SETTINGS)()
     assert "cuStreamBeginCapture" not in fake_gpu.calls
-    contender.close()
+    backend.close()
 
 
 @pytest.mark.parametrize("of", ["loop", "clip"])
 def test_what_is_not_a_graph_is_not_timed_as_one(planned_bundle: Path, fake_gpu: FakeGpu, of: str) -> None:
     fake_gpu.fail_on = {"cuGraphInstantiate"}
-    contender = Entry("tensorrt").make(Subject(Bundle.open(planned_bundle)), 1)
+    backend = Entry("tensorrt").make(Subject(Bundle.open(planned_bundle)), 1)
     with pytest.raises(EngineError, match="not one CUDA graph here, see the warning: compare tensorrt-stream"):
-        getattr(contender, of)(Inputs(PAPER), SETTINGS)
-    contender.close()
+        getattr(backend, of)(Inputs(PAPER), SETTINGS)
+    backend.close()
