@@ -19,13 +19,12 @@ if TYPE_CHECKING:
     from mdsgen.export.convert import convert_bundle
     from mdsgen.export.exporter import export_bundle
     from mdsgen.export.models import Models, published_models, seeded_models, trained_models
-    from mdsgen.export.parity import THRESHOLDS, decibels
+    from mdsgen.export.parity import THRESHOLDS
 
 __all__ = [
     "THRESHOLDS",
     "Models",
     "convert_bundle",
-    "decibels",
     "export_bundle",
     "published_models",
     "seeded_models",
@@ -37,7 +36,6 @@ _HOMES = {
     "THRESHOLDS": "parity",
     "Models": "models",
     "convert_bundle": "convert",
-    "decibels": "parity",
     "export_bundle": "exporter",
     "published_models": "models",
     "seeded_models": "models",

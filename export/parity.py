@@ -1,17 +1,12 @@
-"""How close an exported graph comes to its PyTorch original: figures in decibels, their thresholds, and a table."""
+"""The thresholds that an exported graph's parity figures must reach, and the figures as a table."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
 
-import numpy as np
-
-from mdsgen.bundle import CONDITIONING, DENOISER, LATENT_DECODER, VIDEO_ENCODER, VOCODER, Quality
-
-UNUSABLE = -999.0
-"""The figure of an output that is not finite, or is something where nothing should be: below every threshold, and a
-number that a manifest can hold."""
+from mdsgen.bundle import CONDITIONING, DENOISER, LATENT_DECODER, VIDEO_ENCODER, VOCODER
+from mdsgen.parity import UNUSABLE, Parity
 
 SPECTROGRAM, CLIP = "clip spectrogram", "clip"
 """The names under which the whole way is reported, from frames to log-mel spectrogram and to waveform."""
@@ -49,26 +44,12 @@ INT8 a waveform may have other phases: its spectrogram is compared in earnest, a
 the amplitude, only tell that it is the same sound."""
 
 
-def decibels(reference: np.ndarray, measured: np.ndarray) -> float:
-    """Signal-to-noise ratio of ``measured``; infinite where equal, :data:`UNUSABLE` where it is not finite."""
-    reference64, measured64 = np.asarray(reference, np.float64), np.asarray(measured, np.float64)
-    if reference64.shape != measured64.shape:
-        raise ValueError(f"shapes differ: reference {reference64.shape}, measured {measured64.shape}")
-    if not np.isfinite(measured64).all():
-        return UNUSABLE
-    noise = float(np.sum((measured64 - reference64) ** 2))
-    if noise == 0.0:
-        return math.inf
-    signal = float(np.sum(reference64**2))
-    return max(UNUSABLE, 10.0 * math.log10(signal / noise)) if signal > 0.0 else UNUSABLE
-
-
-def table(figures: Sequence[Quality]) -> str:
+def table(figures: Sequence[Parity]) -> str:
     """The figures as lines of text, each with its threshold and verdict."""
     rows = [("graph", "compared on", "dB", "at least", "")]
     for figure in figures:
         verdict = "ok" if figure.passed else "FAILED"
-        rows.append((figure.graph, figure.what, in_words(figure.decibels), f"{figure.threshold:g}", verdict))
+        rows.append((figure.graph, figure.what, in_words(figure.snr_db), f"{figure.threshold:g}", verdict))
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     return "\n".join(
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mdsgen.bundle import GRAPHS, Bundle, Quality, describe_file
+from mdsgen.bundle import GRAPHS, Bundle, describe_file
 from mdsgen.engines import EngineOptions
 from mdsgen.engines.cuda import Device
 from mdsgen.engines.plans import PLANS_FOLDER, RECORD_FILE, SUFFIX, Machine, PlanRecord
@@ -23,6 +23,7 @@ from mdsgen.export.bundle_original import BundleOriginal
 from mdsgen.export.parity import CLIP, SPECTROGRAM, in_words, table
 from mdsgen.export.tensorrt import PlanOptions, build_plan, import_polygraphy
 from mdsgen.export.verify import Reference, compare, run_reference
+from mdsgen.parity import Parity
 from mdsgen.report import Report
 from mdsgen.runtime.networks import Networks
 
@@ -117,7 +118,7 @@ def _build_all(
 
 def _verify(
     bundle: Bundle, folder: Path, frames: np.ndarray, options: PlanOptions, tolerance: float, report: Report
-) -> tuple[Quality, ...]:
+) -> tuple[Parity, ...]:
     report("verifying against ONNX Runtime on the CPU")
     reference = _reference(bundle, frames, options)
     network, clip = AGREEMENT[bundle.manifest.precision]
@@ -135,10 +136,10 @@ def _reference(bundle: Bundle, frames: np.ndarray, options: PlanOptions) -> Refe
         return run_reference(original, frames, dataclasses.replace(sampler, steps=steps))
 
 
-def _require_passed(quality: tuple[Quality, ...], precision: str) -> None:
+def _require_passed(quality: tuple[Parity, ...], precision: str) -> None:
     failed = [figure for figure in quality if not figure.passed]
     if failed:
-        figures = ", ".join(f"{f.graph} {in_words(f.decibels)} dB of {f.threshold:g}" for f in failed)
+        figures = ", ".join(f"{f.graph} {in_words(f.snr_db)} dB of {f.threshold:g}" for f in failed)
         raise ExportError(
             f"no plans kept, in {precision} they are too far from ONNX Runtime: {figures}; a tolerance accepts less"
         )

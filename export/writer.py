@@ -11,13 +11,14 @@ from typing import Protocol
 import numpy as np
 import onnx
 
-from mdsgen.bundle import Bundle, Graph, Manifest, Quality, SamplerDefaults, create_bundle, write_manifest
+from mdsgen.bundle import Bundle, Graph, Manifest, SamplerDefaults, create_bundle, write_manifest
 from mdsgen.errors import ExportError
 from mdsgen.export.onnx_graph import save
 from mdsgen.export.parity import THRESHOLDS, in_words, table
 from mdsgen.export.precision import in_precision
 from mdsgen.export.verify import Reference, compare
 from mdsgen.geometry import FRAME_SIZE, Geometry
+from mdsgen.parity import Parity
 from mdsgen.report import Report
 from mdsgen.runtime.networks import Networks
 
@@ -37,7 +38,7 @@ class Source(Protocol):
         """Each graph's name, and what makes it in FP32: called one after the other, so that one is in memory."""
 
     def describe(self, graphs: dict[str, Graph], precision: str) -> Manifest:
-        """The manifest of a bundle with these graphs, without quality figures."""
+        """The manifest of a bundle with these graphs, without parity figures."""
 
     def reference(self, frames: np.ndarray) -> Reference:
         """What the original networks make of these frames."""
@@ -70,16 +71,16 @@ def write_bundle(
         _check_frames(source.geometry, frames)
         manifest = _write_graphs(source, folder, precision, report)
         report(f"verifying against {source.name} over {source.sampler.steps} steps")
-        quality = _verify(source, Bundle.open(folder, verify=False), frames, tolerance)
-        for line in table(quality).splitlines():
+        figures = _verify(source, Bundle.open(folder, verify=False), frames, tolerance)
+        for line in table(figures).splitlines():
             report(line)
-        _require_passed(quality, source.name, precision)
-        write_manifest(folder, dataclasses.replace(manifest, quality=quality))
+        _require_passed(figures, source.name, precision)
+        write_manifest(folder, dataclasses.replace(manifest, parity=figures))
     return Bundle.open(target, verify=False)
 
 
 def _write_graphs(source: Source, folder: Path, precision: str, report: Report) -> Manifest:
-    """All graphs with a manifest that has no quality figures yet."""
+    """All graphs with a manifest that has no parity figures yet."""
     graphs: dict[str, Graph] = {}
     for name, make in source.graphs():
         report(f"exporting {name} in {precision}")
@@ -91,21 +92,21 @@ def _write_graphs(source: Source, folder: Path, precision: str, report: Report) 
     return manifest
 
 
-def _verify(source: Source, bundle: Bundle, frames: np.ndarray, tolerance: float) -> tuple[Quality, ...]:
+def _verify(source: Source, bundle: Bundle, frames: np.ndarray, tolerance: float) -> tuple[Parity, ...]:
     thresholds = {name: least - tolerance for name, least in THRESHOLDS[bundle.manifest.precision].items()}
     reference = source.reference(frames)
     with Networks(bundle, "onnxruntime") as networks:
         return tuple(compare(networks, reference, thresholds))
 
 
-def _require_passed(quality: Sequence[Quality], original: str, precision: str) -> None:
-    failed = [figure for figure in quality if not figure.passed]
+def _require_passed(figures: Sequence[Parity], original: str, precision: str) -> None:
+    failed = [figure for figure in figures if not figure.passed]
     if not failed:
         return
-    passed = [f"{figure.graph} {in_words(figure.decibels)}" for figure in quality if figure.passed]
+    passed = [f"{figure.graph} {in_words(figure.snr_db)}" for figure in figures if figure.passed]
     raise ExportError(
         f"not exported, too far from {original} in {precision}: "
-        + ", ".join(f"{figure.graph} {in_words(figure.decibels)} dB of {figure.threshold:g}" for figure in failed)
+        + ", ".join(f"{figure.graph} {in_words(figure.snr_db)} dB of {figure.threshold:g}" for figure in failed)
         + (f"; good enough are {', '.join(passed)}" if passed else "")
         + "; a tolerance accepts less"
     )

@@ -87,7 +87,7 @@ def frames_of(geometry: Geometry, seed: int = 0) -> np.ndarray:
 def test_every_plan_is_within_45_decibels_of_onnx_runtime(bundle: Bundle) -> None:
     folders = list((bundle.folder / "plans").iterdir())
     for folder in folders:
-        quality = {figure["graph"]: figure["decibels"] for figure in PlanRecord.read(folder).quality}
+        quality = {figure["graph"]: figure["snr_db"] for figure in PlanRecord.read(folder).quality}
         assert all(quality[name] is None or quality[name] >= LEAST_DECIBELS for name in GRAPHS), quality
     assert folders
 

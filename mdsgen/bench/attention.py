@@ -20,11 +20,11 @@ from mdsgen.bench.measure import Measurement
 from mdsgen.bench.report import Report
 from mdsgen.engines.cuda import Device
 from mdsgen.errors import EngineError, MdsgenError
-from mdsgen.export.parity import decibels
 from mdsgen.geometry import PAPER, RELEASE
 from mdsgen.kernels.attention import bias_rows
 from mdsgen.kernels.launch import attention_launch
 from mdsgen.kernels.module import Kernels
+from mdsgen.parity import snr_db
 
 _BRANCHES, _HEAD = 2, 64
 _CALLS, _RUNS = 50, 20
@@ -103,7 +103,7 @@ def _compare(device: Device, kernels: Kernels, shape: Shape) -> tuple[Measuremen
     )
     torch.cuda.synchronize()  # the kernel is on another stream
     kernel = _time_launches(device, lambda: kernels.launch(launch, device.stream))
-    agreement = decibels(fused(joined.float(), shape.pairs(table, torch.float32)).cpu().numpy(), out.cpu().numpy())
+    agreement = snr_db(fused(joined.float(), shape.pairs(table, torch.float32)).cpu().numpy(), out.cpu().numpy())
     return kernel, _time_torch(lambda: fused(joined, bias)), agreement
 
 

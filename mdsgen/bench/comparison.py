@@ -20,7 +20,8 @@ from mdsgen.bench.work import BRANCHES, Work, denoiser_passes, stage_work, total
 from mdsgen.bundle import DENOISER
 from mdsgen.engines import EngineOptions, first_that_opens
 from mdsgen.errors import MdsgenError
-from mdsgen.export.parity import CLIP, THRESHOLDS, decibels
+from mdsgen.export.parity import CLIP, THRESHOLDS
+from mdsgen.parity import snr_db
 from mdsgen.runtime.clip import SamplerSettings
 from mdsgen.runtime.networks import graph_options
 from mdsgen.runtime.quality import PRESETS
@@ -139,7 +140,7 @@ def check_agreement(
     for name, contender in contenders.items():
         result = memory.of(name, partial(_checked, check, contender, inputs), contender.settle)
         reference = result.copy() if name == first else reference
-        found[name] = decibels(reference, result)
+        found[name] = snr_db(reference, result)
         least[name] = min(_least(contenders[first], task.of), _least(contender, task.of))
     differing = [f"{name} {found[name]:.1f} dB of {least[name]:g}" for name in found if found[name] < least[name]]
     if differing:

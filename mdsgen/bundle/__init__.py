@@ -21,7 +21,6 @@ from mdsgen.bundle.manifest import (
     VIDEO_ENCODER,
     VOCODER,
     Manifest,
-    Quality,
     SamplerDefaults,
 )
 
@@ -39,7 +38,6 @@ __all__ = [
     "DataFile",
     "Graph",
     "Manifest",
-    "Quality",
     "SamplerDefaults",
     "check_target",
     "create_bundle",

@@ -110,7 +110,7 @@ def _fact(value: object) -> str:
 
 def _decibels(row: Row) -> dict[str, str]:
     """By graph, in words."""
-    return {figure["graph"]: _in_words(figure["decibels"]) for figure in row["quality"]}
+    return {figure["graph"]: _in_words(figure["snr_db"]) for figure in row["parity"]}
 
 
 def _in_words(decibels: float | None) -> str:

@@ -66,7 +66,7 @@ class Judged:
         return {
             "bytes": sum(part.bytes for part in self.manifest.files),
             "denoiser_bytes": sum(part.bytes for part in self.manifest.graphs[DENOISER].files),
-            "quality": [figure.to_dict() for figure in self.manifest.quality],
+            "parity": [figure.to_dict() for figure in self.manifest.parity],
             "figures": dict(self.figures),
             "engine": self.engine,
             "step": self.step.to_dict(),

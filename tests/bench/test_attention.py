@@ -10,8 +10,8 @@ import torch
 
 from mdsgen.bench.attention import SHAPES, Shape, compare_attention, fused
 from mdsgen.errors import EngineError
-from mdsgen.export.parity import decibels
 from mdsgen.kernels.attention import attention
+from mdsgen.parity import snr_db
 
 
 def test_pytorch_s_is_the_kernel_s_reference() -> None:
@@ -19,7 +19,7 @@ def test_pytorch_s_is_the_kernel_s_reference() -> None:
     joined, table = shape.tensors("cpu", torch.float32)
     found = fused(joined, shape.pairs(table, torch.float32))
     query, key, value = (joined[:, :, part].numpy() for part in range(3))
-    assert decibels(attention(query, key, value, table.numpy(), shape.grid, 64**-0.5), found.numpy()) > 110
+    assert snr_db(attention(query, key, value, table.numpy(), shape.grid, 64**-0.5), found.numpy()) > 110
 
 
 def test_the_shapes_are_those_of_the_published_models() -> None:

@@ -138,8 +138,8 @@ def test_weights_alone_in_int8_are_good_enough_of_seeded_networks(tmp_path: Path
     words = ["--untrained", "--geometry", "demo", "--precision", "int8-weights", "--steps", 1]
     result = export(*words, "-o", tmp_path / "b")
     assert result.exit_code == 0, result.stderr
-    quality = Bundle.open(tmp_path / "b").manifest.quality
-    assert {figure.graph for figure in quality if figure.decibels < 45} > {"latent_decoder", "vocoder"}
+    quality = Bundle.open(tmp_path / "b").manifest.parity
+    assert {figure.graph for figure in quality if figure.snr_db < 45} > {"latent_decoder", "vocoder"}
 
 
 # From another bundle
@@ -227,7 +227,7 @@ def test_published_files_become_a_bundle(published: tuple[Path, Result], files: 
     assert (manifest["model"]["width"], manifest["model"]["depth"]) == (48, 4)
     sources = [manifest["provenance"][name]["file"] for name in ("denoiser", "video_encoder")]
     assert sources == ["mdsgen_audioldm.pt", "cavp_epoch66.ckpt"]
-    assert min(figure["decibels"] for figure in manifest["quality"]) >= 80
+    assert min(figure["snr_db"] for figure in manifest["parity"]) >= 80
 
 
 def test_the_bundle_samples_what_the_published_code_samples(published: tuple[Path, Result]) -> None:

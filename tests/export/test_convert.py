@@ -22,10 +22,11 @@ from mdsgen.errors import ExportError
 from mdsgen.export import Models, convert_bundle, export_bundle
 from mdsgen.export.graphs import DenoiserStep
 from mdsgen.export.onnx_graph import Network, save, trace
-from mdsgen.export.parity import CLIP, SPECTROGRAM, THRESHOLDS, decibels
+from mdsgen.export.parity import CLIP, SPECTROGRAM, THRESHOLDS
 from mdsgen.export.precision import in_precision, restore_full
 from mdsgen.geometry import PAPER
 from mdsgen.model.denoiser import Denoiser, DenoiserConfig
+from mdsgen.parity import snr_db
 from tests.export.conftest import SAMPLER, still_clips
 from tests.export.test_exporter import contents, spoil
 from tests.media.conftest import Renderer
@@ -63,7 +64,7 @@ def test_large_weights_are_stored_in_half_of_the_bytes(
 
 def test_back_in_fp32_nothing_changes_any_more(stored_half: Bundle, frames: np.ndarray, tmp_path: Path) -> None:
     full = convert_bundle(stored_half, tmp_path / "b", precision="fp32", frames=frames)
-    assert [figure.decibels for figure in full.manifest.quality] == [math.inf] * 7
+    assert [figure.snr_db for figure in full.manifest.parity] == [math.inf] * 7
     for graph in GRAPHS:
         model = onnx.load(full.path(graph)).graph
         assert onnx.TensorProto.FLOAT16 not in {tensor.data_type for tensor in model.initializer}
@@ -77,10 +78,10 @@ def test_to_fp16_it_is_what_pytorch_exports(bundles: dict[str, Bundle], frames: 
 
 
 def test_every_figure_is_measured_against_the_source(stored_half: Bundle) -> None:
-    quality = stored_half.manifest.quality
+    quality = stored_half.manifest.parity
     assert {figure.graph: figure.threshold for figure in quality} == THRESHOLDS["fp16-weights"]
     assert [figure.graph for figure in quality] == [*GRAPHS, SPECTROGRAM, CLIP]
-    assert all(figure.threshold <= figure.decibels < 100 for figure in quality)
+    assert all(figure.threshold <= figure.snr_db < 100 for figure in quality)
 
 
 def test_it_stays_the_same_model_and_says_where_it_came_from(bundles: dict[str, Bundle], stored_half: Bundle) -> None:
@@ -157,8 +158,8 @@ def test_an_int8_bundle_says_how_it_was_made(bundles: dict[str, Bundle], quantis
     assert after.provenance.keys() == {*before.provenance, "converted_from", "calibration"}
     listed = {"clips", "seed", "passes", "smoothing", "decibels", "kept", "layers"}
     assert after.provenance["calibration"].keys() == listed
-    assert {figure.graph: figure.threshold for figure in after.quality} == THRESHOLDS["int8"]
-    assert all(figure.passed for figure in after.quality)
+    assert {figure.graph: figure.threshold for figure in after.parity} == THRESHOLDS["int8"]
+    assert all(figure.passed for figure in after.parity)
 
 
 @pytest.mark.parametrize(
@@ -241,7 +242,7 @@ def test_weights_in_int8_are_smaller_than_in_fp16(
 ) -> None:
     assert stored_int8.manifest.precision == "int8-weights"
     assert "calibration" not in stored_int8.manifest.provenance
-    assert {figure.graph: figure.threshold for figure in stored_int8.manifest.quality} == THRESHOLDS["int8-weights"]
+    assert {figure.graph: figure.threshold for figure in stored_int8.manifest.parity} == THRESHOLDS["int8-weights"]
     for graph in GRAPHS:
         assert stored(stored_int8, graph) <= stored(stored_half, graph) < stored(bundles["fp32"], graph)
     smaller = [graph for graph in GRAPHS if stored(stored_int8, graph) < 0.9 * stored(stored_half, graph)]
@@ -273,7 +274,7 @@ def test_a_video_gets_its_sound_from_int8_as_well(
         with Pipeline.open(bundle.folder, threads=1) as pipeline:
             sounds.append(pipeline(video, seed=1).audio)
     assert sounds[1].shape == sounds[0].shape
-    assert 10 <= decibels(sounds[0], sounds[1]) < 80
+    assert 10 <= snr_db(sounds[0], sounds[1]) < 80
 
 
 def test_int8_is_not_made_into_anything_else(

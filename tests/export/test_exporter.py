@@ -22,9 +22,10 @@ from mdsgen.bundle import DENOISER, GRAPHS, VOCODER, Bundle, SamplerDefaults
 from mdsgen.errors import BundleError, ExportError
 from mdsgen.export import Models, export_bundle
 from mdsgen.export.onnx_graph import Network
-from mdsgen.export.parity import CLIP, SPECTROGRAM, THRESHOLDS, decibels
+from mdsgen.export.parity import CLIP, SPECTROGRAM, THRESHOLDS
 from mdsgen.export.precision import to_half
 from mdsgen.geometry import FRAME_SIZE, PAPER
+from mdsgen.parity import snr_db
 from mdsgen.runtime import ClipGenerator, Networks, SamplerSettings, Timings, sample, seeded_noise
 from tests.export.conftest import SAMPLER, still_clips
 
@@ -79,14 +80,14 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 @pytest.mark.parametrize("precision", ["fp32", "fp16"])
 def test_every_graph_is_as_close_to_pytorch_as_promised(bundles: dict[str, Bundle], precision: str) -> None:
-    quality = bundles[precision].manifest.quality
+    quality = bundles[precision].manifest.parity
     assert [figure.graph for figure in quality] == [*GRAPHS, SPECTROGRAM, CLIP]
     for figure in quality:
         least = {"fp32": 80.0, "fp16": 35.0 if figure.graph == VOCODER else 45.0}[precision]
         if figure.graph in (SPECTROGRAM, CLIP):
             least = {"fp32": 60.0, "fp16": THRESHOLDS["fp16"][CLIP]}[precision]
         assert figure.threshold == least
-        assert figure.decibels >= least
+        assert figure.snr_db >= least
 
 
 @pytest.mark.parametrize("precision", ["fp32", "fp16"])
@@ -116,7 +117,7 @@ def test_a_whole_clip_of_the_bundle_is_pytorch_s_from_the_same_noise(
     latent = sample(network, noise, settings.steps, settings.guidance, settings.guidance_power)  # type: ignore[arg-type]
     expected = models.codec(torch.from_numpy(latent))[0].numpy()
     assert expected.std() > 1e-3
-    assert decibels(expected, sound) >= 60
+    assert snr_db(expected, sound) >= 60
 
 
 @pytest.mark.parametrize(("precision", "least"), [("fp32", 100), ("fp16", 45)])
@@ -130,7 +131,7 @@ def test_the_conditional_branch_may_be_computed_alone(
     with Networks(bundles[precision]) as networks:
         modulations = networks.condition(networks.encode(frames), np.array([700], np.float32))[0]
         both = networks.denoise(noise, modulations)[0].copy()
-        assert decibels(both, networks.denoise_conditional(noise, modulations)) >= least
+        assert snr_db(both, networks.denoise_conditional(noise, modulations)) >= least
         np.testing.assert_array_equal(networks.denoise(noise, modulations)[0], both)  # and both again
 
 
@@ -179,11 +180,11 @@ def test_an_fp16_graph_that_overflows_is_refused_with_all_figures(
 
 def test_a_tolerance_accepts_less_and_the_manifest_says_so(sabotaged: Export) -> None:
     manifest = sabotaged(tolerance=70.0).manifest
-    assert {f.graph: f.threshold for f in manifest.quality} == {
+    assert {f.graph: f.threshold for f in manifest.parity} == {
         graph: least - 70 for graph, least in THRESHOLDS["fp32"].items()
     }
-    (figure,) = [figure for figure in manifest.quality if figure.graph == DENOISER]
-    assert 10 <= figure.decibels < 80
+    (figure,) = [figure for figure in manifest.parity if figure.graph == DENOISER]
+    assert 10 <= figure.snr_db < 80
 
 
 @pytest.fixture

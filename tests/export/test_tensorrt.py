@@ -346,9 +346,7 @@ def test_a_plan_that_computes_something_else_is_not_kept_and_the_old_ones_stay(
     folder = build_plans(bundle, frames=frames, options=options, cache=tmp_path / "timings")
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
     monkeypatch.setattr(plans, "AGREEMENT", {"fp32": (400.0, 30.0)})
-    monkeypatch.setattr(
-        plans, "compare", lambda *given: [dataclasses.replace(f, decibels=12.3) for f in compare(*given)]
-    )
+    monkeypatch.setattr(plans, "compare", lambda *given: [dataclasses.replace(f, snr_db=12.3) for f in compare(*given)])
     with pytest.raises(
         ExportError, match=r"no plans kept, in fp32 they are too far from ONNX Runtime: .* 12\.3 dB of 400"
     ):

@@ -14,8 +14,9 @@ from mdsgen.errors import ExportError
 from mdsgen.export import Models
 from mdsgen.export.graphs import Conditioning, DenoiserStep
 from mdsgen.export.original import PyTorchOriginal
-from mdsgen.export.parity import CLIP, SPECTROGRAM, THRESHOLDS, UNUSABLE
+from mdsgen.export.parity import CLIP, SPECTROGRAM, THRESHOLDS
 from mdsgen.export.verify import Reference, compare, run_reference
+from mdsgen.parity import UNUSABLE
 from mdsgen.runtime import ClipGenerator, SamplerSettings, seeded_noise
 from tests.export.conftest import small_models
 
@@ -65,7 +66,7 @@ def figures(networks: PyTorchNetworks, reference: Reference) -> dict[str, float]
     measured = compare(networks, reference, THRESHOLDS["fp32"])  # type: ignore[arg-type]
     assert [figure.graph for figure in measured] == [*GRAPHS, SPECTROGRAM, CLIP]
     assert {figure.graph: figure.threshold for figure in measured} == THRESHOLDS["fp32"]
-    return {figure.graph: figure.decibels for figure in measured}
+    return {figure.graph: figure.snr_db for figure in measured}
 
 
 def test_the_reference_is_the_model_s_own_way(models: Models, reference: Reference) -> None:
