@@ -15,14 +15,16 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from mdsgen.export.calibration_clips import CalibrationOptions
     from mdsgen.export.clip import verification_frames
     from mdsgen.export.convert import convert_bundle
     from mdsgen.export.exporter import export_bundle
     from mdsgen.export.models import Models, published_models, seeded_models, trained_models
-    from mdsgen.export.parity import THRESHOLDS
+    from mdsgen.export.options import ExportOptions
 
 __all__ = [
-    "THRESHOLDS",
+    "CalibrationOptions",
+    "ExportOptions",
     "Models",
     "convert_bundle",
     "export_bundle",
@@ -33,7 +35,8 @@ __all__ = [
 ]
 
 _HOMES = {
-    "THRESHOLDS": "parity",
+    "CalibrationOptions": "calibration_clips",
+    "ExportOptions": "options",
     "Models": "models",
     "convert_bundle": "convert",
     "export_bundle": "exporter",

@@ -17,9 +17,9 @@ from mdsgen.bundle import (
     SamplerDefaults,
 )
 from mdsgen.errors import ExportError
-from mdsgen.export.parity import CLIP, SPECTROGRAM
 from mdsgen.geometry import Geometry
 from mdsgen.parity import Parity, snr_db
+from mdsgen.precision import CLIP, SPECTROGRAM, Thresholds
 from mdsgen.runtime.clip import ClipGenerator, SamplerSettings, timesteps_of
 from mdsgen.runtime.networks import Networks
 from mdsgen.runtime.sampler import Estimates, seeded_noise, solve
@@ -106,11 +106,11 @@ def run_reference(original: Original, frames: np.ndarray, sampler: SamplerDefaul
     return reference
 
 
-def compare(networks: Networks, reference: Reference, thresholds: dict[str, float]) -> list[Parity]:
+def compare(networks: Networks, reference: Reference, thresholds: Thresholds) -> list[Parity]:
     """All figures of a bundle's networks, worst case per graph; nothing is raised for a poor one."""
 
     def figure(graph: str, what: str, value: float) -> Parity:
-        return Parity(graph, what, value, thresholds[graph])
+        return Parity(graph, what, value, thresholds.of(graph))
 
     timesteps = timesteps_of(reference.settings.solve())
     worst = min(

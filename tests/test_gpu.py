@@ -49,7 +49,7 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     from mdsgen.export.plans import build_plans
 
     frames, target = verification_frames(PAPER), tmp_path_factory.mktemp("gpu") / "bundle"
-    made = export_bundle(lambda: seeded_models(PAPER, "tiny"), target, precision="fp16", frames=frames)
+    made = export_bundle(lambda: seeded_models(PAPER, "tiny"), target, frames=frames)
     build_plans(made, frames=frames)
     return made
 

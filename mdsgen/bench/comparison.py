@@ -20,8 +20,8 @@ from mdsgen.bench.work import BRANCHES, Work, denoiser_passes, stage_work, total
 from mdsgen.bundle import DENOISER
 from mdsgen.engines import EngineOptions, first_that_opens
 from mdsgen.errors import MdsgenError
-from mdsgen.export.parity import CLIP, THRESHOLDS
 from mdsgen.parity import snr_db
+from mdsgen.precision import CLIP, PRECISIONS, DataType
 from mdsgen.runtime.clip import SamplerSettings
 from mdsgen.runtime.networks import graph_options
 from mdsgen.runtime.quality import PRESETS
@@ -157,9 +157,10 @@ def _checked(check: Task, contender: Contender, inputs: Inputs) -> np.ndarray:
 
 def _least(contender: Contender, of: str) -> float:
     """Decibels that a contender has to reach: of a graph alone, or of a whole way through the loop."""
-    if contender.precision in ("bf16", "int8"):
+    precision = PRECISIONS.get(contender.precision)  # bfloat16 is an engine's way to compute, and no precision
+    if precision is None or precision.computes is DataType.INT8:
         return LEAST_REDUCED[of]
-    return THRESHOLDS[contender.precision][DENOISER if of == STEP else CLIP]
+    return precision.thresholds.of(DENOISER if of == STEP else CLIP)
 
 
 def _ratios(measured: Mapping[str, Measurement], agreement: Mapping[str, float]) -> dict[str, dict[str, float]]:

@@ -16,6 +16,7 @@ from mdsgen.bundle.graph import DataFile, Graph
 from mdsgen.errors import BundleError, GeometryError
 from mdsgen.geometry import Geometry
 from mdsgen.parity import Parity
+from mdsgen.precision import PRECISIONS
 
 SCHEMA = 2
 """The manifest schema that this version writes."""
@@ -30,8 +31,6 @@ LATENT_DECODER = "latent_decoder"
 VOCODER = "vocoder"
 GRAPHS = (VIDEO_ENCODER, CONDITIONING, DENOISER, LATENT_DECODER, VOCODER)
 """The graphs that every bundle holds, in the order in which a clip passes through them."""
-
-PRECISIONS = ("fp32", "fp16-weights", "fp16", "int8-weights", "int8")
 
 MAX_STEPS = 1000
 """As many as the training schedule has."""

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from mdsgen.bundle import DENOISER, GRAPHS
-from mdsgen.export.parity import CLIP, SPECTROGRAM
+from mdsgen.precision import CLIP, SPECTROGRAM
 
 Row = Mapping[str, Any]
 

@@ -22,7 +22,6 @@ from mdsgen.bench.conditions import conditions
 from mdsgen.bench.measure import Measurement, interleave
 from mdsgen.bundle import (
     DENOISER,
-    PRECISIONS,
     Bundle,
     Manifest,
     check_target,
@@ -40,11 +39,12 @@ from mdsgen.evaluation.precision_tables import tables
 from mdsgen.evaluation.trial import try_all
 from mdsgen.geometry import FEATURE_CHANNELS
 from mdsgen.media import prepare_frames
+from mdsgen.precision import PRECISIONS
 from mdsgen.report import Report
 from mdsgen.runtime import ClipGenerator, Networks, Timings, sampler_settings, seeded_noise
 from mdsgen.runtime.clip import timesteps_of
 
-COMPARED = ("fp16-weights", "fp16", "int8-weights", "int8")
+COMPARED = tuple(PRECISIONS)[1:]
 """What is compared where nobody says otherwise; the source's own precision is there anyway, as the reference."""
 
 _TIMED, _WARMUP = 25, 3
@@ -79,12 +79,12 @@ def make_bundles(
 ) -> dict[str, Bundle]:
     """``source`` in these precisions, each in a folder of its name, as ``mdsgen-export`` makes them."""
     try:
-        from mdsgen.export import convert_bundle, verification_frames
+        from mdsgen.export import ExportOptions, convert_bundle, verification_frames
     except ImportError as error:
         raise ExportError(f"making other precisions needs ONNX ({error}): pip install 'mdsgen[convert]'") from error
     frames = verification_frames(source.manifest.geometry)
     return {
-        precision: convert_bundle(source, folder / precision, precision=precision, frames=frames, report=report)
+        precision: convert_bundle(source, folder / precision, ExportOptions(precision), frames=frames, report=report)
         for precision in precisions
     }
 

@@ -9,11 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mdsgen.bundle import GRAPHS, PRECISIONS, DataFile, Graph, Manifest, SamplerDefaults
+from mdsgen.bundle import GRAPHS, DataFile, Graph, Manifest, SamplerDefaults
 from mdsgen.bundle.graph import DTYPES
 from mdsgen.errors import BundleError
 from mdsgen.geometry import GEOMETRIES, RELEASE
 from mdsgen.parity import Parity
+from mdsgen.precision import PRECISIONS
 from mdsgen.tensor import TensorSpec
 
 sha256s = st.text("0123456789abcdef", min_size=64, max_size=64)
@@ -61,7 +62,7 @@ def manifests(draw: st.DrawFn) -> Manifest:
     return Manifest(
         geometry=draw(st.sampled_from(list(GEOMETRIES.values()))),
         graphs=graphs,
-        precision=draw(st.sampled_from(PRECISIONS)),
+        precision=draw(st.sampled_from(list(PRECISIONS))),
         model=draw(values),
         provenance=draw(values),
         licence=draw(st.text()),

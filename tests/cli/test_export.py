@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,11 +19,11 @@ from mdsgen import Pipeline
 from mdsgen.bundle import GRAPHS, Bundle
 from mdsgen.cli import info
 from mdsgen.cli.export import MODEL_SIZES, main
-from mdsgen.export import THRESHOLDS, Models
+from mdsgen.export import Models
 from mdsgen.export.onnx_graph import Network, trace
-from mdsgen.export.parity import CLIP, SPECTROGRAM
 from mdsgen.geometry import PAPER, RELEASE, SAMPLE_RATE, Geometry
 from mdsgen.model.denoiser import SIZES
+from mdsgen.precision import CLIP, PRECISIONS, SPECTROGRAM
 from mdsgen.runtime import ClipGenerator, Networks, SamplerSettings
 from mdsgen.weights.audioldm import save_audioldm
 from tests.export.conftest import small_codec, small_models
@@ -105,7 +106,9 @@ def test_untrained_weights_are_there_for_the_asking(seeded: list[tuple[Geometry,
 
 @pytest.mark.usefixtures("seeded")
 def test_poor_parity_is_a_table_then_one_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setitem(THRESHOLDS["fp32"], "vocoder", 500.0)
+    full = PRECISIONS["fp32"]
+    strict = replace(full, thresholds=replace(full.thresholds, exceptions={"vocoder": 500.0}))
+    monkeypatch.setitem(PRECISIONS, "fp32", strict)  # type: ignore[arg-type]
     result = export("--untrained", "-o", tmp_path / "b", "--steps", 1, "--precision", "fp32")
     assert refused(result).startswith("error: not exported, too far from PyTorch in fp32: vocoder ")
     assert "dB of 500; good enough are video_encoder" in refused(result)
