@@ -38,8 +38,8 @@ def test_it_is_what_is_opened_when_no_bundle_is_named() -> None:
 def test_it_is_whole_verified_and_small() -> None:
     manifest = Bundle.open(FOLDER).manifest  # checks every sum
     assert manifest.precision == "fp16-weights"
-    assert manifest.quality
-    assert all(figure.passed for figure in manifest.quality)
+    assert manifest.parity
+    assert all(figure.passed for figure in manifest.parity)
     assert sum(path.stat().st_size for path in FOLDER.iterdir()) <= 25_000_000
     assert 4_500_000 <= manifest.model["parameters"] <= 5_500_000
 

@@ -19,7 +19,8 @@ from mdsgen.bench.work import BRANCHES, Work, denoiser_passes, stage_work, total
 from mdsgen.bundle import DENOISER
 from mdsgen.engines import EngineOptions, first_that_opens
 from mdsgen.errors import MdsgenError
-from mdsgen.export.parity import CLIP, THRESHOLDS, decibels
+from mdsgen.parity import snr_db
+from mdsgen.precision import CLIP, PRECISIONS, DataType
 from mdsgen.runtime.clip import SamplerSettings
 from mdsgen.runtime.networks import graph_options
 from mdsgen.runtime.quality import PRESETS
@@ -139,7 +140,7 @@ def check_agreement(
     for name, backend in backends.items():
         result = memory.of(name, partial(_checked, check, backend, inputs), backend.settle)
         reference = result.copy() if name == first else reference
-        found[name] = decibels(reference, result)
+        found[name] = snr_db(reference, result)
         least[name] = min(_least(backends[first], task.of), _least(backend, task.of))
     differing = [f"{name} {found[name]:.1f} dB of {least[name]:g}" for name in found if found[name] < least[name]]
     if differing:
@@ -156,9 +157,10 @@ def _checked(check: Task, backend: Backend, inputs: Inputs) -> np.ndarray:
 
 def _least(backend: Backend, of: str) -> float:
     """Decibels that a backend has to reach: of a graph alone, or of a whole way through the loop."""
-    if backend.precision in ("bf16", "int8"):
+    precision = PRECISIONS.get(backend.precision)  # bfloat16 is an engine's way to compute, and no precision
+    if precision is None or precision.computes is DataType.INT8:
         return LEAST_REDUCED[of]
-    return THRESHOLDS[backend.precision][DENOISER if of == STEP else CLIP]
+    return precision.thresholds.of(DENOISER if of == STEP else CLIP)
 
 
 def _ratios(measured: Mapping[str, Measurement], agreement: Mapping[str, float]) -> dict[str, dict[str, float]]:

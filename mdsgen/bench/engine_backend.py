@@ -14,6 +14,7 @@ from mdsgen.bench.subject import Inputs, Subject
 from mdsgen.bundle import CONDITIONING, DENOISER
 from mdsgen.engines import EngineOptions, open_engine
 from mdsgen.errors import EngineError
+from mdsgen.precision import PRECISIONS, DataType
 from mdsgen.runtime.clip import ClipGenerator, SamplerSettings, Timings, timesteps_of
 from mdsgen.runtime.generators import Generators
 from mdsgen.runtime.networks import Networks, graph_options
@@ -24,11 +25,11 @@ def data_type(precision: str, engine: str, bfloat16: bool, quantised: bool = Tru
 
     An INT8 bundle's plans compute what is not ``quantised`` in TF32.
     """
+    computes = PRECISIONS[precision].computes
     if engine == "tensorrt":
-        names = {"int8": "int8" if quantised else "tf32", "fp16-weights": "fp32"}
-        return f"cuda {names.get(precision, precision)}"
-    if precision == "int8":
-        return "int8"
+        return f"cuda {'tf32' if computes is DataType.INT8 and not quantised else computes.value}"
+    if computes is DataType.INT8:
+        return str(computes.value)
     reduced = computes_bfloat16() if engine == "openvino" else platform.machine() in ("arm64", "aarch64")
     return "bf16" if bfloat16 and reduced else "fp32"
 

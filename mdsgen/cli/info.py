@@ -26,7 +26,7 @@ _WORST_LAYERS = 3  # of those that bear INT8 worst
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead, for programs.")
 @click.option("--verify/--no-verify", default=True, help="Check the SHA-256 of every file.", show_default=True)
 def main(bundle: Path | None, as_json: bool, verify: bool) -> None:
-    """Show what BUNDLE holds: geometry, graphs, precision, quality, and where its weights came from.
+    """Show what BUNDLE holds: geometry, graphs, precision, parity, and where its weights came from.
 
     Without one: $MDSGEN_BUNDLE, or the demo model.
     """
@@ -78,7 +78,7 @@ def _page(bundle: Bundle, verified: bool) -> Iterator[str]:
         yield f"{name}: {', '.join(f'{part.file} {_megabytes(part.bytes)}' for part in graph.files)}"
         yield from _tensors(graph)
     yield ""
-    yield from _quality(manifest)
+    yield from _parity(manifest)
 
 
 def _sampler(sampler: SamplerDefaults) -> str:
@@ -162,15 +162,15 @@ def _tensors(graph: Graph) -> Iterator[str]:
             yield f"  {direction:<4}{spec}"
 
 
-def _quality(manifest: Manifest) -> Iterator[str]:
-    """The quality figures as a table."""
-    if not manifest.quality:
-        yield "quality: not measured"
+def _parity(manifest: Manifest) -> Iterator[str]:
+    """The parity figures as a table."""
+    if not manifest.parity:
+        yield "parity: not measured"
         return
-    rows = [("quality", "what", "dB", "at least", "")]
-    for figure in manifest.quality:
-        decibels = "exact" if math.isinf(figure.decibels) else f"{figure.decibels:.1f}"
-        rows.append((figure.graph, figure.what, decibels, f"{figure.threshold:.1f}", "" if figure.passed else "BELOW"))
+    rows = [("parity", "what", "dB", "at least", "")]
+    for figure in manifest.parity:
+        shown = "exact" if math.isinf(figure.snr_db) else f"{figure.snr_db:.1f}"
+        rows.append((figure.graph, figure.what, shown, f"{figure.threshold:.1f}", "" if figure.passed else "BELOW"))
     yield aligned(rows)
 
 

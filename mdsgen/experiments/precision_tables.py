@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from mdsgen.bundle import DENOISER, GRAPHS
-from mdsgen.export.parity import CLIP, SPECTROGRAM
+from mdsgen.precision import CLIP, SPECTROGRAM
 from mdsgen.table import markdown
 
 Row = Mapping[str, Any]
@@ -111,7 +111,7 @@ def _fact(value: object) -> str:
 
 def _decibels(row: Row) -> dict[str, str]:
     """By graph, in words."""
-    return {figure["graph"]: _in_words(figure["decibels"]) for figure in row["quality"]}
+    return {figure["graph"]: _in_words(figure["snr_db"]) for figure in row["parity"]}
 
 
 def _in_words(decibels: float | None) -> str:

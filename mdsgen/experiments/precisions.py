@@ -20,7 +20,6 @@ import numpy as np
 
 from mdsgen.bundle import (
     DENOISER,
-    PRECISIONS,
     Bundle,
     Manifest,
     check_target,
@@ -39,12 +38,13 @@ from mdsgen.experiments.variants import compare_variants
 from mdsgen.files import hidden_folder
 from mdsgen.geometry import FEATURE_CHANNELS
 from mdsgen.media import prepare_frames
+from mdsgen.precision import PRECISIONS
 from mdsgen.report import Report
 from mdsgen.runtime import ClipGenerator, Networks, Timings, sampler_settings, seeded_noise
 from mdsgen.runtime.clip import timesteps_of
 from mdsgen.timing import Measurement, side_by_side
 
-COMPARED = ("fp16-weights", "fp16", "int8-weights", "int8")
+COMPARED = tuple(PRECISIONS)[1:]
 """What is compared where nobody says otherwise; the source's own precision is there anyway, as the reference."""
 
 _TIMED, _WARMUP = 25, 3
@@ -66,7 +66,7 @@ class Judged:
         return {
             "bytes": sum(part.bytes for part in self.manifest.files),
             "denoiser_bytes": sum(part.bytes for part in self.manifest.graphs[DENOISER].files),
-            "quality": [figure.to_dict() for figure in self.manifest.quality],
+            "parity": [figure.to_dict() for figure in self.manifest.parity],
             "figures": dict(self.figures),
             "engine": self.engine,
             "step": self.step.to_dict(),
@@ -79,12 +79,12 @@ def make_bundles(
 ) -> dict[str, Bundle]:
     """``source`` in these precisions, each in a folder of its name, as ``mdsgen-export`` makes them."""
     try:
-        from mdsgen.export import convert_bundle, verification_frames
+        from mdsgen.export import ExportOptions, convert_bundle, verification_frames
     except ImportError as error:
         raise ExportError(f"making other precisions needs ONNX ({error}): pip install 'mdsgen[convert]'") from error
     frames = verification_frames(source.manifest.geometry)
     return {
-        precision: convert_bundle(source, folder / precision, precision=precision, frames=frames, report=report)
+        precision: convert_bundle(source, folder / precision, ExportOptions(precision), frames=frames, report=report)
         for precision in precisions
     }
 

@@ -17,9 +17,9 @@ from mdsgen.bundle import Bundle, SamplerDefaults
 from mdsgen.errors import EngineError, MdsgenError
 from mdsgen.export.models import Models
 from mdsgen.export.original import PyTorchOriginal
-from mdsgen.export.parity import decibels
 from mdsgen.export.verify import Reference, run_reference
 from mdsgen.geometry import PAPER
+from mdsgen.parity import snr_db
 
 SAMPLER = SamplerDefaults(steps=3)
 Make = Callable[[str], Backend]
@@ -53,26 +53,26 @@ class TestEveryOne:
 
     def test_makes_the_plain_clip_from_the_same_noise(self, name: str, make: Make, reference: Reference) -> None:
         found = make(name).clip(Inputs(PAPER), reference.settings)()
-        assert decibels(reference.waveform[0], found) > 60
+        assert snr_db(reference.waveform[0], found) > 60
 
     def test_has_the_same_latent_after_the_loop(self, name: str, make: Make, reference: Reference) -> None:
         inputs = Inputs(PAPER)
         inputs.features = reference.features
-        assert decibels(reference.latent, make(name).loop(inputs, reference.settings)()) > 60
+        assert snr_db(reference.latent, make(name).loop(inputs, reference.settings)()) > 60
 
     def test_estimates_the_noise_of_both_branches_in_a_step(self, name: str, make: Make, models: Models) -> None:
         inputs = Inputs(PAPER)
         expected = PyTorchOriginal(models).denoiser(inputs.features, inputs.timestep)(inputs.latent, 0)
         found = make(name).step(inputs)()
         assert found.shape == (2, *PAPER.latent_shape)
-        assert decibels(expected, found) > 80
+        assert snr_db(expected, found) > 80
 
     def test_computes_anew_in_every_run(self, name: str, make: Make) -> None:
         inputs = Inputs(PAPER)
         step = make(name).step(inputs)
         first = step().copy()
         inputs.latent[...] *= -1
-        assert decibels(first, step()) < 20
+        assert snr_db(first, step()) < 20
 
 
 def test_inputs_are_the_same_for_everyone() -> None:

@@ -15,7 +15,7 @@ from mdsgen.bench.comparison import Task, compare
 from mdsgen.bench.subject import Subject
 from mdsgen.bench.torch_backends import Compiled, Eager
 from mdsgen.bundle import Bundle
-from mdsgen.export import export_bundle, verification_frames
+from mdsgen.export import ExportOptions, export_bundle, verification_frames
 from mdsgen.export.models import Models
 from mdsgen.geometry import PAPER
 from mdsgen.runtime.clip import SamplerSettings
@@ -27,7 +27,7 @@ BACKENDS = ["torch-fp16", "torch-compile", "tensorrt-stream", "tensorrt"]
 @pytest.fixture(scope="module")
 def exported(models: Models, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("exported") / "bundle"
-    export_bundle(models, folder, precision="fp32", frames=verification_frames(PAPER))
+    export_bundle(models, folder, ExportOptions("fp32"), frames=verification_frames(PAPER))
     return folder
 
 

@@ -15,8 +15,8 @@ from mdsgen.bench.subject import Inputs, Subject
 from mdsgen.bench.torch_backends import Compiled, CudaBackend, Eager, Published, moved
 from mdsgen.errors import EngineError
 from mdsgen.export.models import seeded_models
-from mdsgen.export.parity import decibels
 from mdsgen.geometry import DEMO, PAPER
+from mdsgen.parity import snr_db
 from mdsgen.runtime.clip import SamplerSettings
 
 PLAIN = SamplerSettings(3, 2.0, 0.01)
@@ -33,7 +33,7 @@ def test_is_the_published_network(subject: Subject, make: Make, dtype: torch.dty
     reference, backend, inputs = Published(subject, 1), make(subject, "cpu", dtype), Inputs(PAPER)
 
     def agree(run: Callable[[CudaBackend | Published], Run]) -> bool:
-        return decibels(run(reference)(), run(backend)()) > least
+        return snr_db(run(reference)(), run(backend)()) > least
 
     assert agree(lambda one: one.step(inputs))
     assert agree(lambda one: one.loop(inputs, PLAIN))
@@ -49,7 +49,7 @@ def test_every_function_is_traced_as_a_whole(subject: Subject) -> None:
         Compiled(subject, "cpu", torch.float16, compiler) for compiler in (lambda module: module, TRACED)
     )
     for of in (lambda one: one.clip(inputs, LOOKS_BACK), lambda one: one.step(inputs)):
-        assert decibels(of(expected)(), of(traced)()) > 30
+        assert snr_db(of(expected)(), of(traced)()) > 30
 
 
 @EVERY
@@ -58,7 +58,7 @@ def test_follows_its_inputs(subject: Subject, make: Make) -> None:
     loop = backend.loop(inputs, PLAIN)
     first = loop().copy()
     inputs.latent[...] *= -1
-    assert decibels(first, loop()) < 20
+    assert snr_db(first, loop()) < 20
 
 
 def test_whatever_the_loop_its_functions_are_compiled_once(subject: Subject) -> None:
