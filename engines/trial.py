@@ -7,7 +7,6 @@ import json
 import math
 import os
 import platform
-import tempfile
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -16,7 +15,9 @@ from typing import Any
 
 import numpy as np
 
+from mdsgen.cache import cache_folder
 from mdsgen.engines.base import Engine, EngineOptions
+from mdsgen.files import write_whole
 from mdsgen.tensor import TensorSpec
 
 LEAST_DECIBELS = 25.0
@@ -37,7 +38,7 @@ def fastest(engines: Sequence[str], path: Path, options: EngineOptions, open_wit
     Asked once per processor, graph, options and versions of the engines: the answer is kept in :func:`cache_folder`.
     ``say`` gets a line when there is a trial, and when its result could not be kept. Raises what ``open_with`` raises.
     """
-    kept = cache_folder() / f"{path.stem}-{_key(engines, path, options)}.json"
+    kept = cache_folder("engines") / f"{path.stem}-{_key(engines, path, options)}.json"
     remembered = _read(kept)
     if remembered in engines:
         return remembered
@@ -53,12 +54,6 @@ def fastest(engines: Sequence[str], path: Path, options: EngineOptions, open_wit
     except OSError as error:
         say(f"the choice of an engine cannot be kept in {kept.parent} ({error.strerror}): set MDSGEN_CACHE")
     return chosen
-
-
-def cache_folder() -> Path:
-    """Where results are kept: ``$MDSGEN_CACHE/engines``, or ``~/.cache/mdsgen/engines``."""
-    chosen = os.environ.get("MDSGEN_CACHE")
-    return (Path(chosen) if chosen else Path.home() / ".cache" / "mdsgen") / "engines"
 
 
 def _try(engines: Sequence[str], open_with: OpenWith) -> dict[str, dict[str, float]]:
@@ -158,6 +153,4 @@ def _read(path: Path) -> str:
 def _write(path: Path, document: dict[str, Any]) -> None:
     """Whole or not at all: two programs may try at the same time."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile("w", dir=path.parent, suffix=".tmp", encoding="utf-8", delete=False) as file:
-        json.dump(document, file, indent=2)
-    os.replace(file.name, path)
+    write_whole(path, json.dumps(document, indent=2))

@@ -99,7 +99,11 @@ def video_clips(geometry: Geometry, folder: Path) -> Sequence[CalibrationClip]:
     """
     if not folder.is_dir():
         raise ExportError(f"there is no folder {folder} with videos to calibrate on")
-    videos = sorted(path for path in folder.iterdir() if path.suffix.lower() in VIDEO_SUFFIXES)
+    videos = sorted(
+        path
+        for path in folder.iterdir()
+        if path.suffix.lower() in VIDEO_SUFFIXES and not path.name.startswith(".")  # what is being written
+    )
     if not videos:
         raise ExportError(f"no videos in {folder}: expected files that end in {', '.join(sorted(VIDEO_SUFFIXES))}")
     _check_readable(videos)

@@ -22,7 +22,6 @@ from mdsgen.bundle import (
     Manifest,
     SamplerDefaults,
     check_target,
-    folder_beside,
 )
 from mdsgen.export.calibration import CalibrationClip, check_clips, scene_clips
 from mdsgen.export.convert import BundleSource
@@ -33,6 +32,7 @@ from mdsgen.export.original import PyTorchOriginal
 from mdsgen.export.quantiser import Quantiser
 from mdsgen.export.verify import Reference, run_reference
 from mdsgen.export.writer import disk_errors, write_bundle
+from mdsgen.files import hidden_folder
 from mdsgen.geometry import FEATURE_CHANNELS, FRAME_SIZE
 from mdsgen.model.codec import LatentDecoder, Vocoder
 from mdsgen.report import Report
@@ -84,7 +84,7 @@ def _full_bundle(write: Callable[..., Bundle], target: Path, replace: bool) -> I
     """An FP32 bundle beside ``target``, which is found good before. It is gone afterwards."""
     target = target.resolve()
     check_target(target, replace)
-    with folder_beside(target) as folder:
+    with hidden_folder(target) as folder:
         yield write(folder / "fp32", precision="fp32", replace=False)
 
 

@@ -3,26 +3,25 @@
 from __future__ import annotations
 
 import dataclasses
-import os
-import secrets
-import shutil
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 
 from mdsgen.bundle import GRAPHS, Bundle, Quality, describe_file
+from mdsgen.cache import cache_folder
 from mdsgen.engines import EngineOptions
 from mdsgen.engines.cuda import Device
-from mdsgen.engines.plans import PLANS_FOLDER, RECORD_FILE, SUFFIX, Machine, PlanRecord
+from mdsgen.engines.plans import PLANS_FOLDER, SUFFIX, Machine, PlanRecord
 from mdsgen.engines.tensorrt import import_tensorrt, machine_of
 from mdsgen.errors import ExportError
 from mdsgen.export.bundle_original import BundleOriginal
 from mdsgen.export.parity import CLIP, SPECTROGRAM, in_words, table
 from mdsgen.export.tensorrt import PlanOptions, build_plan, import_polygraphy
 from mdsgen.export.verify import Reference, compare, run_reference
+from mdsgen.files import whole_folder
 from mdsgen.report import Report
 from mdsgen.runtime.networks import Networks
 
@@ -51,10 +50,8 @@ def require_plannable(precision: str) -> None:
 
 
 def timing_cache(machine: Machine) -> Path:
-    """Where TensorRT keeps what it has timed: in ``$MDSGEN_CACHE``, or ``~/.cache/mdsgen``."""
-    chosen = os.environ.get("MDSGEN_CACHE")
-    folder = (Path(chosen) if chosen else Path.home() / ".cache" / "mdsgen") / "tensorrt"
-    return folder / f"{machine.key}.timing"
+    """Where TensorRT keeps what it has timed."""
+    return cache_folder("tensorrt") / f"{machine.key}.timing"
 
 
 def build_plans(
@@ -79,7 +76,7 @@ def build_plans(
     target = bundle.folder / PLANS_FOLDER / machine.key
     report(f"building TensorRT plans of {len(GRAPHS)} networks in {bundle.manifest.precision} for {machine}")
     report(f"this takes minutes on a Jetson, less from the second time on: timings are kept in {cache}")
-    with _disk_errors(target), _replaced_when_done(target) as folder:
+    with _disk_errors(target), whole_folder(target, replace=True) as folder:
         cache.parent.mkdir(parents=True, exist_ok=True)
         record = _build_all(bundle, machine, folder, options, cache, report)
         record.write(folder)
@@ -142,35 +139,6 @@ def _require_passed(quality: tuple[Quality, ...], precision: str) -> None:
         raise ExportError(
             f"no plans kept, in {precision} they are too far from ONNX Runtime: {figures}; a tolerance accepts less"
         )
-
-
-@contextmanager
-def _replaced_when_done(target: Path) -> Iterator[Path]:
-    """A hidden folder beside ``target`` that takes its place at a clean exit, and is gone after anything else."""
-    folder = target.with_name(f".{target.name}.{secrets.token_hex(4)}.partial")
-    old = folder.with_suffix(".old")
-    folder.mkdir(parents=True)
-    try:
-        yield folder
-        _sync(folder)
-        with suppress(FileNotFoundError):
-            target.rename(old)
-        folder.rename(target)
-    except BaseException:
-        if old.exists() and not target.exists():
-            old.rename(target)
-        shutil.rmtree(folder, ignore_errors=True)
-        with suppress(OSError):  # there are other plans
-            target.parent.rmdir()
-        raise
-    shutil.rmtree(old, ignore_errors=True)
-
-
-def _sync(folder: Path) -> None:
-    """Wait until everything is on the disk, the record last: no power cut leaves a record of half a plan."""
-    for path in sorted(folder.iterdir(), key=lambda path: path.name == RECORD_FILE):
-        with path.open("rb") as file:
-            os.fsync(file.fileno())
 
 
 @contextmanager

@@ -6,7 +6,6 @@ from mdsgen.bundle.bundle import (
     create_bundle,
     describe_file,
     describe_graph,
-    folder_beside,
     write_manifest,
 )
 from mdsgen.bundle.default import default_bundle
@@ -46,6 +45,5 @@ __all__ = [
     "default_bundle",
     "describe_file",
     "describe_graph",
-    "folder_beside",
     "write_manifest",
 ]

@@ -23,9 +23,9 @@ from mdsgen.cli.export import MODEL_SIZES
 from mdsgen.cli.sampling import sampling_options
 from mdsgen.engines import ENGINES
 from mdsgen.errors import MdsgenError
+from mdsgen.files import write_whole
 from mdsgen.geometry import GEOMETRIES
 from mdsgen.runtime import sampler_settings
-from mdsgen.whole_file import write_whole
 
 _TASKS = {"step": 10, "loop": 5, "clip": 3}
 """What can be compared, and how often it is timed unless told."""

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from mdsgen.errors import SettingsError
-from mdsgen.whole_file import write_whole
+from mdsgen.files import write_whole
 
 START, END = "<!-- figures -->", "<!-- end of figures -->"
 """The lines between which the command writes."""

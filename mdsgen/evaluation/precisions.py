@@ -27,7 +27,6 @@ from mdsgen.bundle import (
     Manifest,
     check_target,
     default_bundle,
-    folder_beside,
     write_manifest,
 )
 from mdsgen.cli.errors import command
@@ -38,6 +37,7 @@ from mdsgen.evaluation.held_out import HELD_OUT, Clip, check_held_out
 from mdsgen.evaluation.marked_page import MarkedPage
 from mdsgen.evaluation.precision_tables import tables
 from mdsgen.evaluation.trial import try_all
+from mdsgen.files import hidden_folder
 from mdsgen.geometry import FEATURE_CHANNELS
 from mdsgen.media import prepare_frames
 from mdsgen.report import Report
@@ -249,7 +249,7 @@ def _folder(keep: Path | None, precisions: Sequence[str]) -> Iterator[Path]:
     else:
         for precision in precisions:
             check_target(keep / precision, replace=False)
-        with folder_beside((keep / precisions[0]).resolve()) as folder:
+        with hidden_folder(keep / precisions[0]) as folder:
             yield folder
 
 

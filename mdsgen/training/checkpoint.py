@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import pickle
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 import torch
 
 from mdsgen.errors import TrainingError
+from mdsgen.files import whole_file
 
 
 @dataclass(frozen=True)
@@ -27,12 +27,8 @@ class Checkpoint:
 def save_checkpoint(path: Path, state: Checkpoint, identity: dict[str, object]) -> None:
     """Write a checkpoint, whole or not at all. ``identity`` says what training it is of."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        torch.save(vars(state) | {"identity": json.dumps(identity, sort_keys=True)}, partial)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    with whole_file(path) as file:
+        torch.save(vars(state) | {"identity": json.dumps(identity, sort_keys=True)}, file)
 
 
 def load_checkpoint(path: Path, identity: dict[str, object]) -> Checkpoint:

@@ -11,8 +11,6 @@ import bisect
 import hashlib
 import itertools
 import json
-import os
-import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from mdsgen.errors import DatasetError
+from mdsgen.files import whole_folder, write_whole
 
 _DESCRIPTION = "dataset.json"
 
@@ -39,20 +38,11 @@ def write_shard(
     lengths = {name: len(values) for name, values in fields.items()}
     if len(set(lengths.values())) > 1:
         raise DatasetError(f"the fields of a shard must have equally many clips, not {lengths}")
-    final = shard_path(folder, index)
-    partial = final.with_name(f".{final.name}.{os.getpid()}")
-    for killed in folder.glob(f".{final.name}.*"):
-        shutil.rmtree(killed, ignore_errors=True)
-    partial.mkdir(parents=True)
-    try:
+    with whole_folder(shard_path(folder, index)) as shard:
         for name, values in fields.items():
-            np.save(partial / f"{name}.npy", values)
+            np.save(shard / f"{name}.npy", values)
         for name, text in (notes or {}).items():
-            (partial / name).write_text(text, "utf-8")
-        partial.rename(final)
-    except BaseException:
-        shutil.rmtree(partial, ignore_errors=True)
-        raise
+            (shard / name).write_text(text, "utf-8")
 
 
 def describe(folder: Path, description: Mapping[str, Any]) -> None:
@@ -67,7 +57,7 @@ def describe(folder: Path, description: Mapping[str, Any]) -> None:
         raise DatasetError(
             f"{folder} holds a dataset made from something else (see {path.name}): choose another folder"
         )
-    path.write_text(text, "utf-8")
+    write_whole(path, text)
 
 
 def sha256(path: Path) -> str:

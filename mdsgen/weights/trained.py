@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -12,6 +11,7 @@ from torch import nn
 
 import mdsgen
 from mdsgen.errors import CheckpointError, TrainingError
+from mdsgen.files import write_whole
 from mdsgen.geometry import Geometry
 from mdsgen.model.compact_autoencoder import CompactAutoencoder
 from mdsgen.model.compact_video import CompactVideoEncoder
@@ -56,9 +56,8 @@ def save_trained(folder: Path, stage: str, network: nn.Module, recipe: Recipe, s
         "mdsgen": mdsgen.__version__,
     }
     state = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
-    partial = folder / f".{WEIGHTS}.{os.getpid()}"
-    partial.write_bytes(_in_order(save(state, metadata)))  # save_file lets nobody else read the file
-    return partial.replace(folder / WEIGHTS)
+    write_whole(folder / WEIGHTS, _in_order(save(state, metadata)))  # save_file lets nobody else read the file
+    return folder / WEIGHTS
 
 
 def _in_order(content: bytes) -> bytes:

@@ -103,7 +103,7 @@ def test_a_terminated_command_cleans_up_and_exits_with_143(tmp_path: Path) -> No
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "at work\n"
-        assert [path.name.endswith(".partial") for path in tmp_path.iterdir()] == [True]
+        assert [path.name.startswith(".mdsgen-") for path in tmp_path.iterdir()] == [True]
         process.terminate()
         _, complaint = process.communicate(timeout=30)
     assert (process.returncode, complaint) == (143, "")

@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from mdsgen.cache import cache_folder
 from mdsgen.engines import DEFAULT_OPTIONS, Engine, EngineOptions
-from mdsgen.engines.trial import cache_folder, fastest
+from mdsgen.engines.trial import fastest
 from mdsgen.errors import EngineError
 from mdsgen.tensor import TensorSpec
 
@@ -74,7 +75,7 @@ def test_the_faster_one_is_taken_and_said_and_kept() -> None:
     (line,) = workshop.said
     assert "tried the engines on affine, once on this machine: slow 1" in line
     assert "running on quick" in line
-    (kept,) = cache_folder().iterdir()
+    (kept,) = cache_folder("engines").iterdir()
     document = json.loads(kept.read_text(), parse_constant=pytest.fail)
     assert (document["engine"], list(document["figures"])) == ("quick", ["slow", "quick"])
 
@@ -103,7 +104,7 @@ def test_another_graph_or_other_options_are_tried_anew() -> None:
 def test_a_damaged_memory_is_no_memory() -> None:
     workshop = Workshop(slow=(0.003, 1.0), quick=(0.0, 1.0))
     workshop.fastest()
-    (kept,) = cache_folder().iterdir()
+    (kept,) = cache_folder("engines").iterdir()
     for damage in ("", "{", "[]", '{"engine": "abacus"}'):
         kept.write_text(damage)
         assert workshop.fastest() == "quick"
@@ -132,4 +133,4 @@ def test_engines_are_closed_and_one_that_does_not_open_is_an_error() -> None:
         fastest(("slow", "broken"), GRAPH, DEFAULT_OPTIONS, broken, workshop.said.append)
     with pytest.raises(EngineError, match="closed"):
         workshop.opened[0].run({"x": np.zeros((2, 3), np.float32)})
-    assert not cache_folder().exists()
+    assert not cache_folder("engines").exists()

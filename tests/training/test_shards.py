@@ -55,8 +55,8 @@ def test_a_shard_that_could_not_be_written_is_not_there_at_all(tmp_path: Path) -
 
 
 def test_what_a_killed_process_left_of_a_shard_is_cleared_away(tmp_path: Path) -> None:
-    (tmp_path / ".00001.123").mkdir()
-    (tmp_path / ".00001.123" / "value.npy").write_bytes(b"half")
+    (tmp_path / ".mdsgen-01234567-00001").mkdir()
+    (tmp_path / ".mdsgen-01234567-00001" / "value.npy").write_bytes(b"half")
     write_shard(tmp_path, 1, numbers(0, 2))
     assert [path.name for path in tmp_path.iterdir()] == ["00001"]
 
