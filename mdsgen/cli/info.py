@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator, Sized
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
-from mdsgen.bundle import Bundle, Graph, Manifest, SamplerDefaults, default_bundle
+from mdsgen.bundle import DENOISER, Bundle, Graph, Manifest, SamplerDefaults, default_bundle
 from mdsgen.command import command
+from mdsgen.engines.choice import Choice, choices_for, forget
 from mdsgen.geometry import SAMPLE_RATE, Geometry
 from mdsgen.table import aligned
 
@@ -25,12 +27,15 @@ _WORST_LAYERS = 3  # of those that bear INT8 worst
 @click.argument("bundle", required=False, type=click.Path(path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead, for programs.")
 @click.option("--verify/--no-verify", default=True, help="Check the SHA-256 of every file.", show_default=True)
-def main(bundle: Path | None, as_json: bool, verify: bool) -> None:
+@click.option("--forget-engine", is_flag=True, help="Forget which engine was the fastest: the next run tries again.")
+def main(bundle: Path | None, as_json: bool, verify: bool, forget_engine: bool) -> None:
     """Show what BUNDLE holds: geometry, graphs, precision, parity, and where its weights came from.
 
     Without one: $MDSGEN_BUNDLE, or the demo model.
     """
     opened = Bundle.open(bundle or default_bundle(), verify=verify)
+    if forget_engine:
+        forget(opened.path(DENOISER))
     if as_json:
         click.echo(json.dumps(_document(opened, verify), indent=2, ensure_ascii=False))
     else:
@@ -50,6 +55,9 @@ def _document(bundle: Bundle, verified: bool) -> dict[str, Any]:
             "video_frames": geometry.video_frames,
             "tokens": geometry.tokens,
         },
+        "engines": [
+            {**asdict(choice), "provisional": choice.provisional} for choice in _choices(bundle) if choice.holds
+        ],
         "manifest": bundle.manifest.to_dict(),
     }
 
@@ -71,6 +79,7 @@ def _page(bundle: Bundle, verified: bool) -> Iterator[str]:
             ("sampler", _sampler(sampler)),
             *_provenance(manifest.provenance),
             ("licence", manifest.licence),
+            *_engines(bundle),
         ]
     )
     for name, graph in manifest.graphs.items():
@@ -79,6 +88,19 @@ def _page(bundle: Bundle, verified: bool) -> Iterator[str]:
         yield from _tensors(graph)
     yield ""
     yield from _parity(manifest)
+
+
+def _choices(bundle: Bundle) -> list[Choice]:
+    return list(choices_for(bundle.path(DENOISER)).values())
+
+
+def _engines(bundle: Bundle) -> Iterator[tuple[str, str]]:
+    """What ``--engine auto`` takes here, by the options that it was tried with."""
+    choices = [choice for choice in _choices(bundle) if choice.holds]
+    for choice in choices:
+        yield "engine auto", f"{choice}, for {choice.options}"
+    if choices:
+        yield "", "mdsgen-info --forget-engine has the engines tried again"
 
 
 def _sampler(sampler: SamplerDefaults) -> str:
