@@ -18,6 +18,7 @@ lint: $(VENV)/.installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/python tests/typecheck.py
+	$(BIN)/python tests/contracts.py
 
 pytest: $(VENV)/.installed
 	$(BIN)/python -m pytest

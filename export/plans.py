@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mdsgen.bundle import GRAPHS, Bundle, describe_file
+from mdsgen.bundle import GRAPHS, Bundle
 from mdsgen.cache import cache_folder
 from mdsgen.engines import EngineOptions
 from mdsgen.engines.cuda import Device
@@ -22,7 +22,7 @@ from mdsgen.export.parity import require_passed, table
 from mdsgen.export.plan_options import PlanOptions, plan_thresholds
 from mdsgen.export.tensorrt import build_plan, import_polygraphy
 from mdsgen.export.verify import Reference, compare, run_reference
-from mdsgen.files import whole_folder
+from mdsgen.files import sha256, whole_folder
 from mdsgen.parity import Parity
 from mdsgen.precision import PRECISIONS, Thresholds
 from mdsgen.report import Report
@@ -97,7 +97,7 @@ def _build_all(
             report,
         )
         path.write_bytes(content)
-        plans[path.stem] = describe_file(path).sha256
+        plans[path.stem] = sha256(path)
         report(f"  {name}: {len(content) / 1e6:.1f} MB in {time.perf_counter() - start:.0f} s")
     sources = {bundle.path(n).stem: {f.file: f.sha256 for f in manifest.graphs[n].files} for n in GRAPHS}
     return PlanRecord(machine, sources, plans, options.to_dict())
