@@ -13,11 +13,10 @@ import numpy as np
 from mdsgen.bench.device_memory import DeviceMemory, device_memory
 from mdsgen.bench.device_stages import HOST, IN_ORDER, DeviceStages
 from mdsgen.bench.engine_backend import data_type
-from mdsgen.bench.peak import peak_totals
+from mdsgen.bench.peak import add_shares, machine_peaks, peak_totals
 from mdsgen.bench.process import FINISHED, READY, Command, time_processes
 from mdsgen.bench.report import Report
-from mdsgen.bench.shares import add_shares, machine_peaks
-from mdsgen.bench.work import denoiser_passes, stage_work, total
+from mdsgen.bench.work import denoiser_passes, stage_flop
 from mdsgen.bundle import DENOISER
 from mdsgen.conditions import usable_cores
 from mdsgen.engines import EngineOptions
@@ -146,17 +145,16 @@ def _add_peak(
     """Adds operations, speed and share of the peak to the stages' ``figures``; gives notes of what is missing."""
     passes = denoiser_passes(settings, engine == "tensorrt")
     try:
-        work = stage_work(command.bundle.path, settings.steps, passes)
+        flop = stage_flop(command.bundle.path, settings.steps, passes)
     except (ImportError, MdsgenError) as error:
         return [f"the share of the matrix peak is left out ({error}): pip install 'mdsgen[convert]'"]
-    step = {STEP: work["denoiser"].share(settings.steps)}
-    work |= {WHOLE: total(work.values())} | step
+    flop |= {WHOLE: sum(flop.values()), STEP: flop["denoiser"] // settings.steps}
     precision = command.bundle.manifest.precision
-    kinds = {name: data_type(precision, engine, command.bfloat16, quantised=name in _QUANTISED) for name in work}
+    kinds = {name: data_type(precision, engine, command.bfloat16, quantised=name in _QUANTISED) for name in flop}
     peaks, notes = machine_peaks(command.threads or usable_cores(), kinds.values())
-    for name in work.keys() & measurements.keys():
-        figures[name]["GFLOP"] = work[name].flop / 1e9
-        add_shares(figures[name], work[name], measurements[name].median, kinds[name], peaks)
+    for name in flop.keys() & measurements.keys():
+        figures[name]["GFLOP"] = flop[name] / 1e9
+        add_shares(figures[name], flop[name], measurements[name].median, kinds[name], peaks)
     totals |= peak_totals(peaks)
     return notes
 

@@ -11,13 +11,12 @@ import numpy as np
 
 from mdsgen.bench.backends import Backend, Entry, Run
 from mdsgen.bench.device_memory import DeviceMemory, device_memory
-from mdsgen.bench.peak import peak_totals
+from mdsgen.bench.peak import add_shares, machine_peaks, peak_totals
 from mdsgen.bench.report import Report
-from mdsgen.bench.shares import add_shares, machine_peaks
 from mdsgen.bench.subject import Inputs, Subject
-from mdsgen.bench.work import BRANCHES, Work, denoiser_passes, stage_work, total, work_of
+from mdsgen.bench.work import BRANCHES, denoiser_passes, flop_of, stage_flop
 from mdsgen.bundle import DENOISER
-from mdsgen.engines import EngineOptions, first_that_opens
+from mdsgen.engines import ON_CPU, EngineOptions, first_that_opens
 from mdsgen.errors import MdsgenError
 from mdsgen.parity import snr_db
 from mdsgen.precision import CLIP, PRECISIONS, DataType
@@ -114,7 +113,7 @@ def compare(
         figures,
         totals,
         descriptions={name: backend.what for name, backend in backends.items()},
-        notes=[*notes, *_verdict(subject, measured, threads)],
+        notes=[*notes, *_automatic_choice(subject, measured, threads)],
     )
 
 
@@ -189,33 +188,29 @@ def _against_peak(
     if threads is None:
         return {}, []
     try:
-        work, totals = _work(subject, task)
+        flop, totals = _flop(subject, task)
     except (ImportError, MdsgenError) as error:
         return {}, [f"the share of the matrix peak is left out: {error}"]
     peaks, notes = machine_peaks(threads, (backend.data_type for backend in backends.values()))
     for name, backend in backends.items():
-        done = work(task.settings_of(backend).steps, passes[name])
+        done = flop(task.settings_of(backend).steps, passes[name])
         add_shares(figures[name], done, measured[name].median, backend.data_type, peaks)
     return {**totals, **peak_totals(peaks)}, notes
 
 
-def _work(subject: Subject, task: Task) -> tuple[Callable[[int, int], Work], dict[str, object]]:
-    """The work of the task in so many steps and passes of the denoiser, and what there is to say of a step."""
-    step = work_of(subject.path(DENOISER), **{BRANCHES: 2})
-    totals: dict[str, object] = {
-        "GFLOP per step": step.flop / 1e9,
-        "weights MB": step.weight_bytes / 1e6,
-        "activations MB per step": step.activation_bytes / 1e6,
-    }
+def _flop(subject: Subject, task: Task) -> tuple[Callable[[int, int], int], dict[str, object]]:
+    """The operations of the task in so many steps and passes of the denoiser, and those of a step as a total."""
+    step = flop_of(subject.path(DENOISER), **{BRANCHES: 2})
+    totals: dict[str, object] = {"GFLOP per step": step / 1e9}
     if task.of == STEP:
         return lambda steps, passes: step, totals
     stages = {LOOP: ("conditioning", "denoiser")}.get(task.of)
 
-    def work(steps: int, passes: int) -> Work:
-        found = stage_work(subject.path, steps, passes)
-        return total(found[stage] for stage in stages or found)
+    def flop(steps: int, passes: int) -> int:
+        found = stage_flop(subject.path, steps, passes)
+        return sum(found[stage] for stage in stages or found)
 
-    return work, totals
+    return flop, totals
 
 
 def _settings(
@@ -238,13 +233,12 @@ def _settings(
     return settings
 
 
-def _verdict(subject: Subject, measured: Mapping[str, Measurement], threads: int) -> list[str]:
+def _automatic_choice(subject: Subject, measured: Mapping[str, Measurement], threads: int) -> list[str]:
     """Which engine ``auto`` takes here, where both that it chooses from have just been measured."""
-    rivals = ("onnxruntime", "openvino")
-    if not set(rivals) <= measured.keys():
+    if not set(ON_CPU) <= measured.keys():
         return []
     options = graph_options(DENOISER, EngineOptions(threads), subject.geometry)
     chosen = first_that_opens("auto", subject.path(DENOISER), lambda name: name, options)
-    fastest = min(rivals, key=lambda name: measured[name].median)
+    fastest = min(ON_CPU, key=lambda name: measured[name].median)
     agrees = "which was the faster one here, too" if chosen == fastest else f"while {fastest} was the faster one here"
     return [f"--engine auto takes {chosen}, {agrees}"]

@@ -9,7 +9,6 @@ from functools import partial
 import numpy as np
 
 from mdsgen.bench.backends import Backend, Run
-from mdsgen.bench.peak import computes_bfloat16
 from mdsgen.bench.subject import Inputs, Subject
 from mdsgen.bundle import CONDITIONING, DENOISER
 from mdsgen.engines import EngineOptions, open_engine
@@ -116,3 +115,12 @@ def on_openvino_bf16(source: Subject, threads: int) -> EngineBackend:
     if not computes_bfloat16():
         raise EngineError("openvino-bf16: OpenVINO is not installed, or this processor does not compute in bfloat16")
     return EngineBackend(source, threads, "openvino", bfloat16=True)
+
+
+def computes_bfloat16() -> bool:
+    """Whether OpenVINO is here and this processor is one on which it computes in bfloat16, not in FP32 instead."""
+    try:
+        import openvino
+    except ImportError:
+        return False
+    return "BF16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")

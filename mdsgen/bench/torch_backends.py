@@ -1,7 +1,6 @@
-"""The model in PyTorch on a GPU, in FP16: eagerly as published, and compiled, which captures CUDA graphs.
+"""The model in PyTorch on a processor or a GPU: eagerly, as published and with fused attention, and compiled.
 
-Everything between upload and download stays on the device. Device and data type are parameters: the same code runs on a
-processor.
+Everything between upload and download stays on the device.
 """
 
 from __future__ import annotations
@@ -9,7 +8,8 @@ from __future__ import annotations
 import abc
 import copy
 import gc
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from functools import cached_property, partial
 from importlib.util import find_spec
@@ -40,20 +40,29 @@ Denoise = Callable[[Tensor, Tensor], Tensor]
 """Noise ``[1, C, H, W]`` in float32 and features ``[1, F, 512]`` to the latent."""
 
 
-class CudaBackend(Backend):
-    """Networks in one data type, latent and solver in float32. Raises :class:`EngineError` where there is no GPU."""
+class TorchBackend(Backend):
+    """Networks in one data type on a device, latent and solver in float32; on a processor with so many threads.
 
-    def __init__(self, source: Subject, device: str = "cuda", dtype: torch.dtype = torch.float16) -> None:
+    Raises :class:`EngineError` where there is no such device.
+    """
+
+    def __init__(self, source: Subject, device: str, dtype: torch.dtype, threads: int | None = None) -> None:
         if device == "cuda" and not torch.cuda.is_available():
             raise EngineError(f"PyTorch {torch.__version__} finds no CUDA device here: compare torch-fused instead")
         self._source, self._device, self._dtype = source, device, dtype
         self.precision = _PRECISIONS[dtype]
         self.data_type = f"cuda {self.precision}" if device == "cuda" else self.precision
+        _ = source.models  # refused before anything is opened
+        self._stack = ExitStack()
+        if device == "cpu" and threads:
+            self._stack.enter_context(torch_threads(threads))
 
     @cached_property
     def _models(self) -> Models:
         """On the device, once."""
-        return moved(self._source.models, self._device, self._dtype)
+        models = self._source.models
+        as_it_is = (self._device, self._dtype) == ("cpu", torch.float32)
+        return models if as_it_is else moved(models, self._device, self._dtype)
 
     def loop(self, inputs: Inputs, settings: SamplerSettings) -> Run:
         denoise = self._denoise(settings)
@@ -104,22 +113,41 @@ class CudaBackend(Backend):
     def close(self) -> None:
         for name in [name for name in vars(self) if isinstance(getattr(type(self), name, None), cached_property)]:
             delattr(self, name)
+        self._stack.close()
         self.settle()
 
 
-class Eager(CudaBackend):
-    """As the release computes it, half as precise."""
+class Eager(TorchBackend):
+    """Two passes a step, each of which computes its condition anew; attention as the release writes it, or fused."""
 
-    what = "PyTorch eager, FP16, as published: two passes, conditioning in every pass, attention written out"
     published = True
 
+    def __init__(
+        self,
+        source: Subject,
+        device: str,
+        dtype: torch.dtype,
+        threads: int | None = None,
+        *,
+        fused_attention: bool = False,
+    ) -> None:
+        super().__init__(source, device, dtype, threads)
+        self._fused_attention = fused_attention
+        attention = "fused attention" if fused_attention else "attention written out, as published"
+        self.what = f"PyTorch eager, {self.precision.upper()}, two passes, conditioning in every pass, {attention}"
+
+    @cached_property
+    def _denoiser(self) -> Denoiser:
+        denoiser = self._models.denoiser
+        return denoiser if self._fused_attention else published(denoiser)
+
     def step(self, inputs: Inputs) -> Run:
-        denoiser, timestep = published(self._models.denoiser), self._up(inputs.timestep)
+        denoiser, timestep = self._denoiser, self._up(inputs.timestep)
         features = self._up(inputs.features).to(self._dtype)
         return self._run(lambda: two_passes(denoiser, self._up(inputs.latent).to(self._dtype), timestep, features))
 
     def _denoise(self, settings: SamplerSettings) -> Denoise:
-        steps, denoiser = settings.solve(), published(self._models.denoiser)
+        steps, denoiser = settings.solve(), self._denoiser
         timesteps = self._up(timesteps_of(steps))[:, None]  # [steps, 1]
         table = coefficient_table(step.coefficients for step in steps).tolist()
         looks_back = _looks_back(settings)
@@ -141,7 +169,7 @@ def max_autotune(function: Callable[..., Any]) -> Callable[..., Any]:
     return compiled
 
 
-class Compiled(CudaBackend):
+class Compiled(TorchBackend):
     """This project's model: conditioning once per clip, and a step (both branches in one batch, guidance, solver) that
     is one compiled function. Position biases are computed once, as in the plans."""
 
@@ -299,11 +327,32 @@ def _looks_back(settings: SamplerSettings) -> int:
     return 1 + max(len(step.coefficients.next_older) for step in settings.solve())
 
 
-def eager(source: Subject, threads: int) -> Eager:
-    """On the GPU in FP16."""
-    return Eager(source)
+def published_on_cpu(source: Subject, threads: int) -> Eager:
+    """As the public release computes it, on the processor."""
+    return Eager(source, "cpu", torch.float32, threads)
+
+
+def fused_on_cpu(source: Subject, threads: int) -> Eager:
+    """With the project's own attention, on the processor."""
+    return Eager(source, "cpu", torch.float32, threads, fused_attention=True)
+
+
+def published_on_gpu(source: Subject, threads: int) -> Eager:
+    """As the public release computes it, in FP16 on the GPU."""
+    return Eager(source, "cuda", torch.float16)
 
 
 def compiled(source: Subject, threads: int) -> Compiled:
     """On the GPU in FP16."""
     return Compiled(source)
+
+
+@contextmanager
+def torch_threads(threads: int) -> Iterator[None]:
+    """PyTorch on so many threads while the context is open."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -122,9 +122,7 @@ def test_what_is_not_installed_says_how_to_install_it(subject: Subject, monkeypa
         Entry("openvino-bf16").make(subject, 1)
 
 
-def test_without_pytorch_its_contenders_say_how_to_install_it(
-    subject: Subject, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_without_pytorch_its_backends_say_how_to_install_it(subject: Subject, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "mdsgen.bench.torch_backends", None)
     with pytest.raises(MdsgenError, match=r"comparing torch needs PyTorch .* pip install 'mdsgen\[export\]'"):
         Entry("torch").make(subject, 1)
