@@ -87,15 +87,7 @@ def _build_all(
     for count, name in enumerate(GRAPHS):
         report(f"building {name} ({count + 1} of {len(GRAPHS)})")
         start, path = time.perf_counter(), folder / f"{bundle.path(name).stem}{SUFFIX}"
-        content = build_plan(
-            bundle.path(name),
-            manifest.graphs[name].inputs,
-            PRECISIONS[manifest.precision],
-            manifest.sampler.steps,
-            options,
-            cache,
-            report,
-        )
+        content = build_plan(bundle, name, options, cache, report)
         path.write_bytes(content)
         plans[path.stem] = sha256(path)
         report(f"  {name}: {len(content) / 1e6:.1f} MB in {time.perf_counter() - start:.0f} s")

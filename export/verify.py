@@ -114,7 +114,7 @@ def compare(networks: Networks, reference: Reference, thresholds: Thresholds) ->
 
     timesteps = timesteps_of(reference.settings.solve())
     worst = min(
-        snr_db(noise, np.concatenate(networks.denoise(latent, reference.modulations[step])))
+        snr_db(noise[: networks.branches], _noise(networks, latent, reference.modulations[step]))
         for step, latent, noise in reference.trajectory
     )
     features = networks.encode(reference.frames)  # [1, F, 512]
@@ -130,6 +130,13 @@ def compare(networks: Networks, reference: Reference, thresholds: Thresholds) ->
         figure(SPECTROGRAM, f"log-mel spectrogram {after}", snr_db(reference.log_mel, log_mel)),
         figure(CLIP, f"waveform {after}", snr_db(reference.waveform, waveform)),
     ]
+
+
+def _noise(networks: Networks, latent: np.ndarray, modulations: np.ndarray) -> np.ndarray:
+    """``latent [1, C, H, W]``, ``modulations [2, V, D]`` -> the noise of as many branches as the networks compute."""
+    if networks.branches == 1:
+        return networks.denoise_conditional(latent, modulations)
+    return np.concatenate(networks.denoise(latent, modulations))
 
 
 def _clip(networks: Networks, reference: Reference, features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -23,7 +23,7 @@ from mdsgen.bundle import DENOISER, GRAPHS, VOCODER, Bundle, SamplerDefaults
 from mdsgen.errors import BundleError, ExportError
 from mdsgen.export import ExportOptions, Models, export_bundle
 from mdsgen.export.onnx_graph import Network
-from mdsgen.export.precision import MADE, to_half
+from mdsgen.export.precision import MADE
 from mdsgen.geometry import FRAME_SIZE, PAPER
 from mdsgen.parity import snr_db
 from mdsgen.precision import CLIP, PRECISIONS, SPECTROGRAM
@@ -167,8 +167,10 @@ def test_wrong_weights_keep_nothing_and_show_all_figures(sabotaged: Export, tmp_
 def test_an_fp16_graph_that_overflows_is_refused_with_all_figures(
     export: Export, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
+    made = MADE["fp16"]
+
     def overflowing(model: onnx.ModelProto, graph: str) -> onnx.ModelProto:
-        half = to_half(model, graph)
+        half = made(model, graph)
         for weight in half.graph.initializer if graph == DENOISER else ():
             if weight.data_type == onnx.TensorProto.FLOAT16 and len(weight.dims) == 4:
                 weight.CopyFrom(numpy_helper.from_array(np.full(weight.dims, 6e4, np.float16), weight.name))
