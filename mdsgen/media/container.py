@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,8 @@ import av.error
 from av.container import InputContainer
 from av.stream import Disposition
 
-from mdsgen.errors import MediaError
+from mdsgen.errors import MdsgenError, MediaError
+from mdsgen.media.clock import Clock, follow, mended
 from mdsgen.media.truncation import refuse_truncated
 
 SEEK_MARGIN = 1.0
@@ -27,18 +28,34 @@ _NOT_VIDEO = frozenset({"tty", "lrc"})
 
 @contextmanager
 def open_input(path: str | os.PathLike[str]) -> Iterator[InputContainer]:
-    """Open a local file for demuxing. Raises :class:`MediaError` where it is missing, cut off or not a media file."""
+    """Open a local file for demuxing, and read it in the block.
+
+    Raises :class:`MediaError` where it is missing, cut off or not a media file, and for whatever a library raises in
+    the block.
+    """
     path = Path(path)
     _check(path)
     refuse_truncated(path)
-    try:
+    with reading(path, "cannot read {} as a video"):
         container = _opened(path)
-    except (av.error.FFmpegError, OSError) as error:
-        raise MediaError(f"cannot read {path} as a video: {cause(error)}") from error
-    with container:
+    with container, reading(path):
         if container.format.name in _NOT_VIDEO:
             raise MediaError(f"{path} is a text file: expected a video file")
         yield container
+
+
+@contextmanager
+def reading(path: Path, fault: str = "reading {} failed") -> Iterator[None]:
+    """Turn whatever a library raises while ``path`` is read into one :class:`MediaError`.
+
+    Of damaged files PyAV raises more than its own errors: ``IndexError``, ``TypeError``, ``ValueError``.
+    """
+    try:
+        yield
+    except MdsgenError:
+        raise
+    except Exception as error:
+        raise MediaError(f"{fault.format(path)}: {cause(error)}") from error
 
 
 def _opened(path: Path) -> InputContainer:
@@ -75,13 +92,17 @@ def sound_stream(container: InputContainer) -> Any:
     return next((stream for stream in container.streams.audio if stream.codec_context is not None), None)
 
 
-def decode(path: Path, choose: Callable[[InputContainer], Any], since: float | None = None) -> Iterator[Any]:
+def decode(
+    path: Path, choose: Callable[[InputContainer], Any], since: float | None = None, clock: Clock | None = None
+) -> Iterator[Any]:
     """The frames of the stream that ``choose`` picks, in order of presentation, one at a time.
 
     With ``since`` (seconds, on the file's own clock) decoding begins shortly before that time; where the file cannot
-    seek there, it begins at the beginning. A damaged packet is passed over, as players do.
+    seek there, or its ``clock`` has to be mended on the way, it begins at the beginning. A damaged packet is passed
+    over, as players do.
     """
-    if since is not None:
+    plain = clock is None or clock.plain
+    if since is not None and plain:
         with open_input(path) as container:
             stream = choose(container)
             frames = _sought(container, stream, since)
@@ -91,7 +112,11 @@ def decode(path: Path, choose: Callable[[InputContainer], Any], since: float | N
                 yield from frames
                 return
     with open_input(path) as container:
-        yield from _decoded(container, choose(container))
+        stream = choose(container)
+        packets = container.demux(stream)
+        if clock is not None and not plain:
+            packets = mended(packets, stream, clock) if stream.type == "video" else follow(packets, clock)
+        yield from _decoded(packets, stream)
 
 
 def _sought(container: InputContainer, stream: Any, since: float) -> Iterator[Any]:
@@ -99,20 +124,17 @@ def _sought(container: InputContainer, stream: Any, since: float) -> Iterator[An
         container.seek(round((since - SEEK_MARGIN) / stream.time_base), stream=stream)
     except (av.error.FFmpegError, OSError):
         return
-    yield from _decoded(container, stream)
+    yield from _decoded(container.demux(stream), stream)
 
 
-def _decoded(container: InputContainer, stream: Any) -> Iterator[Any]:
+def _decoded(packets: Iterable[Any], stream: Any) -> Iterator[Any]:
     stream.thread_type = "AUTO"
-    try:
-        for packet in container.demux(stream):
-            try:
-                frames = packet.decode()
-            except av.error.InvalidDataError:
-                continue
-            yield from (frame for frame in frames if frame.pts is not None)
-    except (av.error.FFmpegError, OSError) as error:
-        raise MediaError(f"reading {container.name.removeprefix('file:')} failed: {cause(error)}") from error
+    for packet in packets:
+        try:
+            frames = packet.decode()
+        except av.error.InvalidDataError:
+            continue
+        yield from (frame for frame in frames if frame.pts is not None)
 
 
 def cause(error: BaseException) -> str:

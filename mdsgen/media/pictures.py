@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from contextlib import ExitStack
+from fractions import Fraction
 from typing import Any
 
 from av.bitstream import BitStreamFilterContext
 from av.container import OutputContainer
 
-from mdsgen.media.container import open_input, picture_stream
+from mdsgen.media.clock import mended
+from mdsgen.media.container import open_input, picture_stream, reading
 from mdsgen.media.video import VideoInfo
 
 
@@ -27,9 +29,10 @@ class PictureCopy:
         with ExitStack() as opened:
             container = opened.enter_context(open_input(source.path))
             self._stream = picture_stream(container)
-            self._copy = _stream_like(self._stream, output)
+            self._copy = _stream_like(self._stream, output, source.clock.unit)
             self._packets = self._shifted(container, source)
             self._next = next(self._packets, None)
+            self._unit = source.clock.unit
             self._opened = opened.pop_all()
         self._output = output
 
@@ -37,8 +40,7 @@ class PictureCopy:
         """Copy the packets that decoders need before ``until`` seconds."""
         while self._next is not None:
             packet = self._next
-            time = packet.dts if packet.dts is not None else packet.pts
-            if time * self._stream.time_base >= until:
+            if packet.dts * self._unit >= until:
                 return
             self._next = next(self._packets, None)
             packet.stream = self._copy
@@ -49,24 +51,21 @@ class PictureCopy:
         self._opened.close()
 
     def _shifted(self, container: Any, source: VideoInfo) -> Iterator[Any]:
-        unit, rate = self._stream.time_base, self._stream.average_rate or self._stream.guessed_rate
+        unit = source.clock.unit
         first, length = round(source.start / unit), round(source.duration / unit)
-        for packet in container.demux(self._stream):
-            if not packet.size:  # the flush at the end
-                continue
-            if packet.pts is not None:
+        with reading(source.path):
+            for packet in mended(container.demux(self._stream), self._stream, source.clock):
+                if not packet.size:  # the flush at the end
+                    continue
                 packet.pts -= first
-            if packet.dts is not None:
                 packet.dts -= first
                 if packet.is_discard and packet.dts >= length:
                     return
-            if not packet.duration and rate:  # the last frame has to last, too
-                packet.duration = round(1 / (rate * unit))
-            yield packet
+                yield packet
 
 
-def _stream_like(template: Any, output: OutputContainer) -> Any:
-    """A stream of ``output`` with the parameters of ``template``.
+def _stream_like(template: Any, output: OutputContainer, unit: Fraction) -> Any:
+    """A stream of ``output`` with the parameters of ``template``, its ticks of ``unit`` seconds.
 
     PyAV's ``add_stream_from_template`` wants an encoder of that codec, and PyAV 14 lets it replace the codec data: the
     copy is then unreadable. So: a stream of a codec that always exists, and FFmpeg's "null" bitstream filter, which
@@ -78,5 +77,5 @@ def _stream_like(template: Any, output: OutputContainer) -> Any:
     # Containers have names of their own for a codec. Of HEVC's two in MP4, Apple's players know only hvc1.
     is_hvc1 = template.codec_context.name == "hevc" and template.codec_context.codec_tag == "hvc1"
     stream.codec_context.codec_tag = "hvc1" if is_hvc1 and output.format.name in ("mp4", "mov") else "\0\0\0\0"
-    stream.time_base = template.time_base
+    stream.time_base = unit
     return stream

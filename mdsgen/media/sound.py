@@ -54,7 +54,7 @@ def _aligned(info: VideoInfo, start: float, count: int) -> Iterator[np.ndarray]:
 def _resampled(info: VideoInfo, since: float | None) -> Iterator[tuple[np.ndarray, float]]:
     """Blocks of sound, and the file's time of their first samples."""
     resampler, layout = None, None
-    for frame in decode(info.path, sound_stream, since):
+    for frame in decode(info.path, sound_stream, since, info.clock):
         if resampler is None or layout != _layout(frame):  # broadcasts change it between programmes
             if resampler is not None:
                 yield from map(_block, resampler.resample(None))

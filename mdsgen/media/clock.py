@@ -1,0 +1,376 @@
+"""Time stamps that can be relied on: what a scan finds out about a file's clock, and packets mended by it.
+
+Cameras restart their clock, broadcasts jump, a damaged bit turns two seconds into hours, Matroska rounds to
+milliseconds, and raw streams have no time stamps at all. :func:`scan` looks at the packets of a file once and gives a
+:class:`Clock`; :func:`mended` then gives the picture packets as they can be decoded and copied:
+
+- every packet has a DTS and a PTS, DTS rises strictly, and no PTS lies before its DTS;
+- from one packet to the next it is never longer than the clock's ``longest_gap``;
+- where the clock restarts or jumps, the film goes on with its usual interval, and :func:`follow` moves the sound along.
+
+The rules are few. Decoding times (DTS) decide, since they should rise. One that lies :data:`RESTART` or more before its
+predecessor, or further after it than ``longest_gap``, begins a new segment, which is moved to where the film had come
+to. One that does not rise otherwise is raised by the smallest step. A PTS that lies further from its DTS than pictures
+are ever put out of order is replaced.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from typing import Any
+
+from av.bitstream import BitStreamFilterContext
+
+PLAUSIBLE_GAP = 10
+"""Seconds from one picture to the next that are believed without a witness, as FFmpeg does."""
+WITNESSED_GAP = 600
+"""Seconds that are believed where the header's duration or the sound is as long: a still screen that is recorded."""
+RESTART = Fraction(1, 10)
+"""Seconds by which a clock goes back when it starts anew; less than that is rounding."""
+FINE = 16
+"""Parts into which a tick is divided where several pictures share one."""
+COARSE = Fraction(1, 20_000)
+"""A tick longer than this is divided."""
+REORDERED = 16
+"""Pictures by which decoding order may be ahead of presentation: the most that H.264 and HEVC allow."""
+HELD = 64
+"""Packets without DTS that may precede the first with one; where there are more, the stream has none."""
+_USUAL_INTERVAL = Fraction(1, 25)
+
+
+@dataclass(frozen=True)
+class Segment:
+    """A part of the film in which its clock ran on: its raw ``begin`` and ``end``, and what is added, in seconds."""
+
+    begin: Fraction
+    end: Fraction
+    shift: Fraction
+
+
+@dataclass(frozen=True)
+class Clock:
+    """How the time stamps of one picture stream are read.
+
+    ``unit`` is that of the mended packets, in seconds: the stream's own, or a :data:`FINE` part of it. ``interval`` is
+    the usual time from one picture to the next and ``longest_gap`` the longest, in seconds. ``plain`` says that every
+    presentation time is right as it stands: decoding may begin anywhere, and sound needs no moving.
+    """
+
+    unit: Fraction
+    interval: Fraction
+    longest_gap: Fraction = Fraction(PLAUSIBLE_GAP)
+    segments: tuple[Segment, ...] = ()
+    stamped: bool = True
+    plain: bool = True
+
+
+@dataclass
+class Timeline:
+    """The mended time line: number of packets, first PTS and end of the last picture, in ``unit`` seconds."""
+
+    unit: Fraction
+    packets: int = 0
+    first: int = 0
+    last: int = 0
+    end: int = 0
+
+    @property
+    def start(self) -> float:
+        return float(self.first * self.unit)
+
+    @property
+    def duration(self) -> float:
+        return float((self.end - self.first) * self.unit)
+
+    def add(self, pts: int, duration: int) -> None:
+        if not self.packets or pts < self.first:
+            self.first = pts
+        if not self.packets or pts >= self.last:
+            self.last, self.end = pts, pts + duration
+        self.packets += 1
+
+
+class ClockScan:
+    """Takes the picture packets of a file in order; after :meth:`finish`, ``clock`` and ``timeline`` say what they are.
+
+    Two readings are kept, one that believes gaps of :data:`PLAUSIBLE_GAP` and one of :data:`WITNESSED_GAP`. Where the
+    second is longer (``needs_witness``), :meth:`believe` chooses it.
+    """
+
+    def __init__(self, stream: Any) -> None:
+        self._strict = _Reading(stream, _rough_clock(stream, PLAUSIBLE_GAP))
+        self._lenient = _Reading(stream, _rough_clock(stream, WITNESSED_GAP))
+        self._chosen = self._strict
+
+    def add(self, packet: Any) -> None:
+        for reading in (self._strict, self._lenient):
+            reading.add(_Stamps.of(packet))
+
+    def finish(self) -> None:
+        for reading in (self._strict, self._lenient):
+            reading.finish()
+
+    @property
+    def needs_witness(self) -> bool:
+        return self.longest > self._strict.timeline.duration
+
+    @property
+    def longest(self) -> float:
+        """The film's seconds where its longest gaps are believed."""
+        return self._lenient.timeline.duration
+
+    def believe(self) -> None:
+        """Take the longer reading: something else in the file is as long."""
+        self._chosen = self._lenient
+
+    @property
+    def timeline(self) -> Timeline:
+        return self._chosen.timeline
+
+    @property
+    def clock(self) -> Clock:
+        return self._chosen.clock()
+
+
+def mended(packets: Iterable[Any], stream: Any, clock: Clock) -> Iterator[Any]:
+    """The packets of a picture stream, from the file's first on, with time stamps that are whole; see above.
+
+    ``packets`` is what ``container.demux(stream)`` gives, ``clock`` the file's. The same packets come out in the same
+    order, none more and none fewer, the empty one that flushes the decoder included, and their ``time_base`` is
+    ``clock.unit``. Those of a plain clock keep their PTS; what changes is a DTS that was missing or did not rise.
+    """
+    dated = _dated(packets, stream, clock)
+    return dated if clock.stamped else _presented(dated, stream)
+
+
+def _dated(packets: Iterable[Any], stream: Any, clock: Clock) -> Iterator[Any]:
+    mender = _Mender(stream, clock)
+    waiting: deque[Any] = deque()
+    flush = None
+    for packet in packets:
+        if not packet.size:
+            flush = packet
+            continue
+        waiting.append(packet)
+        for stamps in mender.place(_Stamps.of(packet)):
+            yield stamps.write(waiting.popleft(), clock.unit)
+    for stamps in mender.finish():
+        yield stamps.write(waiting.popleft(), clock.unit)
+    if flush is not None:
+        flush.time_base = clock.unit
+        yield flush
+
+
+def _presented(packets: Iterable[Any], stream: Any) -> Iterator[Any]:
+    """Packets whose PTS is but their DTS, with the PTS that the pictures' own numbering gives (H.264 and MPEG-2)."""
+    try:
+        ordering = BitStreamFilterContext("dts2pts", stream)
+    except (ValueError, OSError):  # of another codec
+        yield from packets
+        return
+    for packet in packets:
+        ordered = ordering.filter(_without_pts(packet)) if packet.size else [*ordering.filter(None), packet]
+        for out in ordered:
+            out.stream = stream
+            if out.size and out.pts is None:
+                out.pts = out.dts
+            yield out
+
+
+def _without_pts(packet: Any) -> Any:
+    packet.pts = None
+    return packet
+
+
+def follow(packets: Iterable[Any], clock: Clock) -> Iterator[Any]:
+    """The packets of a sound stream, from the file's first on, moved along with the pictures' segments.
+
+    Where the sound's own clock goes back by :data:`RESTART` or leaps ahead by more than ``clock.longest_gap``, and the
+    pictures have a later segment at such a time, the sound belongs to that one. Otherwise it is silence.
+    """
+    segments, index, before = clock.segments, 0, None
+    for packet in packets:
+        dts = packet.dts if packet.dts is not None else packet.pts
+        if packet.size and dts is not None and segments:
+            time = dts * packet.time_base
+            if before is not None and not before - RESTART < time <= before + clock.longest_gap:
+                index = _segment_at(segments, index, time)
+            before = time
+            shift = round(segments[index].shift / packet.time_base)
+            packet.dts = dts + shift
+            packet.pts = packet.pts + shift if packet.pts is not None else None
+        yield packet
+
+
+def _segment_at(segments: tuple[Segment, ...], index: int, time: Fraction) -> int:
+    """The next segment from ``index`` on that a sound at ``time`` can belong to; ``index`` where there is none."""
+    for later in range(index + 1, len(segments)):
+        if segments[later].begin - 1 <= time <= segments[later].end + 1:
+            return later
+    return index
+
+
+@dataclass
+class _Stamps:
+    """Time stamps of one packet, in ticks of its stream or, mended, of a clock."""
+
+    dts: int | None
+    pts: int | None
+    duration: int
+    key: bool
+    discarded: bool
+
+    @classmethod
+    def of(cls, packet: Any) -> _Stamps:
+        return cls(packet.dts, packet.pts, packet.duration or 0, packet.is_keyframe, packet.is_discard)
+
+    def times(self, scale: int) -> _Stamps:
+        """In ticks of which ``scale`` make one of these."""
+        dts = None if self.dts is None else self.dts * scale
+        pts = None if self.pts is None else self.pts * scale
+        return replace(self, dts=dts, pts=pts, duration=self.duration * scale)
+
+    def write(self, packet: Any, unit: Fraction) -> Any:
+        packet.time_base = unit
+        packet.dts, packet.pts, packet.duration = self.dts, self.pts, self.duration
+        return packet
+
+
+class _Mender:
+    """Mends the time stamps of one packet after the other, in ticks of ``clock.unit``.
+
+    Attributes:
+        shared: Several packets had one DTS, or nearly.
+        moved: A PTS is not what it was.
+        stamped: Some packet had a DTS or a PTS.
+        segments: See :class:`Segment`.
+    """
+
+    def __init__(self, stream: Any, clock: Clock) -> None:
+        self.shared = self.moved = self.stamped = False
+        self.segments: list[Segment] = []
+        self._unit = clock.unit
+        self._scale = round(stream.time_base / clock.unit)
+        self._gap = max(1, int(clock.longest_gap / clock.unit))
+        self._interval = min(max(1, round(clock.interval / clock.unit)), self._gap)
+        self._longest_delay = max(self._gap, REORDERED * self._interval)
+        self._restart = max(int(RESTART / clock.unit), 2 * self._interval)
+        self._held: list[_Stamps] = []
+        self._begin = self._last = self._shift = 0  # of the segment: its first and last raw DTS, what is added
+        self._before: int | None = None  # the last DTS, mended
+        self._step = self._interval  # what the last packet lasts
+        self._delay: int | None = None  # from DTS to PTS of a key frame
+
+    def place(self, stamps: _Stamps) -> Iterator[_Stamps]:
+        """Take the next packet; give those that are certain by now, in order."""
+        stamps = stamps.times(self._scale)
+        self.stamped |= stamps.dts is not None or stamps.pts is not None
+        if self._before is not None:
+            yield self._settled(stamps)
+            return
+        self._held.append(stamps)
+        if stamps.dts is not None or len(self._held) > HELD:
+            yield from self._release()
+
+    def finish(self) -> Iterator[_Stamps]:
+        """Give the packets that still wait for a first DTS, and end the last segment."""
+        yield from self._release()
+        if self._before is not None:
+            self._end_segment()
+
+    def _release(self) -> Iterator[_Stamps]:
+        """The packets before the first DTS get theirs from it, backwards; without one, the film begins at 0."""
+        held, self._held = self._held, []
+        if held and held[-1].dts is None:
+            held[0].dts = min((stamps.pts for stamps in held if stamps.pts is not None), default=0)
+        dts = None
+        for stamps in reversed(held):
+            if dts is not None and stamps.dts is None:
+                self.moved |= stamps.pts is None
+                dts -= self._lasting(stamps)
+                stamps.dts = dts if stamps.pts is None else min(dts, stamps.pts)
+            dts = stamps.dts
+        for stamps in held:
+            yield self._settled(stamps)
+
+    def _lasting(self, stamps: _Stamps) -> int:
+        return stamps.duration if 0 < stamps.duration <= self._gap else self._interval
+
+    def _settled(self, stamps: _Stamps) -> _Stamps:
+        dts = self._placed(stamps)
+        pts = self._presented(stamps, dts)
+        self.moved |= pts != stamps.pts if stamps.pts is not None else stamps.dts is None
+        self._before, self._step = dts, self._lasting(stamps)
+        return replace(stamps, dts=dts, pts=pts, duration=self._step)
+
+    def _placed(self, stamps: _Stamps) -> int:
+        """The packet's DTS on the film's time line: later than the one before."""
+        if self._before is None:
+            self._begin = self._last = stamps.dts or 0
+            return self._begin
+        follows = self._before + self._step
+        if stamps.dts is None:
+            known = None if stamps.pts is None else stamps.pts + self._shift
+            return follows if known is None or not self._before < known < follows else known
+        dts = stamps.dts + self._shift
+        if not self._before - self._restart < dts <= self._before + self._gap:
+            self._end_segment()
+            self._begin, self._shift, dts = stamps.dts, follows - stamps.dts, follows
+        elif dts <= self._before:
+            self.shared = True
+            dts = self._before + 1
+        self._last = stamps.dts
+        return dts
+
+    def _presented(self, stamps: _Stamps, dts: int) -> int:
+        """The packet's PTS: its own, unless that is missing or cannot be."""
+        pts = None if stamps.pts is None else stamps.pts + self._shift
+        if pts is None or not dts - self._restart < pts <= dts + self._longest_delay:
+            return dts + (self._delay or 0)
+        if self._delay is None and stamps.key:
+            self._delay = max(0, pts - dts)
+        return max(pts, dts)
+
+    def _end_segment(self) -> None:
+        begin, end, shift = (time * self._unit for time in (self._begin, self._last, self._shift))
+        self.segments.append(Segment(begin, end, shift))
+
+
+class _Reading:
+    """One reading of a file's clock: the time line that it makes, and what it had to mend."""
+
+    def __init__(self, stream: Any, clock: Clock) -> None:
+        self.timeline = Timeline(clock.unit)
+        self._stream, self._clock = stream, clock
+        self._mender = _Mender(stream, clock)
+
+    def add(self, stamps: _Stamps) -> None:
+        self._note(self._mender.place(stamps))
+
+    def finish(self) -> None:
+        self._note(self._mender.finish())
+
+    def _note(self, settled: Iterable[_Stamps]) -> None:
+        for stamps in settled:
+            if not stamps.discarded and stamps.pts is not None:  # an edit list cut the others away
+                self.timeline.add(stamps.pts, stamps.duration)
+
+    def clock(self) -> Clock:
+        mender, unit = self._mender, self._stream.time_base
+        return replace(
+            self._clock,
+            unit=self._clock.unit if mender.shared and unit > COARSE else unit,
+            segments=tuple(mender.segments),
+            stamped=mender.stamped,
+            plain=mender.stamped and not (mender.shared or mender.moved or len(mender.segments) > 1),
+        )
+
+
+def _rough_clock(stream: Any, longest_gap: int) -> Clock:
+    """What is known of a stream's clock before its packets have been seen."""
+    rate = stream.average_rate or stream.guessed_rate
+    interval = 1 / Fraction(rate) if rate and rate > 0 else _USUAL_INTERVAL
+    return Clock(Fraction(stream.time_base) / FINE, interval, Fraction(longest_gap))
