@@ -16,7 +16,7 @@ from mdsgen.cli.errors import command
 from mdsgen.cli.sampling import finite, sampling_options
 from mdsgen.engines import ENGINES
 from mdsgen.errors import MdsgenError, MediaError
-from mdsgen.media import FORMATS, VIDEO_SUFFIXES
+from mdsgen.media import FORMATS, read_folder
 from mdsgen.runtime import Pipeline, Progress, Rendered, default_target, render
 from mdsgen.runtime.pipeline import OnProgress
 
@@ -56,6 +56,7 @@ from mdsgen.runtime.pipeline import OnProgress
     callback=finite,
     help="Share of the original sound, from 0 (none) to 1 (nothing else).",
 )
+@click.option("--recursive", is_flag=True, help="Of a folder, take the videos in the folders below it, too.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead, for programs.")
 def main(
     videos: tuple[Path, ...],
@@ -65,11 +66,12 @@ def main(
     provider: tuple[str, ...],
     threads: int | None,
     bfloat16: bool,
+    recursive: bool,
     as_json: bool,
     **settings: Any,
 ) -> None:
     """Generate the sound of VIDEOS (files, or folders of them) and write them with it."""
-    jobs = _jobs(videos, output)
+    jobs = _jobs(videos, output, recursive)
     providers = provider or ("CPUExecutionProvider",)
     results: list[Rendered] = []
     failures: list[dict[str, str]] = []
@@ -102,9 +104,9 @@ def main(
         raise MdsgenError(f"{len(failures)} of {len(jobs)} videos failed")
 
 
-def _jobs(videos: Sequence[Path], output: Path | None) -> list[tuple[Path, Path]]:
+def _jobs(videos: Sequence[Path], output: Path | None, recursive: bool) -> list[tuple[Path, Path]]:
     """Each source with its target. Raises a usage error where several results would be one file."""
-    sources = [source for video in videos for source in _sources(video)]
+    sources = [source for video in videos for source in _sources(video, recursive)]
     single = len(videos) == 1 and not videos[0].is_dir()
     if output is None:
         targets = [default_target(source) for source in sources]
@@ -125,20 +127,17 @@ def _jobs(videos: Sequence[Path], output: Path | None) -> list[tuple[Path, Path]
     return jobs
 
 
-def _sources(video: Path) -> list[Path]:
+def _sources(video: Path, recursive: bool) -> tuple[Path, ...]:
+    """A file itself, or the videos of a folder; what is left out of it is counted on stderr."""
     if not video.is_dir():
-        return [video]
-    found = sorted(
-        path
-        for path in video.iterdir()
-        if path.suffix.lower() in VIDEO_SUFFIXES
-        and ".mdsgen" not in path.suffixes
-        and not path.name.startswith(".")
-        and path.is_file()
-    )
-    if not found:
-        raise click.UsageError(f"no videos in {video}: expected files that end in {', '.join(sorted(VIDEO_SUFFIXES))}")
-    return found
+        return (video,)
+    try:
+        folder = read_folder(video, recursive=recursive)
+    except MediaError as error:
+        raise click.UsageError(str(error)) from error
+    if folder.left_out:
+        click.echo(folder.summary(), err=True)
+    return folder.videos
 
 
 def _make_folder(folder: Path) -> None:

@@ -4,14 +4,16 @@ Every time is in seconds and counts from the first picture; every sound is float
 or written is a :class:`~mdsgen.errors.MediaError`. Nothing here grows with the length of a video.
 """
 
+from mdsgen.media.folder import VIDEO_SUFFIXES, Folder, read_folder
 from mdsgen.media.frames import averaged, check_pictures, prepare_frames, read_frames, read_pictures, scaled_pictures
 from mdsgen.media.sound import read_sound
-from mdsgen.media.video import VIDEO_SUFFIXES, VideoInfo, frame_count, probe, sample_count
+from mdsgen.media.video import VideoInfo, frame_count, probe, sample_count
 from mdsgen.media.writer import FORMATS, Writer, open_writer
 
 __all__ = [
     "FORMATS",
     "VIDEO_SUFFIXES",
+    "Folder",
     "VideoInfo",
     "Writer",
     "averaged",
@@ -20,6 +22,7 @@ __all__ = [
     "open_writer",
     "prepare_frames",
     "probe",
+    "read_folder",
     "read_frames",
     "read_pictures",
     "read_sound",

@@ -18,9 +18,6 @@ from mdsgen.media.clock import PLAUSIBLE_GAP, WITNESSED_GAP, Clock, ClockScan
 from mdsgen.media.container import open_input, picture_stream, sound_stream
 from mdsgen.media.orientation import display_matrix, rotation
 
-VIDEO_SUFFIXES = frozenset([".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ts", ".flv", ".wmv"])
-"""What is taken from a folder; a file that is named is tried whatever it is called."""
-
 
 @dataclass(frozen=True)
 class VideoInfo:
