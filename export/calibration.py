@@ -15,7 +15,7 @@ from mdsgen.errors import ExportError, MediaError
 from mdsgen.export.activations import Activations
 from mdsgen.export.clip import verification_frames
 from mdsgen.geometry import FRAME_SIZE, Geometry
-from mdsgen.media import VIDEO_SUFFIXES, prepare_frames, probe
+from mdsgen.media import prepare_frames, probe, read_folder
 from mdsgen.report import Report
 from mdsgen.runtime import SamplerSettings
 from mdsgen.runtime.clip import timesteps_of
@@ -99,9 +99,10 @@ def video_clips(geometry: Geometry, folder: Path) -> Sequence[CalibrationClip]:
     """
     if not folder.is_dir():
         raise ExportError(f"there is no folder {folder} with videos to calibrate on")
-    videos = sorted(path for path in folder.iterdir() if path.suffix.lower() in VIDEO_SUFFIXES)
-    if not videos:
-        raise ExportError(f"no videos in {folder}: expected files that end in {', '.join(sorted(VIDEO_SUFFIXES))}")
+    try:
+        videos = read_folder(folder).videos
+    except MediaError as error:
+        raise ExportError(str(error)) from error
     _check_readable(videos)
     clips = [CalibrationClip(path.name, partial(verification_frames, geometry, path)) for path in videos]
     return enough(clips, "video", f" in {folder}")

@@ -18,7 +18,7 @@ from mdsgen.cli.errors import command
 from mdsgen.cli.sampling import finite, sampling_options
 from mdsgen.engines import ENGINES
 from mdsgen.errors import MdsgenError, MediaError, SettingsError
-from mdsgen.media import FORMATS, VIDEO_SUFFIXES, Output, choose_suffix
+from mdsgen.media import FORMATS, Output, choose_suffix, read_folder
 from mdsgen.runtime import Pipeline, Progress, Rendered, default_target, render
 from mdsgen.runtime.pipeline import OnProgress
 
@@ -67,6 +67,7 @@ from mdsgen.runtime.pipeline import OnProgress
     help="Share of the original sound, from 0 (none) to 1 (nothing else); its rate and channels are kept.",
 )
 @click.option("--keep-original", is_flag=True, help="Keep the original sound, and add the new one as a second track.")
+@click.option("--recursive", is_flag=True, help="Of a folder, take the videos in the folders below it, too.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead, for programs.")
 def main(
     videos: tuple[Path, ...],
@@ -79,12 +80,13 @@ def main(
     bfloat16: bool,
     mix: float,
     keep_original: bool,
+    recursive: bool,
     as_json: bool,
     **settings: Any,
 ) -> None:
     """Generate the sound of VIDEOS (files, or folders of them) and write them with it."""
     wanted = _wanted(mix, keep_original, suffix)
-    jobs, folder = _jobs(videos, output, wanted)
+    jobs, folder = _jobs(videos, output, wanted, recursive)
     providers = provider or ("CPUExecutionProvider",)
     results: list[Rendered] = []
     failures: list[dict[str, str]] = []
@@ -136,12 +138,14 @@ def _wanted(mix: float, keep_original: bool, suffix: str | None) -> Output:
         raise click.UsageError(str(error)) from error
 
 
-def _jobs(videos: Sequence[Path], output: str | None, wanted: Output) -> tuple[list[_Job], Path | None]:
+def _jobs(
+    videos: Sequence[Path], output: str | None, wanted: Output, recursive: bool
+) -> tuple[list[_Job], Path | None]:
     """Each video with its target, and the folder of all targets where that has to be there.
 
     Raises a usage error where several results would be one file, or one would overwrite a video.
     """
-    sources = [source for video in videos for source in _sources(video)]
+    sources = [source for video in videos for source in _sources(video, recursive)]
     single = len(videos) == 1 and not videos[0].is_dir()
     folder = None
     if output is not None and single and not _is_folder(output):
@@ -186,20 +190,17 @@ def _check_targets(jobs: Sequence[_Job]) -> None:
         raise click.UsageError(f"a result would overwrite the video {', '.join(overwritten)}: name another --output")
 
 
-def _sources(video: Path) -> list[Path]:
+def _sources(video: Path, recursive: bool) -> tuple[Path, ...]:
+    """A file itself, or the videos of a folder; what is left out of it is counted on stderr."""
     if not video.is_dir():
-        return [video]
-    found = sorted(
-        path
-        for path in video.iterdir()
-        if path.suffix.lower() in VIDEO_SUFFIXES
-        and ".mdsgen" not in path.suffixes
-        and not path.name.startswith(".")
-        and path.is_file()
-    )
-    if not found:
-        raise click.UsageError(f"no videos in {video}: expected files that end in {', '.join(sorted(VIDEO_SUFFIXES))}")
-    return found
+        return (video,)
+    try:
+        folder = read_folder(video, recursive=recursive)
+    except MediaError as error:
+        raise click.UsageError(str(error)) from error
+    if folder.left_out:
+        click.echo(folder.summary(), err=True)
+    return folder.videos
 
 
 def _make_folder(folder: Path) -> None:

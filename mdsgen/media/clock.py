@@ -17,7 +17,7 @@ are ever put out of order is replaced.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any
@@ -96,43 +96,43 @@ class Timeline:
 class ClockScan:
     """Takes the picture packets of a file in order; after :meth:`finish`, ``clock`` and ``timeline`` say what they are.
 
-    Two readings are kept, one that believes gaps of :data:`PLAUSIBLE_GAP` and one of :data:`WITNESSED_GAP`. Where the
-    second is longer (``needs_witness``), :meth:`believe` chooses it.
+    ``leapt`` is set where the clock leaps ahead by more than ``longest_gap`` seconds: what was made one interval may
+    have been a long pause.
     """
 
-    def __init__(self, stream: Any) -> None:
-        self._strict = _Reading(stream, _rough_clock(stream, PLAUSIBLE_GAP))
-        self._lenient = _Reading(stream, _rough_clock(stream, WITNESSED_GAP))
-        self._chosen = self._strict
+    def __init__(self, stream: Any, longest_gap: int) -> None:
+        rate = stream.average_rate or stream.guessed_rate
+        interval = 1 / Fraction(rate) if rate and rate > 0 else _USUAL_INTERVAL
+        self._rough = Clock(Fraction(stream.time_base) / FINE, interval, Fraction(longest_gap))
+        self._coarse = stream.time_base
+        self._mender = _Mender(self._coarse, self._rough)
+        self.timeline = Timeline(self._rough.unit)
 
     def add(self, packet: Any) -> None:
-        for reading in (self._strict, self._lenient):
-            reading.add(_Stamps.of(packet))
+        self._note(self._mender.place(packet))
 
     def finish(self) -> None:
-        for reading in (self._strict, self._lenient):
-            reading.finish()
+        self._note(self._mender.finish())
+
+    def _note(self, settled: Iterable[_Stamps]) -> None:
+        for stamps in settled:
+            if not stamps.discarded and stamps.pts is not None:  # an edit list cut the others away
+                self.timeline.add(stamps.pts, stamps.duration)
 
     @property
-    def needs_witness(self) -> bool:
-        return self.longest > self._strict.timeline.duration
-
-    @property
-    def longest(self) -> float:
-        """The film's seconds where its longest gaps are believed."""
-        return self._lenient.timeline.duration
-
-    def believe(self) -> None:
-        """Take the longer reading: something else in the file is as long."""
-        self._chosen = self._lenient
-
-    @property
-    def timeline(self) -> Timeline:
-        return self._chosen.timeline
+    def leapt(self) -> bool:
+        return self._mender.leapt
 
     @property
     def clock(self) -> Clock:
-        return self._chosen.clock()
+        mender, fine = self._mender, self._coarse > COARSE
+        return replace(
+            self._rough,
+            unit=self._rough.unit if mender.shared and fine else self._coarse,
+            segments=tuple(mender.segments),
+            stamped=mender.stamped,
+            plain=mender.stamped and not (mender.shared or mender.moved or len(mender.segments) > 1),
+        )
 
 
 def mended(packets: Iterable[Any], stream: Any, clock: Clock) -> Iterator[Any]:
@@ -147,7 +147,7 @@ def mended(packets: Iterable[Any], stream: Any, clock: Clock) -> Iterator[Any]:
 
 
 def _dated(packets: Iterable[Any], stream: Any, clock: Clock) -> Iterator[Any]:
-    mender = _Mender(stream, clock)
+    mender = _Mender(stream.time_base, clock)
     waiting: deque[Any] = deque()
     flush = None
     for packet in packets:
@@ -155,7 +155,7 @@ def _dated(packets: Iterable[Any], stream: Any, clock: Clock) -> Iterator[Any]:
             flush = packet
             continue
         waiting.append(packet)
-        for stamps in mender.place(_Stamps.of(packet)):
+        for stamps in mender.place(packet):
             yield stamps.write(waiting.popleft(), clock.unit)
     for stamps in mender.finish():
         yield stamps.write(waiting.popleft(), clock.unit)
@@ -213,25 +213,15 @@ def _segment_at(segments: tuple[Segment, ...], index: int, time: Fraction) -> in
     return index
 
 
-@dataclass
+@dataclass(slots=True)
 class _Stamps:
-    """Time stamps of one packet, in ticks of its stream or, mended, of a clock."""
+    """Time stamps of one packet, in ticks of a clock."""
 
     dts: int | None
     pts: int | None
     duration: int
     key: bool
     discarded: bool
-
-    @classmethod
-    def of(cls, packet: Any) -> _Stamps:
-        return cls(packet.dts, packet.pts, packet.duration or 0, packet.is_keyframe, packet.is_discard)
-
-    def times(self, scale: int) -> _Stamps:
-        """In ticks of which ``scale`` make one of these."""
-        dts = None if self.dts is None else self.dts * scale
-        pts = None if self.pts is None else self.pts * scale
-        return replace(self, dts=dts, pts=pts, duration=self.duration * scale)
 
     def write(self, packet: Any, unit: Fraction) -> Any:
         packet.time_base = unit
@@ -240,20 +230,21 @@ class _Stamps:
 
 
 class _Mender:
-    """Mends the time stamps of one packet after the other, in ticks of ``clock.unit``.
+    """Mends the time stamps of one packet after the other: from ticks of ``time_base`` to those of ``clock.unit``.
 
     Attributes:
         shared: Several packets had one DTS, or nearly.
         moved: A PTS is not what it was.
         stamped: Some packet had a DTS or a PTS.
+        leapt: The clock went ahead by more than its longest gap.
         segments: See :class:`Segment`.
     """
 
-    def __init__(self, stream: Any, clock: Clock) -> None:
-        self.shared = self.moved = self.stamped = False
+    def __init__(self, time_base: Fraction, clock: Clock) -> None:
+        self.shared = self.moved = self.stamped = self.leapt = False
         self.segments: list[Segment] = []
         self._unit = clock.unit
-        self._scale = round(stream.time_base / clock.unit)
+        self._scale = round(time_base / clock.unit)
         self._gap = max(1, int(clock.longest_gap / clock.unit))
         self._interval = min(max(1, round(clock.interval / clock.unit)), self._gap)
         self._longest_delay = max(self._gap, REORDERED * self._interval)
@@ -264,64 +255,72 @@ class _Mender:
         self._step = self._interval  # what the last packet lasts
         self._delay: int | None = None  # from DTS to PTS of a key frame
 
-    def place(self, stamps: _Stamps) -> Iterator[_Stamps]:
-        """Take the next packet; give those that are certain by now, in order."""
-        stamps = stamps.times(self._scale)
-        self.stamped |= stamps.dts is not None or stamps.pts is not None
+    def place(self, packet: Any) -> Sequence[_Stamps]:
+        """Take the next packet; give the stamps that are certain by now, in order."""
+        dts, pts, scale = packet.dts, packet.pts, self._scale
+        stamps = _Stamps(
+            None if dts is None else dts * scale,
+            None if pts is None else pts * scale,
+            (packet.duration or 0) * scale,
+            packet.is_keyframe,
+            packet.is_discard,
+        )
         if self._before is not None:
-            yield self._settled(stamps)
-            return
+            return (self._settled(stamps, self._before),)
         self._held.append(stamps)
-        if stamps.dts is not None or len(self._held) > HELD:
-            yield from self._release()
+        return self._release() if dts is not None or len(self._held) > HELD else ()
 
-    def finish(self) -> Iterator[_Stamps]:
+    def finish(self) -> Sequence[_Stamps]:
         """Give the packets that still wait for a first DTS, and end the last segment."""
-        yield from self._release()
+        released = self._release()
         if self._before is not None:
             self._end_segment()
+        return released
 
-    def _release(self) -> Iterator[_Stamps]:
+    def _release(self) -> list[_Stamps]:
         """The packets before the first DTS get theirs from it, backwards; without one, the film begins at 0."""
         held, self._held = self._held, []
-        if held and held[-1].dts is None:
+        if not held:
+            return []
+        self.stamped = any(stamps.dts is not None or stamps.pts is not None for stamps in held)
+        if held[-1].dts is None:
             held[0].dts = min((stamps.pts for stamps in held if stamps.pts is not None), default=0)
-        dts = None
+        later = None
         for stamps in reversed(held):
-            if dts is not None and stamps.dts is None:
+            if later is not None and stamps.dts is None:
                 self.moved |= stamps.pts is None
-                dts -= self._lasting(stamps)
-                stamps.dts = dts if stamps.pts is None else min(dts, stamps.pts)
-            dts = stamps.dts
-        for stamps in held:
-            yield self._settled(stamps)
+                earlier = later - self._lasting(stamps)
+                stamps.dts = earlier if stamps.pts is None else min(earlier, stamps.pts)
+            later = stamps.dts
+        self._begin = held[0].dts or 0
+        self._before = self._begin - 1
+        return [self._settled(stamps, self._before) for stamps in held]
 
     def _lasting(self, stamps: _Stamps) -> int:
         return stamps.duration if 0 < stamps.duration <= self._gap else self._interval
 
-    def _settled(self, stamps: _Stamps) -> _Stamps:
-        dts = self._placed(stamps)
+    def _settled(self, stamps: _Stamps, before: int) -> _Stamps:
+        dts = self._placed(stamps, before)
         pts = self._presented(stamps, dts)
         self.moved |= pts != stamps.pts if stamps.pts is not None else stamps.dts is None
         self._before, self._step = dts, self._lasting(stamps)
-        return replace(stamps, dts=dts, pts=pts, duration=self._step)
+        stamps.dts, stamps.pts, stamps.duration = dts, pts, self._step
+        return stamps
 
-    def _placed(self, stamps: _Stamps) -> int:
-        """The packet's DTS on the film's time line: later than the one before."""
-        if self._before is None:
-            self._begin = self._last = stamps.dts or 0
-            return self._begin
-        follows = self._before + self._step
+    def _placed(self, stamps: _Stamps, before: int) -> int:
+        """The packet's DTS on the film's time line: later than ``before``, that of the packet before."""
+        follows = before + self._step
         if stamps.dts is None:
-            known = None if stamps.pts is None else stamps.pts + self._shift
-            return follows if known is None or not self._before < known < follows else known
+            known = follows if stamps.pts is None else stamps.pts + self._shift
+            return min(known, follows) if known > before else follows
         dts = stamps.dts + self._shift
-        if not self._before - self._restart < dts <= self._before + self._gap:
+        if not before - self._restart < dts <= before + self._gap:
+            self.leapt |= dts > before
             self._end_segment()
             self._begin, self._shift, dts = stamps.dts, follows - stamps.dts, follows
-        elif dts <= self._before:
+        elif dts <= before:
             self.shared = True
-            dts = self._before + 1
+            dts = before + 1
         self._last = stamps.dts
         return dts
 
@@ -337,40 +336,3 @@ class _Mender:
     def _end_segment(self) -> None:
         begin, end, shift = (time * self._unit for time in (self._begin, self._last, self._shift))
         self.segments.append(Segment(begin, end, shift))
-
-
-class _Reading:
-    """One reading of a file's clock: the time line that it makes, and what it had to mend."""
-
-    def __init__(self, stream: Any, clock: Clock) -> None:
-        self.timeline = Timeline(clock.unit)
-        self._stream, self._clock = stream, clock
-        self._mender = _Mender(stream, clock)
-
-    def add(self, stamps: _Stamps) -> None:
-        self._note(self._mender.place(stamps))
-
-    def finish(self) -> None:
-        self._note(self._mender.finish())
-
-    def _note(self, settled: Iterable[_Stamps]) -> None:
-        for stamps in settled:
-            if not stamps.discarded and stamps.pts is not None:  # an edit list cut the others away
-                self.timeline.add(stamps.pts, stamps.duration)
-
-    def clock(self) -> Clock:
-        mender, unit = self._mender, self._stream.time_base
-        return replace(
-            self._clock,
-            unit=self._clock.unit if mender.shared and unit > COARSE else unit,
-            segments=tuple(mender.segments),
-            stamped=mender.stamped,
-            plain=mender.stamped and not (mender.shared or mender.moved or len(mender.segments) > 1),
-        )
-
-
-def _rough_clock(stream: Any, longest_gap: int) -> Clock:
-    """What is known of a stream's clock before its packets have been seen."""
-    rate = stream.average_rate or stream.guessed_rate
-    interval = 1 / Fraction(rate) if rate and rate > 0 else _USUAL_INTERVAL
-    return Clock(Fraction(stream.time_base) / FINE, interval, Fraction(longest_gap))

@@ -22,6 +22,7 @@ SEEK_MARGIN = 1.0
 """Seconds by which a seek aims before its goal: decoders need a run-up, and indices are sorted by decoding time."""
 
 _NOT_MOVING = Disposition.attached_pic | Disposition.still_image | Disposition.timed_thumbnails
+_METADATA = {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}
 _NOT_VIDEO = frozenset({"tty", "lrc"})
 """Demuxers that take a text file for a film."""
 
@@ -60,13 +61,9 @@ def reading(path: Path, fault: str = "reading {} failed") -> Iterator[None]:
 
 def _opened(path: Path) -> InputContainer:
     # "file:" keeps a colon in the name from being read as a protocol; time stamps that a container leaves out (AVI with
-    # B-frames) are generated.
-    name, options = f"file:{path}", {"fflags": "+genpts"}
+    # B-frames) are generated. Metadata in an odd encoding stop PyAV before 19 unless told, and leave the file open.
     opened: Any = av.open
-    try:
-        container: InputContainer = opened(name, options=options)
-    except UnicodeDecodeError:  # metadata in an odd encoding: PyAV 19 never minds, those before want to be told
-        container = opened(name, options=options, metadata_errors="replace")
+    container: InputContainer = opened(f"file:{path}", options={"fflags": "+genpts"}, **_METADATA)
     return container
 
 
@@ -83,8 +80,29 @@ def _check(path: Path) -> None:
 
 
 def picture_stream(container: InputContainer) -> Any:
-    """The first stream of moving pictures, or None: cover art in a music file is not one."""
-    return next((stream for stream in container.streams.video if not stream.disposition & _NOT_MOVING), None)
+    """The stream of moving pictures, or None: cover art in a music file is not one.
+
+    Of several it is one of more than a single frame, with a decoder, marked as the default, not much shorter than the
+    longest, and the largest of these; then the first.
+    """
+    moving = [stream for stream in container.streams.video if not stream.disposition & _NOT_MOVING]
+    longest = max((_seconds(stream) for stream in moving), default=0.0)
+    return max(moving, key=lambda stream: _rank(stream, longest), default=None)
+
+
+def _rank(stream: Any, longest: float) -> tuple[bool, bool, bool, bool, int]:
+    decoder = stream.codec_context
+    return (
+        stream.frames != 1,
+        decoder is not None,
+        bool(stream.disposition & Disposition.default),
+        _seconds(stream) >= longest / 2,
+        decoder.width * decoder.height if decoder is not None else 0,
+    )
+
+
+def _seconds(stream: Any) -> float:
+    return float((stream.duration or 0) * (stream.time_base or 0))
 
 
 def sound_stream(container: InputContainer) -> Any:

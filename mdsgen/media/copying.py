@@ -24,6 +24,7 @@ from mdsgen.media.video import VideoInfo
 
 _NAMES_OF_AVI = ("avi", "asf", "matroska")
 """Muxers and demuxers that name codecs by AVI's four characters, Matroska where it has no name of its own."""
+_ANY_RATE = Fraction(25)
 _ANY_NAME = "\0\0\0\0"
 _STAND_IN = {"width": 16, "height": 16, "bit_rate": 200_000, "time_base": Fraction(1, 25)}
 
@@ -51,7 +52,7 @@ class FilmCopy:
             for stream in chosen:
                 self._add(stream, kind, stream.time_base)
             self.facts = facts(companions)
-            carry_over(companions, output, source.start)
+            carry_over(companions, output, source.start, 1 / source.clock.interval)
             self._lines = [_Line(_pictures(container, pictures, source))]
             if chosen:
                 self._lines.append(_Line(_shifted(follow(companions.demux(chosen), source.clock), source)))
@@ -73,7 +74,9 @@ class FilmCopy:
         self._opened.close()
 
     def _add(self, template: Any, kind: Format, unit: Fraction) -> None:
-        self._copies[id(template)] = _Copy(template, stream_like(template, self._output, kind, unit))
+        self._copies[id(template)] = _Copy(
+            template, stream_like(template, self._output, kind, unit, 1 / self._source.clock.interval)
+        )
 
     def _companions(self, container: Any, kind: Format, sound: bool) -> list[Any]:
         """The streams that go along with the pictures; notes those that cannot."""
@@ -161,8 +164,10 @@ def _shifted(packets: Iterable[Any], source: VideoInfo) -> Iterator[Any]:
             yield packet
 
 
-def stream_like(template: Any, output: OutputContainer, kind: Format, unit: Fraction) -> Any:
-    """A stream of ``output`` with the parameters of ``template``, of whatever type; its ticks are ``unit`` seconds.
+def stream_like(template: Any, output: OutputContainer, kind: Format, unit: Fraction, rate: Fraction) -> Any:
+    """A stream of ``output`` with the parameters of ``template``, of whatever type.
+
+    Its ticks are ``unit`` seconds; ``rate`` is what is said of the film's pictures per second.
 
     PyAV's ``add_stream_from_template`` wants an encoder of that codec, and PyAV 14 lets it replace the codec data: the
     copy is then unreadable. So: a stream of a codec that the format takes in any case, and FFmpeg's "null" bitstream
@@ -170,7 +175,6 @@ def stream_like(template: Any, output: OutputContainer, kind: Format, unit: Frac
     """
     add: Any = output.add_stream
     if template.type == "video":
-        rate = template.average_rate or template.guessed_rate or 25
         stream = add(kind.pictures, rate=rate, **_STAND_IN)
     else:
         stream = add(kind.sound, rate=48_000, layout="mono", bit_rate=96_000)
@@ -178,7 +182,7 @@ def stream_like(template: Any, output: OutputContainer, kind: Format, unit: Frac
     BitStreamFilterContext("null", in_stream=template, out_stream=stream)
     stream.codec_context.codec_tag = _tag(template, kind)
     stream.time_base = unit
-    stream.metadata.update(stream_metadata(template))
+    stream.metadata.update(stream_metadata(template, rate))
     stream.disposition = template.disposition.value
     return stream
 
@@ -210,7 +214,7 @@ def refusal(kind: Format, template: Any) -> str | None:
         return "of an unknown codec" if template.codec_context is None else f"{kind.muxer} files have no room for it"
     output: Any = av.open(io.BytesIO(), "w", format=kind.muxer)
     try:
-        stream_like(template, output, kind, template.time_base)
+        stream_like(template, output, kind, template.time_base, _ANY_RATE)
         output.start_encoding()
     except (av.error.FFmpegError, OSError, ValueError) as error:
         return cause(error)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from fractions import Fraction
 from typing import Any
 
 from av.container import InputContainer, OutputContainer
@@ -16,18 +18,32 @@ _STATISTICS = ("bps", "duration", "number_of_", "_statistics", "encoder")
 """How Matroska's counts of a stream begin, and its encoder's name."""
 
 
-def carry_over(source: InputContainer, output: OutputContainer, start: float) -> None:
+_TIMECODE = re.compile(r"\d\d:\d\d:\d\d([:;.])\d\d")
+_DROPPING = (30, 60)
+"""Pictures per second at which time codes may leave out numbers."""
+
+
+def carry_over(source: InputContainer, output: OutputContainer, start: float, rate: Fraction) -> None:
     """Copy what ``source`` says of the film; chapters move so that they count from ``start``, the first picture."""
-    output.metadata.update({key: value for key, value in source.metadata.items() if key.lower() not in _OF_THE_FILE})
+    said = {key: value for key, value in source.metadata.items() if key.lower() not in _OF_THE_FILE}
+    output.metadata.update(_with_possible_timecode(said, rate))
     chapters = _chapters(source)
     if chapters and hasattr(output, "set_chapters"):
         moved: Any = [_moved(chapter, start) for chapter in chapters]
         output.set_chapters(moved)
 
 
-def stream_metadata(stream: Any) -> dict[str, str]:
+def stream_metadata(stream: Any, rate: Fraction) -> dict[str, str]:
     """What is said of one stream: language, title, time code; without counts that may be wrong in the copy."""
-    return {key: value for key, value in stream.metadata.items() if not key.lower().startswith(_STATISTICS)}
+    said = {key: value for key, value in stream.metadata.items() if not key.lower().startswith(_STATISTICS)}
+    return _with_possible_timecode(said, rate)
+
+
+def _with_possible_timecode(said: dict[str, str], rate: Fraction) -> dict[str, str]:
+    """Without a time code that QuickTime cannot count at ``rate`` pictures per second: it would refuse the film."""
+    found = _TIMECODE.fullmatch(next((value for key, value in said.items() if key.lower() == "timecode"), ""))
+    is_possible = found and 1 <= round(rate) <= 255 and (found[1] == ":" or round(rate) in _DROPPING)
+    return said if is_possible else {key: value for key, value in said.items() if key.lower() != "timecode"}
 
 
 def facts(container: InputContainer) -> set[str]:

@@ -14,12 +14,9 @@ from av.format import Flags
 
 from mdsgen.errors import MediaError
 from mdsgen.geometry import FRAME_RATE, SAMPLE_RATE
-from mdsgen.media.clock import PLAUSIBLE_GAP, Clock, ClockScan
+from mdsgen.media.clock import PLAUSIBLE_GAP, WITNESSED_GAP, Clock, ClockScan
 from mdsgen.media.container import open_input, picture_stream, sound_stream
 from mdsgen.media.orientation import display_matrix, rotation
-
-VIDEO_SUFFIXES = frozenset([".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ts", ".flv", ".wmv"])
-"""What is taken from a folder; a file that is named is tried whatever it is called."""
 
 
 @dataclass(frozen=True)
@@ -82,8 +79,10 @@ def probe(path: str | os.PathLike[str]) -> VideoInfo:
         if stream.codec_context is None:
             raise MediaError(f"{path}: no decoder for its picture is installed")
         scan, frame = _scan(container, stream)
-        if scan.needs_witness and _is_witnessed(container, path, scan.longest):
-            scan.believe()
+        if scan.leapt and not _jumps(container):
+            longer = _with_long_gaps(path)
+            if _is_witnessed(container, path, longer.timeline.duration):
+                scan = longer
         timeline = scan.timeline
         if frame is None:
             raise MediaError(f"{path} holds no picture that can be decoded ({stream.codec_context.name})")
@@ -110,7 +109,7 @@ def _codec_name(codec: Any) -> str:
 
 def _scan(container: Any, stream: Any) -> tuple[ClockScan, Any]:
     """What all packets say of the clock, and the first frame (None where nothing could be decoded)."""
-    scan, frame = ClockScan(stream), None
+    scan, frame = ClockScan(stream, PLAUSIBLE_GAP), None
     for packet in container.demux(stream):
         if packet.size:
             scan.add(packet)
@@ -120,13 +119,24 @@ def _scan(container: Any, stream: Any) -> tuple[ClockScan, Any]:
     return scan, frame
 
 
-def _is_witnessed(container: Any, path: Path, seconds: float) -> bool:
-    """Whether something besides the pictures' time stamps is as long as they: the header, or the sound's packets.
+def _with_long_gaps(path: Path) -> ClockScan:
+    with open_input(path) as container:
+        stream = picture_stream(container)
+        scan = ClockScan(stream, WITNESSED_GAP)
+        for packet in container.demux(stream):
+            if packet.size:
+                scan.add(packet)
+    scan.finish()
+    return scan
 
-    Not for transport streams: their clocks do jump, and their length is not written but read off the time stamps.
-    """
-    if container.format.flags & Flags.ts_discont.value:
-        return False
+
+def _jumps(container: Any) -> bool:
+    """Whether it is a transport stream: their clocks do jump, and their length is not written but read off them."""
+    return bool(container.format.flags & Flags.ts_discont.value)
+
+
+def _is_witnessed(container: Any, path: Path, seconds: float) -> bool:
+    """Whether something besides the pictures' time stamps is as long as they: the header, or the sound's packets."""
     header = container.duration and container.duration / av.time_base
     return bool(header and abs(header - seconds) <= PLAUSIBLE_GAP) or _sound_seconds(path) >= seconds - PLAUSIBLE_GAP
 

@@ -222,7 +222,8 @@ def test_several_videos_and_folders_with_the_engines_opened_once(
 
     monkeypatch.setattr(Pipeline, "open", counted)
     result = run(*films, folder, "-o", tmp_path / "new" / "out")
-    assert (result.exit_code, result.stderr) == (0, "")
+    left_out = "1 earlier result, 1 folder (see --recursive), 1 hidden file, 1 other file"
+    assert (result.exit_code, result.stderr) == (0, f"{folder}: 2 videos; left out: {left_out}\n")
     assert result.stdout.count("\n") == 4
     assert names(tmp_path / "new" / "out") == [f"{name}.mdsgen.mp4" for name in "abcd"]
     assert len(opened) == 1

@@ -240,7 +240,7 @@ def test_a_video_without_a_source(tmp_path):
 
 @pytest.mark.parametrize(
     ("suffix", "codec", "target", "advice"),
-    [(".webm", "libvpx", "out.mp4", "name a .webm file"), (".avi", "rawvideo", "out.mkv", "name a .avi file")],
+    [(".webm", "libvpx", "out.mp4", "name a .webm file"), (".avi", "rawvideo", "out.flv", "name a .avi file")],
 )
 def test_a_codec_that_the_container_does_not_take(render, tmp_path, suffix, codec, target, advice):
     info = probe(render(f"in{suffix}", codec=codec))
