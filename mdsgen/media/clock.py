@@ -22,7 +22,7 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any
 
-from av.bitstream import BitStreamFilterContext
+from mdsgen.errors import MediaError
 
 PLAUSIBLE_GAP = 10
 """Seconds from one picture to the next that are believed without a witness, as FFmpeg does."""
@@ -96,7 +96,7 @@ class Timeline:
 class ClockScan:
     """Takes the picture packets of a file in order; after :meth:`finish`, ``clock`` and ``timeline`` say what they are.
 
-    ``leapt`` is set where the clock leaps ahead by more than ``longest_gap`` seconds: what was made one interval may
+    ``leapt`` is set where time stamps leap ahead by more than ``longest_gap`` seconds: what was made one interval may
     have been a long pause.
     """
 
@@ -141,12 +141,21 @@ def mended(packets: Iterable[Any], stream: Any, clock: Clock) -> Iterator[Any]:
     ``packets`` is what ``container.demux(stream)`` gives, ``clock`` the file's. The same packets come out in the same
     order, none more and none fewer, the empty one that flushes the decoder included, and their ``time_base`` is
     ``clock.unit``. Those of a plain clock keep their PTS; what changes is a DTS that was missing or did not rise.
+
+    Raises :class:`MediaError` for a stream without any time stamps whose pictures are not in order: only a decoder can
+    tell when they are shown.
     """
-    dated = _dated(packets, stream, clock)
-    return dated if clock.stamped else _presented(dated, stream)
+    if not clock.stamped and stream.codec_context.has_b_frames:
+        path = stream.container.name.removeprefix("file:")
+        raise MediaError(
+            f"cannot copy the pictures of {path}: they carry no time stamps and are not in the order in which they are "
+            "shown; put them into a container first, or name a file for the sound alone"
+        )
+    return dated(packets, stream, clock)
 
 
-def _dated(packets: Iterable[Any], stream: Any, clock: Clock) -> Iterator[Any]:
+def dated(packets: Iterable[Any], stream: Any, clock: Clock) -> Iterator[Any]:
+    """As :func:`mended`, for a decoder: without time stamps, pictures that are out of order have their DTS for PTS."""
     mender = _Mender(stream.time_base, clock)
     waiting: deque[Any] = deque()
     flush = None
@@ -162,27 +171,6 @@ def _dated(packets: Iterable[Any], stream: Any, clock: Clock) -> Iterator[Any]:
     if flush is not None:
         flush.time_base = clock.unit
         yield flush
-
-
-def _presented(packets: Iterable[Any], stream: Any) -> Iterator[Any]:
-    """Packets whose PTS is but their DTS, with the PTS that the pictures' own numbering gives (H.264 and MPEG-2)."""
-    try:
-        ordering = BitStreamFilterContext("dts2pts", stream)
-    except (ValueError, OSError):  # of another codec
-        yield from packets
-        return
-    for packet in packets:
-        ordered = ordering.filter(_without_pts(packet)) if packet.size else [*ordering.filter(None), packet]
-        for out in ordered:
-            out.stream = stream
-            if out.size and out.pts is None:
-                out.pts = out.dts
-            yield out
-
-
-def _without_pts(packet: Any) -> Any:
-    packet.pts = None
-    return packet
 
 
 def follow(packets: Iterable[Any], clock: Clock) -> Iterator[Any]:
@@ -236,7 +224,7 @@ class _Mender:
         shared: Several packets had one DTS, or nearly.
         moved: A PTS is not what it was.
         stamped: Some packet had a DTS or a PTS.
-        leapt: The clock went ahead by more than its longest gap.
+        leapt: The clock, or a PTS, went ahead by more than the longest gap.
         segments: See :class:`Segment`.
     """
 
@@ -328,6 +316,7 @@ class _Mender:
         """The packet's PTS: its own, unless that is missing or cannot be."""
         pts = None if stamps.pts is None else stamps.pts + self._shift
         if pts is None or not dts - self._restart < pts <= dts + self._longest_delay:
+            self.leapt |= pts is not None and pts > dts
             return dts + (self._delay or 0)
         if self._delay is None and stamps.key:
             self._delay = max(0, pts - dts)

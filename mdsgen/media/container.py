@@ -15,7 +15,7 @@ from av.container import InputContainer
 from av.stream import Disposition
 
 from mdsgen.errors import MdsgenError, MediaError
-from mdsgen.media.clock import Clock, follow, mended
+from mdsgen.media.clock import Clock, dated, follow
 from mdsgen.media.truncation import refuse_truncated
 
 SEEK_MARGIN = 1.0
@@ -102,7 +102,14 @@ def _rank(stream: Any, longest: float) -> tuple[bool, bool, bool, bool, int]:
 
 
 def _seconds(stream: Any) -> float:
-    return float((stream.duration or 0) * (stream.time_base or 0))
+    """How long a stream is by its header, or by the tag that Matroska's writers leave; 0 where neither says."""
+    if stream.duration:
+        return float(stream.duration * stream.time_base)
+    parts = stream.metadata.get("DURATION", "").split(":")
+    try:
+        return sum(float(part) * unit for part, unit in zip(parts, (3600, 60, 1), strict=True))
+    except ValueError:
+        return 0.0
 
 
 def sound_stream(container: InputContainer) -> Any:
@@ -133,7 +140,7 @@ def decode(
         stream = choose(container)
         packets = container.demux(stream)
         if clock is not None and not plain:
-            packets = mended(packets, stream, clock) if stream.type == "video" else follow(packets, clock)
+            packets = dated(packets, stream, clock) if stream.type == "video" else follow(packets, clock)
         yield from _decoded(packets, stream)
 
 
