@@ -11,8 +11,8 @@ from typing import Any, TypeVar
 import click
 
 from mdsgen.command import Command
-from mdsgen.errors import DatasetError, TrainingError
-from mdsgen.media import VIDEO_SUFFIXES
+from mdsgen.errors import TrainingError
+from mdsgen.media import read_folder
 from mdsgen.training.recipe import BUILT_IN, STAGES, StageEntry, load_recipe
 
 DEFAULT_WORK = Path("build/training")
@@ -57,6 +57,7 @@ def _options(function: F) -> F:
 @click.argument("videos", required=False, type=click.Path(path_type=Path))
 @_options
 @click.option("--workers", type=click.IntRange(1), default=1, show_default=True, help="Processes that prepare clips.")
+@click.option("--recursive", is_flag=True, help="Take the videos in the folders below VIDEOS, too.")
 @click.option("--cavp", type=click.Path(path_type=Path), help="Make features with these weights (cavp_epoch66.ckpt).")
 @click.option("--audioldm", help="Make latents with these audio networks (cvssp/audioldm-s-full-v2).")
 def prepare(
@@ -65,6 +66,7 @@ def prepare(
     work: Path,
     threads: int | None,
     workers: int,
+    recursive: bool,
     cavp: Path | None,
     audioldm: str | None,
 ) -> None:
@@ -85,21 +87,9 @@ def prepare(
         render_scenes(place, loaded, workers=workers, report=_report)
     else:
         networks = None if cavp is None or audioldm is None else (cavp, audioldm)
-        prepare_films(place, loaded, videos, _films(videos), networks, workers=workers, report=_report)
-
-
-def _films(folder: Path) -> list[Path]:
-    """All videos in a folder, at any depth, in one order on every machine."""
-    found = sorted(
-        path
-        for path in folder.rglob("*")
-        if path.suffix.lower() in VIDEO_SUFFIXES
-        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
-        and path.is_file()
-    )
-    if not found:
-        raise DatasetError(f"no videos in {folder}: expected files that end in {', '.join(sorted(VIDEO_SUFFIXES))}")
-    return found
+        folder = read_folder(videos, recursive=recursive)
+        _report(folder.summary())
+        prepare_films(place, loaded, videos, folder.videos, networks, workers=workers, report=_report)
 
 
 @main.command("encode", cls=Command)

@@ -211,8 +211,9 @@ def test_films_are_found_at_any_depth_and_summed_up_on_stderr(small: Path) -> No
     (films / ".hidden.mp4").write_bytes(b"")
     (films / "notes.txt").write_text("no film")
     (films / "broken.mp4").write_text("no film")
-    result = run("prepare", films, "--recipe", small / "small.toml", "--work", small / "other")
+    result = run("prepare", films, "--recursive", "--recipe", small / "small.toml", "--work", small / "other")
     assert result.exit_code == 0
+    assert result.stderr.splitlines()[0] == f"{films}: 4 videos; left out: 1 hidden file, 1 other file"
     assert result.stderr.splitlines()[-1] == f"3 clips of 4 files; 1 skipped, see {small}/other/clips/skipped.csv"
 
 

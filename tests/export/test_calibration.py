@@ -86,7 +86,7 @@ def test_a_folder_that_is_none_is_named(folder: Path) -> None:
 
 
 def test_a_folder_without_videos_says_what_they_are_called(tmp_path: Path) -> None:
-    with pytest.raises(ExportError, match=rf"no videos in {tmp_path}: expected files that end in \.avi, .*\.mp4, "):
+    with pytest.raises(ExportError, match=rf"no videos in {tmp_path}: expected files that end in .*\.avi, .*\.mp4, "):
         CalibrationOptions(videos=tmp_path)
 
 
