@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from functools import lru_cache, partial
-from multiprocessing import get_context
+from multiprocessing import active_children, get_context, parent_process
+from multiprocessing.connection import wait
 from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
 import torch
 
-from mdsgen.geometry import PICTURE_SIZE, Geometry
+from mdsgen.errors import DatasetError
+from mdsgen.geometry import FEATURE_CHANNELS, PICTURE_SIZE, Geometry
 from mdsgen.media import averaged
 from mdsgen.model.mel import LogMel
 from mdsgen.scenes import sample_scene
@@ -68,6 +73,18 @@ def clip_fields(frames: np.ndarray, sound: np.ndarray, geometry: Geometry) -> di
     return {"frames": frames, "sound": sound, "log_mel": log_mel(sound[np.newaxis], geometry)[0]}
 
 
+def clip_formats(geometry: Geometry) -> dict[str, tuple[str, tuple[int, ...]]]:
+    """What every field of a dataset must be in a geometry: NumPy's kind of number, and the shape of one clip."""
+    frames = geometry.video_frames
+    return {
+        "frames": ("u", (frames, PICTURE_SIZE, PICTURE_SIZE, 3)),
+        "sound": ("i", (geometry.samples,)),
+        "log_mel": ("f", (geometry.mel_frames, geometry.mel.bins)),
+        "features": ("f", (frames, FEATURE_CHANNELS)),
+        "latent": ("f", geometry.latent_shape),
+    }
+
+
 def stacked(clips: Sequence[Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
     """The fields of several clips as those of a shard, ``[clips, ...]`` each."""
     return {name: np.stack([clip[name] for clip in clips]) for name in (clips[0] if clips else ())}
@@ -102,17 +119,41 @@ T = TypeVar("T")
 
 
 def in_parallel(work: Callable[[T], object], tasks: Sequence[T], workers: int) -> Iterator[object]:
-    """Do all tasks, yielding in their order as they get done; several workers compute on one thread each."""
+    """Do all tasks, yielding in their order as they get done; several workers compute on one thread each.
+
+    Whatever ends this early ends the workers at once: what they were making is made again.
+    """
     workers = min(workers, len(tasks))
     if workers <= 1:
         yield from map(work, tasks)
         return
     # Not forked: a process that has computed with PyTorch leaves locks behind in its children.
     context = get_context("spawn")
-    with ProcessPoolExecutor(workers, context, initializer=_begin) as pool:
+    others = set(active_children())
+    pool = ProcessPoolExecutor(workers, context, initializer=_begin)
+    try:
         yield from pool.map(work, tasks)
+    except BrokenProcessPool as error:
+        raise DatasetError(
+            "a process that prepared clips was killed: the same command goes on where it stopped"
+        ) from error
+    except BaseException:
+        for worker in set(active_children()) - others:
+            worker.terminate()
+        raise
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def _begin() -> None:
     torch.set_num_threads(1)
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C ends a worker at once: its shard is made again
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """A worker whose parent was killed would wait for its next task forever."""
+    parent = parent_process()
+    if parent is not None:
+        wait([parent.sentinel])
+        os._exit(1)
