@@ -20,10 +20,7 @@ from mdsgen.model.compact_video import CompactVideoEncoder
 from mdsgen.model.denoiser import SIZES, Denoiser, config, inference_parameters
 from mdsgen.model.istft_vocoder import IstftVocoder
 from mdsgen.model.video_encoder import VideoEncoder
-from mdsgen.weights.audioldm import load_audioldm
-from mdsgen.weights.cavp import load_cavp
-from mdsgen.weights.release import load_release
-from mdsgen.weights.trained import (
+from mdsgen.training.trained import (
     WEIGHTS,
     load_autoencoder,
     load_denoiser,
@@ -31,6 +28,9 @@ from mdsgen.weights.trained import (
     load_vocoder,
     read_training,
 )
+from mdsgen.weights.audioldm import load_audioldm
+from mdsgen.weights.cavp import load_cavp
+from mdsgen.weights.release import load_release
 
 UNTRAINED = "seeded, untrained: for parity and speed, not for sound"
 PUBLISHED_LICENCE = "the weights keep the licences of their publishers; see provenance"

@@ -5,6 +5,8 @@ The INT8 that also computes is made by :mod:`mdsgen.export.quantiser`; here it o
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+
 import numpy as np
 import onnx
 
@@ -32,14 +34,7 @@ def in_precision(model: onnx.ModelProto, graph: str, precision: str) -> onnx.Mod
 
     May change ``model``. Raises :class:`ExportError` for a denoiser that would bear the name of INT8 for nothing.
     """
-    quantised = any(node.op_type == "QuantizeLinear" for node in model.graph.node)
-    if precision == "int8" and graph == DENOISER and not quantised:
-        raise ExportError("the denoiser has no INT8 in it: make it with mdsgen.export.quantiser.Quantiser before")
-    if precision == "fp32":
-        return model
-    if precision == "fp16":
-        return to_half(model, graph)
-    return store_half(store_int8(model) if precision == "int8-weights" else model)
+    return MADE[precision](model, graph)
 
 
 def to_half(model: onnx.ModelProto, graph: str) -> onnx.ModelProto:
@@ -136,3 +131,31 @@ def _drop_unused(graph: onnx.GraphProto) -> None:
             kept.append(node)
     del graph.node[:]
     graph.node.extend(reversed(kept))
+
+
+def _as_it_is(model: onnx.ModelProto, graph: str) -> onnx.ModelProto:
+    return model
+
+
+def _weights_in_half(model: onnx.ModelProto, graph: str) -> onnx.ModelProto:
+    return store_half(model)
+
+
+def _weights_in_int8(model: onnx.ModelProto, graph: str) -> onnx.ModelProto:
+    return store_half(store_int8(model))
+
+
+def _quantised(model: onnx.ModelProto, graph: str) -> onnx.ModelProto:
+    if graph == DENOISER and not any(node.op_type == "QuantizeLinear" for node in model.graph.node):
+        raise ExportError("the denoiser has no INT8 in it: make it with mdsgen.export.quantiser.Quantiser before")
+    return store_half(model)
+
+
+MADE: Mapping[str, Callable[[onnx.ModelProto, str], onnx.ModelProto]] = {
+    "fp32": _as_it_is,
+    "fp16-weights": _weights_in_half,
+    "fp16": to_half,
+    "int8-weights": _weights_in_int8,
+    "int8": _quantised,
+}
+"""What brings a graph into each of :data:`~mdsgen.precision.PRECISIONS`, as :func:`in_precision` does."""

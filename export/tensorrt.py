@@ -12,7 +12,6 @@ import logging
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -20,56 +19,20 @@ from typing import Any
 from mdsgen.engines.plans import HARDWARE_LEVELS
 from mdsgen.engines.tensorrt import import_tensorrt
 from mdsgen.errors import ExportError
+from mdsgen.export.plan_options import PlanOptions
 from mdsgen.export.plan_progress import progress_monitor
+from mdsgen.precision import DataType, Precision
 from mdsgen.report import Report
 from mdsgen.tensor import TensorSpec
 
-_BRANCHES = 2  # of guidance, in one batch; a plan always computes both
 _MEBIBYTE = 1 << 20
 _OUT_OF_MEMORY = ("out of memory", "outofmemory", "out_of_memory", "insufficient memory", "insufficient workspace")
-
-
-@dataclass(frozen=True)
-class PlanOptions:
-    """How plans are built; None leaves it to TensorRT.
-
-    ``workspace``: MiB that a layer may use while it runs. ``optimisation_level``: 0 to 5, the higher the longer the
-    build. ``tactic_sources``: the only libraries to take kernels from. ``fixed_steps``: the one number of steps that
-    the plans take; otherwise they take 1 to ``max_steps``. ``version_compatible`` and ``hardware_compatible`` make
-    plans for other versions and GPUs too, at some cost in speed.
-    """
-
-    workspace: int | None = None
-    optimisation_level: int | None = None
-    tactic_sources: tuple[str, ...] = ()
-    version_compatible: bool = False
-    hardware_compatible: str | None = None
-    fixed_steps: int | None = None
-    max_steps: int = 50
-
-    def __post_init__(self) -> None:
-        if self.hardware_compatible not in (None, *HARDWARE_LEVELS):
-            known = ", ".join(HARDWARE_LEVELS)
-            raise ExportError(f"hardware compatibility must be one of {known}, not {self.hardware_compatible!r}")
-        for name in ("workspace", "fixed_steps", "max_steps"):
-            if (getattr(self, name) or 1) < 1:
-                raise ExportError(f"{name} must be 1 or more, not {getattr(self, name)}")
-
-    def lengths(self, name: str, steps: int) -> tuple[int, int, int]:
-        """The least, best and most of an open axis, where plans are best at ``steps``."""
-        if name == "branches":
-            return (_BRANCHES,) * 3
-        if name != "steps":
-            raise ExportError(f"a graph has an open axis {name!r}: expected steps or branches; export the bundle again")
-        if self.fixed_steps is not None:
-            return (self.fixed_steps,) * 3
-        return 1, min(steps, self.max_steps), self.max_steps
 
 
 def build_plan(
     onnx: Path,
     inputs: Sequence[TensorSpec],
-    precision: str,
+    precision: Precision,
     steps: int,
     options: PlanOptions,
     timing_cache: Path,
@@ -86,7 +49,7 @@ def build_plan(
         arguments = config_arguments(trt, precision, options)
         builder, network, parser = _parse(trt, polygraphy, file, typed)
         profile = _fix_shapes(polygraphy, network, inputs, steps, options)
-        if not typed and precision == "fp16":
+        if not typed and precision.computes is DataType.FP16:
             pin_full_precision(trt, network)
         if "int8" in arguments and not is_quantised(trt, network):
             del arguments["int8"]  # a builder that may use INT8 without Q/DQ wants to calibrate
@@ -112,15 +75,15 @@ def strongly_typed(trt: ModuleType) -> bool:
     return hasattr(trt.NetworkDefinitionCreationFlag, "STRONGLY_TYPED")
 
 
-def config_arguments(trt: ModuleType, precision: str, options: PlanOptions) -> dict[str, Any]:
+def config_arguments(trt: ModuleType, precision: Precision, options: PlanOptions) -> dict[str, Any]:
     """What Polygraphy's ``CreateConfig`` is told: only what this TensorRT has a word for.
 
     Raises :class:`ExportError` where an option that was asked for does not exist.
     """
     arguments: dict[str, Any] = {}
-    if not strongly_typed(trt) and precision == "fp16":
+    if not strongly_typed(trt) and precision.computes is DataType.FP16:
         arguments |= {"fp16": True, "precision_constraints": "obey"}
-    if precision == "int8":
+    if precision.computes is DataType.INT8:
         # What is not quantised is FP32 in the graph. Without FP16 there is nothing to pin, which might keep Q/DQ from
         # being fused; TF32 makes its products as fast, rounds less than INT8 beside it, and overflows nowhere.
         arguments |= {"tf32": True} if strongly_typed(trt) else {"tf32": True, "int8": True}
@@ -162,9 +125,9 @@ def is_quantised(trt: ModuleType, network: Any) -> bool:
 
 
 @contextmanager
-def _parseable(onnx: Path, precision: str, typed: bool) -> Iterator[Path]:
+def _parseable(onnx: Path, precision: Precision, typed: bool) -> Iterator[Path]:
     """The file to parse. TensorRT before 10 refuses weights in INT8: there a copy in which the graph quantises them."""
-    if typed or precision != "int8":  # so that ONNX is not needed
+    if typed or precision.computes is not DataType.INT8:  # so that ONNX is not needed
         yield onnx
         return
     try:

@@ -14,12 +14,12 @@ from mdsgen.bundle import (
     LATENT_DECODER,
     VIDEO_ENCODER,
     VOCODER,
-    Quality,
     SamplerDefaults,
 )
 from mdsgen.errors import ExportError
-from mdsgen.export.parity import CLIP, SPECTROGRAM, decibels
 from mdsgen.geometry import Geometry
+from mdsgen.parity import Parity, snr_db
+from mdsgen.precision import CLIP, SPECTROGRAM, Thresholds
 from mdsgen.runtime.clip import ClipGenerator, SamplerSettings, timesteps_of
 from mdsgen.runtime.networks import Networks
 from mdsgen.runtime.sampler import Estimates, seeded_noise, solve
@@ -106,15 +106,15 @@ def run_reference(original: Original, frames: np.ndarray, sampler: SamplerDefaul
     return reference
 
 
-def compare(networks: Networks, reference: Reference, thresholds: dict[str, float]) -> list[Quality]:
+def compare(networks: Networks, reference: Reference, thresholds: Thresholds) -> list[Parity]:
     """All figures of a bundle's networks, worst case per graph; nothing is raised for a poor one."""
 
-    def figure(graph: str, what: str, value: float) -> Quality:
-        return Quality(graph, what, value, thresholds[graph])
+    def figure(graph: str, what: str, value: float) -> Parity:
+        return Parity(graph, what, value, thresholds.of(graph))
 
     timesteps = timesteps_of(reference.settings.solve())
     worst = min(
-        decibels(noise, np.concatenate(networks.denoise(latent, reference.modulations[step])))
+        snr_db(noise, np.concatenate(networks.denoise(latent, reference.modulations[step])))
         for step, latent, noise in reference.trajectory
     )
     features = networks.encode(reference.frames)  # [1, F, 512]
@@ -122,13 +122,13 @@ def compare(networks: Networks, reference: Reference, thresholds: dict[str, floa
     log_mel, waveform = _clip(networks, reference, features)
     after = f"after {reference.settings.steps} steps"
     return [
-        figure(VIDEO_ENCODER, "features of the clip", decibels(reference.features, features)),
-        figure(CONDITIONING, "modulations of all steps", decibels(reference.modulations, modulations)),
+        figure(VIDEO_ENCODER, "features of the clip", snr_db(reference.features, features)),
+        figure(CONDITIONING, "modulations of all steps", snr_db(reference.modulations, modulations)),
         figure(DENOISER, f"noise at {len(reference.trajectory)} steps, worst", worst),
-        figure(LATENT_DECODER, "log-mel spectrogram", decibels(reference.log_mel, networks.decode(reference.latent))),
-        figure(VOCODER, "waveform", decibels(reference.waveform, networks.vocode(reference.log_mel))),
-        figure(SPECTROGRAM, f"log-mel spectrogram {after}", decibels(reference.log_mel, log_mel)),
-        figure(CLIP, f"waveform {after}", decibels(reference.waveform, waveform)),
+        figure(LATENT_DECODER, "log-mel spectrogram", snr_db(reference.log_mel, networks.decode(reference.latent))),
+        figure(VOCODER, "waveform", snr_db(reference.waveform, networks.vocode(reference.log_mel))),
+        figure(SPECTROGRAM, f"log-mel spectrogram {after}", snr_db(reference.log_mel, log_mel)),
+        figure(CLIP, f"waveform {after}", snr_db(reference.waveform, waveform)),
     ]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from pathlib import Path
 
 from mdsgen.cache import cache_folder
@@ -31,7 +32,8 @@ def cubin_of(
 ) -> bytes:
     """The source's machine code for ``architecture``: from the cache, or compiled now and put there.
 
-    Raises :class:`KernelError` where there is no compiler, where it fails, or where the cache cannot be written.
+    A cache that cannot be written is said, and costs a compilation in every process. Raises :class:`KernelError` where
+    there is no compiler, or where it fails.
     """
     compiler = compiler or find_compiler()
     kept = (
@@ -57,7 +59,7 @@ def _write(path: Path, content: bytes) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_whole(path, content)
     except OSError as error:
-        raise KernelError(
+        logging.getLogger("mdsgen").warning(
             f"cannot keep compiled kernels in {path.parent} ({error.strerror}): set MDSGEN_CACHE to a folder that can"
             " be written"
-        ) from error
+        )

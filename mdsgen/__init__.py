@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from mdsgen import telemetry
+
 if TYPE_CHECKING:
     from mdsgen.runtime.pipeline import Pipeline, Sound
+
+telemetry.switch_off()
 
 __version__ = "0.1.0"
 

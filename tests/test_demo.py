@@ -9,7 +9,7 @@ import pytest
 
 import mdsgen
 from mdsgen.bundle import Bundle
-from mdsgen.evaluation import held_out, judge
+from mdsgen.evaluation import held_out, score_sounds
 from mdsgen.geometry import DEMO
 from mdsgen.runtime import Pipeline, render
 
@@ -38,8 +38,8 @@ def test_it_is_what_is_opened_when_no_bundle_is_named() -> None:
 def test_it_is_whole_verified_and_small() -> None:
     manifest = Bundle.open(FOLDER).manifest  # checks every sum
     assert manifest.precision == "fp16-weights"
-    assert manifest.quality
-    assert all(figure.passed for figure in manifest.quality)
+    assert manifest.parity
+    assert all(figure.passed for figure in manifest.parity)
     assert sum(path.stat().st_size for path in FOLDER.iterdir()) <= 25_000_000
     assert 4_500_000 <= manifest.model["parameters"] <= 5_500_000
 
@@ -72,7 +72,7 @@ def test_its_sound_belongs_to_pictures_that_it_has_never_seen() -> None:
             clips.append(clip.scene)
             films.append(frames)
             sounds.append(sound.audio)
-    score = judge(films, sounds, clips).generated
+    score = score_sounds(films, sounds, clips).generated
     assert score.aligned is not None
     assert score.aligned >= 0.75
     assert score.kind is not None

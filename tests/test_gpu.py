@@ -10,7 +10,7 @@ from importlib.util import find_spec
 import numpy as np
 import pytest
 
-from mdsgen.bench.tensorrt_contenders import DeviceLoop
+from mdsgen.bench.tensorrt_backend import DeviceLoop
 from mdsgen.bundle import GRAPHS, Bundle
 from mdsgen.engines import EngineOptions, open_engine
 from mdsgen.engines.cuda import CapturedGraph, Device
@@ -49,7 +49,7 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     from mdsgen.export.plans import build_plans
 
     frames, target = verification_frames(PAPER), tmp_path_factory.mktemp("gpu") / "bundle"
-    made = export_bundle(lambda: seeded_models(PAPER, "tiny"), target, precision="fp16", frames=frames)
+    made = export_bundle(lambda: seeded_models(PAPER, "tiny"), target, frames=frames)
     build_plans(made, frames=frames)
     return made
 
@@ -87,7 +87,7 @@ def frames_of(geometry: Geometry, seed: int = 0) -> np.ndarray:
 def test_every_plan_is_within_45_decibels_of_onnx_runtime(bundle: Bundle) -> None:
     folders = list((bundle.folder / "plans").iterdir())
     for folder in folders:
-        quality = {figure["graph"]: figure["decibels"] for figure in PlanRecord.read(folder).quality}
+        quality = {figure["graph"]: figure["snr_db"] for figure in PlanRecord.read(folder).quality}
         assert all(quality[name] is None or quality[name] >= LEAST_DECIBELS for name in GRAPHS), quality
     assert folders
 
@@ -206,8 +206,8 @@ def test_the_loop_is_faster_than_pytorch_by_what_was_promised(bundle: Bundle) ->
 
     if not torch.cuda.is_available():
         there_is_no(f"PyTorch {torch.__version__} finds no CUDA device")
+    from mdsgen.bench.backends import parse
     from mdsgen.bench.comparison import Task, compare
-    from mdsgen.bench.contenders import parse
     from mdsgen.bench.subject import Subject
 
     entries = parse("torch-fp16,torch-compile,tensorrt-stream,tensorrt")

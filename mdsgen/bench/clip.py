@@ -10,17 +10,16 @@ from itertools import pairwise
 
 import numpy as np
 
-from mdsgen.bench.conditions import usable_cores
 from mdsgen.bench.device_memory import DeviceMemory, device_memory
 from mdsgen.bench.device_stages import HOST, IN_ORDER, DeviceStages
-from mdsgen.bench.engine_contender import data_type
-from mdsgen.bench.measure import Measurement
+from mdsgen.bench.engine_backend import data_type
 from mdsgen.bench.peak import peak_totals
 from mdsgen.bench.process import FINISHED, READY, Command, time_processes
 from mdsgen.bench.report import Report
 from mdsgen.bench.shares import add_shares, machine_peaks
 from mdsgen.bench.work import denoiser_passes, stage_work, total
 from mdsgen.bundle import DENOISER
+from mdsgen.conditions import usable_cores
 from mdsgen.engines import EngineOptions
 from mdsgen.errors import MdsgenError
 from mdsgen.geometry import FRAME_SIZE, Geometry
@@ -28,6 +27,7 @@ from mdsgen.runtime.clip import SamplerSettings, Timings
 from mdsgen.runtime.generators import Generator, Generators
 from mdsgen.runtime.networks import Networks
 from mdsgen.runtime.sampler import seeded_noise
+from mdsgen.timing import Measurement
 
 STEP, WHOLE = "denoiser step", "whole clip"
 """The two figures that are not stages of the runtime: one step of its loop, and all stages together."""

@@ -6,13 +6,13 @@ import time
 
 import numpy as np
 
-from mdsgen.bench.measure import Measurement
 from mdsgen.geometry import FRAME_SIZE
 from mdsgen.kernels import module as kernels
 from mdsgen.runtime.clip import SamplerSettings, Timings
 from mdsgen.runtime.device_clip import SOURCES, DeviceClip
 from mdsgen.runtime.networks import Networks
 from mdsgen.runtime.sampler import seeded_noise
+from mdsgen.timing import Measurement
 
 IN_ORDER = "whole clip in stream order"
 HOST = "host, to launch a clip"

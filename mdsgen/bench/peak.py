@@ -24,7 +24,7 @@ from typing import Any
 
 import numpy as np
 
-from mdsgen.errors import MdsgenError
+from mdsgen.errors import EngineError, MdsgenError
 
 DATA_TYPES = ("fp32", "bf16", "int8")
 SIZES = (1024, 2048)
@@ -150,9 +150,11 @@ def _openvino(data_type: str, size: int, threads: int) -> Iterator[Product]:
 
 def computes_bfloat16() -> bool:
     """Whether OpenVINO is here and this processor is one on which it computes in bfloat16, not in FP32 instead."""
+    from mdsgen.engines.openvino import import_openvino
+
     try:
-        import openvino
-    except ImportError:
+        openvino = import_openvino()
+    except EngineError:
         return False
     return "BF16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
 

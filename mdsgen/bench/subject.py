@@ -95,7 +95,7 @@ class Subject:
         )
 
     def encode(self, frames: np.ndarray) -> np.ndarray:
-        """``frames [F, 3, 224, 224]`` -> features ``[1, F, 512]``, in FP32: the same ones for every contender."""
+        """``frames [F, 3, 224, 224]`` -> features ``[1, F, 512]``, in FP32: the same ones for every backend."""
         if self._bundle:
             with open_engine(self._bundle.path(VIDEO_ENCODER), "onnxruntime") as encoder:
                 return encoder.run({"frames": frames[None]})["features"]
@@ -135,7 +135,7 @@ class Subject:
 
 
 class Inputs:
-    """What every contender gets: one clip of a rendered scene, and one step of it.
+    """What every backend gets: one clip of a rendered scene, and one step of it.
 
     ``pictures`` uint8 ``[F, 224, 224, 3]`` are what the runtime takes, ``frames [F, 3, 224, 224]`` the same, prepared,
     and ``features [1, F, 512]`` what ``encode`` makes of those: INT8 is calibrated on such, and on nothing else.

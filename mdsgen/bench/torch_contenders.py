@@ -8,14 +8,14 @@ from contextlib import ExitStack, contextmanager
 import numpy as np
 import torch
 
-from mdsgen.bench.contenders import Contender, Run
+from mdsgen.bench.backends import Backend, Run
 from mdsgen.bench.published import published, two_passes
 from mdsgen.bench.subject import Inputs, Subject
 from mdsgen.runtime.clip import SamplerSettings, timesteps_of
 from mdsgen.runtime.sampler import Estimates, solve
 
 
-class Fused(Contender):
+class Fused(Backend):
     """This project's model in eager mode: two passes a step, each computing its condition anew; fused attention."""
 
     what = "PyTorch eager, FP32, two passes, conditioning in every pass, fused attention"

@@ -15,12 +15,10 @@ from mdsgen.bundle.manifest import (
     DENOISER,
     GRAPHS,
     LATENT_DECODER,
-    PRECISIONS,
     SCHEMA,
     VIDEO_ENCODER,
     VOCODER,
     Manifest,
-    Quality,
     SamplerDefaults,
 )
 
@@ -30,7 +28,6 @@ __all__ = [
     "GRAPHS",
     "LATENT_DECODER",
     "MANIFEST_FILE",
-    "PRECISIONS",
     "SCHEMA",
     "VIDEO_ENCODER",
     "VOCODER",
@@ -38,7 +35,6 @@ __all__ = [
     "DataFile",
     "Graph",
     "Manifest",
-    "Quality",
     "SamplerDefaults",
     "check_target",
     "create_bundle",

@@ -1,4 +1,4 @@
-"""What a bundle says of itself: its geometry, its graphs, its precision, its quality and where its weights came from.
+"""What a bundle says of itself: geometry, graphs, precision, parity figures and where its weights came from.
 
 A bundle is untrusted input: everything read here is checked before anything else uses it, and a :class:`BundleError`
 names the field. Fields that this version does not know are ignored, fields that are missing are errors.
@@ -15,9 +15,14 @@ from mdsgen.bundle.fields import Fields
 from mdsgen.bundle.graph import DataFile, Graph
 from mdsgen.errors import BundleError, GeometryError
 from mdsgen.geometry import Geometry
+from mdsgen.parity import Parity
+from mdsgen.precision import PRECISIONS
 
-SCHEMA = 1
-"""The manifest schema that this version writes and reads."""
+SCHEMA = 2
+"""The manifest schema that this version writes."""
+
+READABLE = (1, SCHEMA)
+"""The schemas that it reads."""
 
 VIDEO_ENCODER = "video_encoder"
 CONDITIONING = "conditioning"
@@ -26,8 +31,6 @@ LATENT_DECODER = "latent_decoder"
 VOCODER = "vocoder"
 GRAPHS = (VIDEO_ENCODER, CONDITIONING, DENOISER, LATENT_DECODER, VOCODER)
 """The graphs that every bundle holds, in the order in which a clip passes through them."""
-
-PRECISIONS = ("fp32", "fp16-weights", "fp16", "int8-weights", "int8")
 
 MAX_STEPS = 1000
 """As many as the training schedule has."""
@@ -85,44 +88,6 @@ class SamplerDefaults:
 
 
 @dataclass(frozen=True)
-class Quality:
-    """One figure that the export measured: the signal-to-noise ratio of an output against the FP32 reference.
-
-    ``decibels`` is infinite where the two are equal to the last bit, which JSON writes as null.
-    """
-
-    graph: str
-    what: str
-    decibels: float
-    threshold: float
-
-    def __post_init__(self) -> None:
-        if math.isnan(self.decibels) or self.decibels == -math.inf:
-            raise BundleError(f"manifest field 'quality.decibels' of {self.graph} ({self.what}) is {self.decibels}")
-        if not math.isfinite(self.threshold):
-            raise BundleError(f"manifest field 'quality.threshold' of {self.graph} ({self.what}) is {self.threshold}")
-
-    @property
-    def passed(self) -> bool:
-        """Whether the figure reaches its threshold."""
-        return self.decibels >= self.threshold
-
-    def to_dict(self) -> dict[str, Any]:
-        return {**vars(self), "decibels": None if self.decibels == math.inf else self.decibels}
-
-    @classmethod
-    def from_dict(cls, values: object, where: str = "quality") -> Quality:
-        fields = Fields(values, where)
-        exact = fields.values.get("decibels", 0) is None
-        return cls(
-            graph=fields.take("graph", str),
-            what=fields.take("what", str),
-            decibels=math.inf if exact else fields.take("decibels", float),
-            threshold=fields.take("threshold", float),
-        )
-
-
-@dataclass(frozen=True)
 class Manifest:
     """The whole description of a bundle.
 
@@ -138,7 +103,7 @@ class Manifest:
     provenance: dict[str, Any]
     licence: str
     sampler: SamplerDefaults = field(default_factory=SamplerDefaults)
-    quality: tuple[Quality, ...] = ()
+    parity: tuple[Parity, ...] = ()
     created_by: str = f"mdsgen {__version__}"
     schema: int = SCHEMA
 
@@ -164,14 +129,14 @@ class Manifest:
     def to_dict(self) -> dict[str, Any]:
         """As plain JSON values; :meth:`from_dict` reads it back."""
         return {
-            "schema": self.schema,
+            "schema": SCHEMA,
             "created_by": self.created_by,
             "geometry": self.geometry.to_dict(),
             "precision": self.precision,
             "model": self.model,
             "sampler": self.sampler.to_dict(),
             "graphs": {name: graph.to_dict() for name, graph in self.graphs.items()},
-            "quality": [figure.to_dict() for figure in self.quality],
+            "parity": [figure.to_dict() for figure in self.parity],
             "provenance": self.provenance,
             "licence": self.licence,
         }
@@ -191,7 +156,7 @@ class Manifest:
             model=fields.take("model", dict),
             sampler=SamplerDefaults.from_dict(fields.take("sampler", dict)),
             graphs={name: Graph.from_dict(graph, f"graphs.{name}") for name, graph in graphs.items()},
-            quality=tuple(Quality.from_dict(figure, place) for place, figure in fields.elements("quality")),
+            parity=_parities(fields, *(("quality", "decibels") if schema == 1 else ("parity", "snr_db"))),
             provenance=fields.take("provenance", dict),
             licence=fields.take("licence", str),
         )
@@ -208,10 +173,25 @@ def _interval(fields: Fields) -> tuple[float, float]:
     return low, high
 
 
+def _parities(fields: Fields, name: str, ratio: str) -> tuple[Parity, ...]:
+    """The parity figures under this name; ``ratio`` is what each calls its signal-to-noise ratio."""
+    return tuple(_parity(Fields(value, place), ratio) for place, value in fields.elements(name))
+
+
+def _parity(fields: Fields, ratio: str) -> Parity:
+    exact = fields.values.get(ratio, 0) is None
+    graph, what = fields.take("graph", str), fields.take("what", str)
+    snr_db, threshold = math.inf if exact else fields.take(ratio, float), fields.take("threshold", float)
+    try:
+        return Parity(graph, what, snr_db, threshold)
+    except ValueError as error:
+        raise BundleError(f"manifest field {fields.where!r}: {error}") from error
+
+
 def _check_schema(schema: int) -> None:
-    if schema != SCHEMA:
+    if schema not in READABLE:
         raise BundleError(
-            f"bundle schema {schema} is unknown, this version reads schema {SCHEMA}: "
+            f"bundle schema {schema} is unknown, this version reads {' and '.join(map(str, READABLE))}: "
             "export the bundle again, or update mdsgen"
         )
 

@@ -11,16 +11,16 @@ from typing import Any
 
 import click
 
+from mdsgen.bench.backends import KINDS, Entry, first_bundle, parse
 from mdsgen.bench.clip import time_clip
-from mdsgen.bench.conditions import usable_cores
-from mdsgen.bench.contenders import KINDS, Entry, first_bundle, parse
 from mdsgen.bench.process import Command, sampling_arguments
 from mdsgen.bench.report import Report
 from mdsgen.bench.subject import Subject
 from mdsgen.bundle import Bundle, default_bundle
-from mdsgen.cli.errors import command
 from mdsgen.cli.export import MODEL_SIZES
 from mdsgen.cli.sampling import sampling_options
+from mdsgen.command import command
+from mdsgen.conditions import usable_cores
 from mdsgen.engines import ENGINES
 from mdsgen.errors import MdsgenError
 from mdsgen.files import write_whole
@@ -33,7 +33,7 @@ _TASKS = {"step": 10, "loop": 5, "clip": 3}
 _CLIPS, _WARMUP = 3, 2
 
 
-def _contenders(_ctx: click.Context, _param: click.Parameter, value: str | None) -> list[Entry] | None:
+def _backends(_ctx: click.Context, _param: click.Parameter, value: str | None) -> list[Entry] | None:
     """A click callback: ``A,B,C`` as what is compared."""
     try:
         return None if value is None else parse(value)
@@ -50,7 +50,7 @@ def _contenders(_ctx: click.Context, _param: click.Parameter, value: str | None)
 @click.option(
     "--compare",
     metavar="A,B,…",
-    callback=_contenders,
+    callback=_backends,
     help=f"Time these in turn instead, ratios against the first: {', '.join(KINDS)}; NAME@BUNDLE runs another bundle. "
     "A single one is compared with --engine.",
 )

@@ -11,10 +11,10 @@ from typing import Any
 import click
 import numpy as np
 
-from mdsgen.cli.errors import command
 from mdsgen.cli.sampling import sampling_options
+from mdsgen.command import command
 from mdsgen.engines import ENGINES
-from mdsgen.evaluation.examination import examine
+from mdsgen.evaluation.evaluation import evaluate
 from mdsgen.evaluation.held_out import HELD_OUT, Clip, held_out
 from mdsgen.evaluation.page import write_page
 from mdsgen.runtime import Pipeline, sampler_settings
@@ -71,10 +71,10 @@ def main(
             "denoiser_passes": sampler.passes,
             "scenes": f"{seed} to {seed + clips - 1}",
         }
-    examination = examine(rendered, sounds, threads=threads, report=_say)
+    evaluation = evaluate(rendered, sounds, threads=threads, report=_say)
     if page:
-        write_page(page, examination, sounds, shown, settings)
-    scores = examination.scores
+        write_page(page, evaluation, sounds, shown, settings)
+    scores = evaluation.scores
     document = {"settings": settings, "scores": scores.to_dict()}
     click.echo(json.dumps(document, indent=2, ensure_ascii=False) if as_json else scores.page())
 

@@ -12,8 +12,8 @@ from typing import Any
 
 import click
 
-from mdsgen.cli.errors import command
 from mdsgen.cli.sampling import finite, sampling_options
+from mdsgen.command import command
 from mdsgen.engines import ENGINES
 from mdsgen.errors import MdsgenError, MediaError
 from mdsgen.media import FORMATS, VIDEO_SUFFIXES

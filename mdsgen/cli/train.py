@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import click
 
-from mdsgen.cli.errors import Command
+from mdsgen.command import Command
 from mdsgen.errors import DatasetError, TrainingError
 from mdsgen.media import VIDEO_SUFFIXES
 from mdsgen.training.recipe import BUILT_IN, STAGES, StageEntry, load_recipe
@@ -124,8 +124,8 @@ def fidelity(recipe: str, work: Path, threads: int | None, scenes: int, as_json:
     _use_torch(threads)
     from mdsgen.model.compact_codec import CompactCodec
     from mdsgen.training.fidelity import measure_fidelity
+    from mdsgen.training.trained import load_autoencoder, load_vocoder
     from mdsgen.training.work import Work
-    from mdsgen.weights.trained import load_autoencoder, load_vocoder
 
     place, geometry = Work(work), load_recipe(recipe).geometry
     codec = CompactCodec(geometry, load_autoencoder(place.stage("autoencoder")), load_vocoder(place.stage("vocoder")))

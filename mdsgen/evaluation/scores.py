@@ -1,17 +1,18 @@
-"""What verdicts on many clips amount to."""
+"""The scores of many clips, out of the predictions for each."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from mdsgen.evaluation.ear import Verdict
+from mdsgen.evaluation.judge import Prediction
 from mdsgen.evaluation.labels import MATERIALS, all_impacts, kinds_of, materials_of
 from mdsgen.evaluation.matching import Matches, match
 from mdsgen.scenes import Truth
+from mdsgen.table import aligned
 
 
 @dataclass(frozen=True)
@@ -34,26 +35,26 @@ class Score:
     @classmethod
     def of(
         cls,
-        verdicts: Sequence[Verdict],
+        predictions: Sequence[Prediction],
         truths: Sequence[Truth],
         onset_times: Sequence[np.ndarray],
         frechet: float | None = None,
     ) -> Score:
-        """Of as many verdicts, truths and onsets."""
-        pairs = list(zip(verdicts, truths, strict=True))
+        """Of as many predictions, truths and onsets."""
+        pairs = list(zip(predictions, truths, strict=True))
         blows = [
-            match(verdict.onsets, times)
-            for (verdict, truth), times in zip(pairs, onset_times, strict=True)
+            match(prediction.onsets, times)
+            for (prediction, truth), times in zip(pairs, onset_times, strict=True)
             if all_impacts(truth)
         ]
         return cls(
             clips=len(pairs),
-            aligned=_share([verdict.aligned for verdict in verdicts]),
-            kind=_share([verdict.kind in kinds_of(truth) for verdict, truth in pairs]),
+            aligned=_share([prediction.aligned for prediction in predictions]),
+            kind=_share([prediction.kind in kinds_of(truth) for prediction, truth in pairs]),
             material=_share(
                 [
-                    verdict.material(truth.kind) in materials_of(truth, truth.kind)
-                    for verdict, truth in pairs
+                    prediction.material(truth.kind) in materials_of(truth, truth.kind)
+                    for prediction, truth in pairs
                     if truth.kind in MATERIALS
                 ]
             ),
@@ -105,7 +106,7 @@ class Scores:
             "shifted": self.shifted,
         }
         across, down = _table(references), list(zip(*_table(self.kinds), strict=True))
-        return "\n\n".join("\n".join(_aligned(table)) for table in (across, down))
+        return "\n\n".join(aligned(table, figures=True) for table in (across, down))
 
 
 _ROWS: dict[str, Callable[[Score], str]] = {
@@ -120,13 +121,6 @@ _ROWS: dict[str, Callable[[Score], str]] = {
 
 def _table(columns: Mapping[str, Score]) -> list[tuple[str, ...]]:
     return [("", *columns), *((name, *map(cell, columns.values())) for name, cell in _ROWS.items())]
-
-
-def _aligned(table: Sequence[tuple[str, ...]]) -> Iterator[str]:
-    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-    for first, *others in table:
-        cells = [cell.rjust(width) for cell, width in zip(others, widths[1:], strict=True)]
-        yield "  ".join([first.ljust(widths[0]), *cells]).rstrip()
 
 
 def _percent(share: float | None) -> str:

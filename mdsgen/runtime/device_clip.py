@@ -185,7 +185,7 @@ class DeviceClip:
         mark("upload")
         count, height, width, _ = self._pictures
         pictures = RgbFrames(self._memory["pictures"].address, width, height, count)
-        launch = prepare_frames_launch(pictures, self._memory["frames"].address, FRAME_SIZE, "float32")
+        launch = prepare_frames_launch(pictures, self._memory["frames"].address, FRAME_SIZE)
         self._kernels.launch(launch, self.device.stream)
         mark("frames")
         self._engines[VIDEO_ENCODER].enqueue()
@@ -212,7 +212,6 @@ class DeviceClip:
             unconditional=address["noise"] + self._memory["noise"].nbytes // 2,
             clean=address["clean"],
             count=self._memory["latent"].nbytes // 4,
-            noise_dtype="float32",
             older=MOST_OLDER,  # for every solver; what has no weight is not looked at
         )
         self._kernels.launch(guided_step_launch(arrays, address["table"], step), self.device.stream)

@@ -27,7 +27,7 @@ PRESETS = {
     "balanced": Preset(12, "unipc-2"),
     "best": Preset(50, DEFAULT_SOLVER),
 }
-"""The presets by name; ``python -m mdsgen.evaluation.quality`` says what each does to a model's sound."""
+"""The presets by name; ``python -m mdsgen.experiments.presets`` says what each does to a model's sound."""
 
 QUALITIES = tuple(PRESETS)
 

@@ -13,7 +13,7 @@ from mdsgen.model.compact_autoencoder import CompactAutoencoder
 from mdsgen.model.compact_video import CompactVideoEncoder
 from mdsgen.training.clips import SHARD_CLIPS
 from mdsgen.training.shards import Shards, describe, sha256, shard_path, write_shard
-from mdsgen.weights.trained import WEIGHTS, load_autoencoder, load_video_encoder
+from mdsgen.training.trained import WEIGHTS, load_autoencoder, load_video_encoder
 
 
 def encode_clips(

@@ -16,6 +16,7 @@ from torch.nn import functional as F
 from mdsgen.model.compact_codec import CompactCodec
 from mdsgen.model.mel import LogMel
 from mdsgen.scenes import sample_scene
+from mdsgen.table import aligned
 from mdsgen.training.vocoding import MultiResolutionStft
 
 RESOLUTIONS = (256, 512, 1024, 2048)
@@ -50,9 +51,8 @@ class Fidelity:
             ("autoencoder and vocoder", self.both_decibels, self.both_distance),
             ("autoencoder and Griffin-Lim", self.both_griffin_lim_decibels, self.both_griffin_lim_distance),
         ]
-        head = f"{'through':<28}{'mel error dB':>14}{'STFT distance':>16}"
-        lines = [f"{name:<28}{error:>14.2f}{'' if far is None else f'{far:.3f}':>16}" for name, error, far in rows]
-        return "\n".join([head, *lines])
+        words = ((name, f"{error:.2f}", "" if far is None else f"{far:.3f}") for name, error, far in rows)
+        return aligned([("through", "mel error dB", "STFT distance"), *words], figures=True)
 
 
 @torch.no_grad()

@@ -20,8 +20,8 @@ from mdsgen.training.published import PublishedClips
 from mdsgen.training.recipe import STAGES, Recipe
 from mdsgen.training.settings import REPORTING
 from mdsgen.training.shards import Shards
+from mdsgen.training.trained import WEIGHTS, read_training, save_trained
 from mdsgen.training.videos import CompactClips, prepare_videos
-from mdsgen.weights.trained import WEIGHTS, read_training, save_trained
 
 
 @dataclass(frozen=True)

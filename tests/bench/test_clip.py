@@ -7,7 +7,6 @@ import pytest
 
 from mdsgen.bench import clip, shares
 from mdsgen.bench.clip import STEP, WHOLE, time_clip
-from mdsgen.bench.measure import Measurement
 from mdsgen.bench.peak import Peak
 from mdsgen.bench.process import FINISHED, READY, Command
 from mdsgen.bench.report import Report
@@ -16,6 +15,7 @@ from mdsgen.bundle import Bundle
 from mdsgen.errors import MdsgenError
 from mdsgen.geometry import PAPER
 from mdsgen.runtime import sampler_settings
+from mdsgen.timing import Measurement
 
 STAGES = ["video encoder", "conditioning", "denoiser", "latent decoder", "vocoder"]
 

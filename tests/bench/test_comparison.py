@@ -1,4 +1,4 @@
-"""Contenders compute the same in one run, or are not compared at all."""
+"""Backends compute the same in one run, or are not compared at all."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from mdsgen.bench import shares
+from mdsgen.bench.backends import Backend, parse
 from mdsgen.bench.comparison import LEAST_REDUCED, STEP, Task, check_agreement, compare
-from mdsgen.bench.contenders import Contender, parse
 from mdsgen.bench.peak import Peak
 from mdsgen.bench.report import Report
 from mdsgen.bench.subject import Inputs, Subject
@@ -76,23 +76,23 @@ def test_other_weights_are_not_compared(subject: Subject, bundle_path: Path) -> 
 
 def test_a_reduced_precision_needs_to_be_less_close(subject: Subject, monkeypatch: pytest.MonkeyPatch) -> None:
     names, inputs, task = ("one", "other"), Inputs(PAPER), Task.named("step", FAST)
-    contenders: dict[str, Contender] = {}
+    backends: dict[str, Backend] = {}
     for name in names:
         (entry,) = parse("onnxruntime")
-        contenders[name] = entry.make(subject, 1)
-    other = contenders["other"]
+        backends[name] = entry.make(subject, 1)
+    other = backends["other"]
     step = other.step(inputs)
     monkeypatch.setattr(other, "step", lambda inputs: lambda: step() * 1.1)  # 20 dB
     with pytest.raises(MdsgenError, match=r"other 20\.0 dB of 80"):
-        check_agreement(contenders, task, inputs)
+        check_agreement(backends, task, inputs)
     for precision in ("bf16", "int8"):
         other.precision = precision
-        assert check_agreement(contenders, task, inputs)["other"] == pytest.approx(20, abs=0.01)
+        assert check_agreement(backends, task, inputs)["other"] == pytest.approx(20, abs=0.01)
     monkeypatch.setattr(other, "step", lambda inputs: lambda: step() * 2)
     with pytest.raises(MdsgenError, match=f"0.0 dB of {LEAST_REDUCED[STEP]:g}"):
-        check_agreement(contenders, task, inputs)
-    for contender in contenders.values():
-        contender.close()
+        check_agreement(backends, task, inputs)
+    for backend in backends.values():
+        backend.close()
 
 
 def test_any_bundle_s_weights_are_compared_without_pytorch(bundle_path: Path) -> None:

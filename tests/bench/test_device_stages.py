@@ -11,7 +11,6 @@ from mdsgen.bench import clip, device_stages, shares
 from mdsgen.bench.clip import STEP, WHOLE, time_clip
 from mdsgen.bench.device_peak import BANDWIDTH
 from mdsgen.bench.device_stages import HOST, IN_ORDER
-from mdsgen.bench.measure import Measurement
 from mdsgen.bench.peak import Peak
 from mdsgen.bench.process import FINISHED, READY, Command
 from mdsgen.bench.report import Report
@@ -20,6 +19,7 @@ from mdsgen.bench.work import stage_work
 from mdsgen.bundle import Bundle
 from mdsgen.errors import EngineError
 from mdsgen.runtime import sampler_settings
+from mdsgen.timing import Measurement
 from tests.engines.fake_gpu import FakeGpu
 
 pytestmark = [pytest.mark.parametrize("trt_major", [10], indirect=True), pytest.mark.usefixtures("fake_gpu")]

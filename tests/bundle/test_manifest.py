@@ -9,10 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mdsgen.bundle import GRAPHS, PRECISIONS, DataFile, Graph, Manifest, Quality, SamplerDefaults
+from mdsgen.bundle import GRAPHS, DataFile, Graph, Manifest, SamplerDefaults
 from mdsgen.bundle.graph import DTYPES
 from mdsgen.errors import BundleError
 from mdsgen.geometry import GEOMETRIES, RELEASE
+from mdsgen.parity import Parity
+from mdsgen.precision import PRECISIONS
 from mdsgen.tensor import TensorSpec
 
 sha256s = st.text("0123456789abcdef", min_size=64, max_size=64)
@@ -27,7 +29,7 @@ values = st.dictionaries(
     st.text(), st.none() | st.integers() | st.text() | st.floats(allow_nan=False, allow_infinity=False)
 )
 finite = st.floats(allow_nan=False, allow_infinity=False)
-figures = st.builds(Quality, st.text(), st.text(), finite | st.just(math.inf), finite)
+figures = st.builds(Parity, st.text(), st.text(), finite | st.just(math.inf), finite)
 
 samplers = st.builds(
     SamplerDefaults,
@@ -60,12 +62,12 @@ def manifests(draw: st.DrawFn) -> Manifest:
     return Manifest(
         geometry=draw(st.sampled_from(list(GEOMETRIES.values()))),
         graphs=graphs,
-        precision=draw(st.sampled_from(PRECISIONS)),
+        precision=draw(st.sampled_from(list(PRECISIONS))),
         model=draw(values),
         provenance=draw(values),
         licence=draw(st.text()),
         sampler=draw(samplers),
-        quality=tuple(draw(st.lists(figures, max_size=3))),
+        parity=tuple(draw(st.lists(figures, max_size=3))),
     )
 
 
@@ -81,8 +83,8 @@ def example() -> Manifest:
         )
         for name in GRAPHS
     }
-    quality = (Quality("vocoder", "waveform", 40.0, 30.0),)
-    return Manifest(RELEASE, graphs, "int8", {"size": "tiny"}, {"weights": "seeded"}, "Apache-2.0", quality=quality)
+    parity = (Parity("vocoder", "waveform", 40.0, 30.0),)
+    return Manifest(RELEASE, graphs, "int8", {"size": "tiny"}, {"weights": "seeded"}, "Apache-2.0", parity=parity)
 
 
 def changed(*path: str | int, to: Any) -> dict[str, Any]:
@@ -121,18 +123,18 @@ def test_whatever_replaces_a_value_no_other_error_than_a_refusal_comes(data: st.
 
 
 def test_an_exact_figure_is_null_in_json() -> None:
-    figure = Quality("vocoder", "waveform", math.inf, 30.0)
-    assert figure.to_dict()["decibels"] is None
+    figure = Parity("vocoder", "waveform", math.inf, 30.0)
+    assert figure.to_dict()["snr_db"] is None
     assert figure.passed
 
 
 def test_a_figure_below_its_threshold_has_not_passed() -> None:
-    assert not Quality("vocoder", "waveform", 29.9, 30.0).passed
+    assert not Parity("vocoder", "waveform", 29.9, 30.0).passed
 
 
 def test_another_schema_is_refused_and_says_what_to_do() -> None:
-    with pytest.raises(BundleError, match=r"schema 2 is unknown.*reads schema 1.*export the bundle again, or update"):
-        Manifest.from_dict({"schema": 2})
+    with pytest.raises(BundleError, match=r"schema 3 is unknown.*reads 1 and 2: export the bundle again, or update"):
+        Manifest.from_dict({"schema": 3})
 
 
 def test_unknown_fields_are_ignored() -> None:
@@ -214,8 +216,8 @@ def test_a_file_name_that_leaves_the_bundle_is_refused(file: str) -> None:
         (("graphs", "denoiser", "inputs", 0, "shape"), [None], "every length of x must be 1 or more"),
         (("graphs", "denoiser", "outputs", 0), None, r"'graphs.denoiser.outputs\[0\]' must be an object"),
         (("graphs", "denoiser", "data", 0, "bytes"), 21, "disagrees with another graph on weights.bin"),
-        (("quality", 0, "decibels"), math.nan, "'quality.decibels' of vocoder"),
-        (("quality", 0, "threshold"), math.inf, "'quality.threshold' of vocoder"),
+        (("parity", 0, "snr_db"), math.nan, r"'parity\[0\]': snr_db of vocoder"),
+        (("parity", 0, "threshold"), math.inf, r"'parity\[0\]': threshold of vocoder"),
     ],
 )
 def test_a_wrong_value_is_refused_by_the_name_of_its_field(

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,11 +19,11 @@ from mdsgen import Pipeline
 from mdsgen.bundle import GRAPHS, Bundle
 from mdsgen.cli import info
 from mdsgen.cli.export import MODEL_SIZES, main
-from mdsgen.export import THRESHOLDS, Models
+from mdsgen.export import Models
 from mdsgen.export.onnx_graph import Network, trace
-from mdsgen.export.parity import CLIP, SPECTROGRAM
 from mdsgen.geometry import PAPER, RELEASE, SAMPLE_RATE, Geometry
 from mdsgen.model.denoiser import SIZES
+from mdsgen.precision import CLIP, PRECISIONS, SPECTROGRAM
 from mdsgen.runtime import ClipGenerator, Networks, SamplerSettings
 from mdsgen.weights.audioldm import save_audioldm
 from tests.export.conftest import small_codec, small_models
@@ -105,7 +106,9 @@ def test_untrained_weights_are_there_for_the_asking(seeded: list[tuple[Geometry,
 
 @pytest.mark.usefixtures("seeded")
 def test_poor_parity_is_a_table_then_one_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setitem(THRESHOLDS["fp32"], "vocoder", 500.0)
+    full = PRECISIONS["fp32"]
+    strict = replace(full, thresholds=replace(full.thresholds, exceptions={"vocoder": 500.0}))
+    monkeypatch.setitem(PRECISIONS, "fp32", strict)  # type: ignore[arg-type]
     result = export("--untrained", "-o", tmp_path / "b", "--steps", 1, "--precision", "fp32")
     assert refused(result).startswith("error: not exported, too far from PyTorch in fp32: vocoder ")
     assert "dB of 500; good enough are video_encoder" in refused(result)
@@ -138,8 +141,8 @@ def test_weights_alone_in_int8_are_good_enough_of_seeded_networks(tmp_path: Path
     words = ["--untrained", "--geometry", "demo", "--precision", "int8-weights", "--steps", 1]
     result = export(*words, "-o", tmp_path / "b")
     assert result.exit_code == 0, result.stderr
-    quality = Bundle.open(tmp_path / "b").manifest.quality
-    assert {figure.graph for figure in quality if figure.decibels < 45} > {"latent_decoder", "vocoder"}
+    quality = Bundle.open(tmp_path / "b").manifest.parity
+    assert {figure.graph for figure in quality if figure.snr_db < 45} > {"latent_decoder", "vocoder"}
 
 
 # From another bundle
@@ -227,7 +230,7 @@ def test_published_files_become_a_bundle(published: tuple[Path, Result], files: 
     assert (manifest["model"]["width"], manifest["model"]["depth"]) == (48, 4)
     sources = [manifest["provenance"][name]["file"] for name in ("denoiser", "video_encoder")]
     assert sources == ["mdsgen_audioldm.pt", "cavp_epoch66.ckpt"]
-    assert min(figure["decibels"] for figure in manifest["quality"]) >= 80
+    assert min(figure["snr_db"] for figure in manifest["parity"]) >= 80
 
 
 def test_the_bundle_samples_what_the_published_code_samples(published: tuple[Path, Result]) -> None:

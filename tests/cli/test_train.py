@@ -19,7 +19,7 @@ from mdsgen.runtime import Pipeline
 from mdsgen.training.loop import Trainer
 from mdsgen.training.recipe import STAGES, load_recipe
 from mdsgen.training.shards import Shards
-from mdsgen.weights.trained import load_autoencoder, load_denoiser, load_judge, load_video_encoder, load_vocoder
+from mdsgen.training.trained import load_autoencoder, load_denoiser, load_judge, load_video_encoder, load_vocoder
 from tests.media.conftest import Renderer
 from tests.threads import one_thread
 

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -20,13 +21,14 @@ from onnx import numpy_helper
 import mdsgen.export.exporter
 from mdsgen.bundle import DENOISER, GRAPHS, VOCODER, Bundle, SamplerDefaults
 from mdsgen.errors import BundleError, ExportError
-from mdsgen.export import Models, export_bundle
+from mdsgen.export import ExportOptions, Models, export_bundle
 from mdsgen.export.onnx_graph import Network
-from mdsgen.export.parity import CLIP, SPECTROGRAM, THRESHOLDS, decibels
-from mdsgen.export.precision import to_half
+from mdsgen.export.precision import MADE, to_half
 from mdsgen.geometry import FRAME_SIZE, PAPER
+from mdsgen.parity import snr_db
+from mdsgen.precision import CLIP, PRECISIONS, SPECTROGRAM
 from mdsgen.runtime import ClipGenerator, Networks, SamplerSettings, Timings, sample, seeded_noise
-from tests.export.conftest import SAMPLER, still_clips
+from tests.export.conftest import SAMPLER, least, still_clips
 
 Export = Callable[..., Bundle]
 ONE_STEP = SamplerDefaults(steps=1)
@@ -36,9 +38,10 @@ ONE_STEP = SamplerDefaults(steps=1)
 def export(models: Models, frames: np.ndarray, tmp_path: Path, traced_before: None) -> Export:
     """Export the small model to ``tmp_path / "bundle"`` in FP32, in one step."""
 
-    def call(load: Models | Callable[[], Models] = models, **settings: object) -> Bundle:
-        defaults = {"precision": "fp32", "frames": frames, "sampler": ONE_STEP}
-        return export_bundle(load, tmp_path / "bundle", **(defaults | settings))  # type: ignore[arg-type]
+    def call(load: Models | Callable[[], Models] = models, **settings: Any) -> Bundle:
+        told = {name: settings.pop(name) for name in ("frames", "sampler", "report") if name in settings}
+        options = ExportOptions(**({"precision": "fp32"} | settings))
+        return export_bundle(load, tmp_path / "bundle", options, **({"frames": frames, "sampler": ONE_STEP} | told))
 
     return call
 
@@ -79,14 +82,14 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 @pytest.mark.parametrize("precision", ["fp32", "fp16"])
 def test_every_graph_is_as_close_to_pytorch_as_promised(bundles: dict[str, Bundle], precision: str) -> None:
-    quality = bundles[precision].manifest.quality
+    quality = bundles[precision].manifest.parity
     assert [figure.graph for figure in quality] == [*GRAPHS, SPECTROGRAM, CLIP]
     for figure in quality:
         least = {"fp32": 80.0, "fp16": 35.0 if figure.graph == VOCODER else 45.0}[precision]
         if figure.graph in (SPECTROGRAM, CLIP):
-            least = {"fp32": 60.0, "fp16": THRESHOLDS["fp16"][CLIP]}[precision]
+            least = {"fp32": 60.0, "fp16": PRECISIONS["fp16"].thresholds.clip}[precision]
         assert figure.threshold == least
-        assert figure.decibels >= least
+        assert figure.snr_db >= least
 
 
 @pytest.mark.parametrize("precision", ["fp32", "fp16"])
@@ -116,7 +119,7 @@ def test_a_whole_clip_of_the_bundle_is_pytorch_s_from_the_same_noise(
     latent = sample(network, noise, settings.steps, settings.guidance, settings.guidance_power)  # type: ignore[arg-type]
     expected = models.codec(torch.from_numpy(latent))[0].numpy()
     assert expected.std() > 1e-3
-    assert decibels(expected, sound) >= 60
+    assert snr_db(expected, sound) >= 60
 
 
 @pytest.mark.parametrize(("precision", "least"), [("fp32", 100), ("fp16", 45)])
@@ -130,7 +133,7 @@ def test_the_conditional_branch_may_be_computed_alone(
     with Networks(bundles[precision]) as networks:
         modulations = networks.condition(networks.encode(frames), np.array([700], np.float32))[0]
         both = networks.denoise(noise, modulations)[0].copy()
-        assert decibels(both, networks.denoise_conditional(noise, modulations)) >= least
+        assert snr_db(both, networks.denoise_conditional(noise, modulations)) >= least
         np.testing.assert_array_equal(networks.denoise(noise, modulations)[0], both)  # and both again
 
 
@@ -171,7 +174,7 @@ def test_an_fp16_graph_that_overflows_is_refused_with_all_figures(
                 weight.CopyFrom(numpy_helper.from_array(np.full(weight.dims, 6e4, np.float16), weight.name))
         return half
 
-    monkeypatch.setattr("mdsgen.export.precision.to_half", overflowing)
+    monkeypatch.setitem(MADE, "fp16", overflowing)  # type: ignore[arg-type]
     with pytest.raises(ExportError, match=r"denoiser unusable dB of 45.*; good enough are video_encoder \d"):
         export(precision="fp16")
     assert not list(tmp_path.iterdir())
@@ -179,11 +182,11 @@ def test_an_fp16_graph_that_overflows_is_refused_with_all_figures(
 
 def test_a_tolerance_accepts_less_and_the_manifest_says_so(sabotaged: Export) -> None:
     manifest = sabotaged(tolerance=70.0).manifest
-    assert {f.graph: f.threshold for f in manifest.quality} == {
-        graph: least - 70 for graph, least in THRESHOLDS["fp32"].items()
+    assert {f.graph: f.threshold for f in manifest.parity} == {
+        figure: threshold - 70 for figure, threshold in least("fp32").items()
     }
-    (figure,) = [figure for figure in manifest.quality if figure.graph == DENOISER]
-    assert 10 <= figure.decibels < 80
+    (figure,) = [figure for figure in manifest.parity if figure.graph == DENOISER]
+    assert 10 <= figure.snr_db < 80
 
 
 @pytest.fixture
@@ -299,7 +302,7 @@ def test_a_place_that_cannot_be_written_is_found_before_models_are_loaded(
 ) -> None:
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(ExportError, match=r"the bundle .*file/bundle cannot be written: .*Errno"):
-        export_bundle(forbidden, tmp_path / "file" / "bundle", precision=precision, frames=frames)
+        export_bundle(forbidden, tmp_path / "file" / "bundle", ExportOptions(precision), frames=frames)
 
 
 @pytest.mark.parametrize(

@@ -19,9 +19,9 @@ from mdsgen.errors import ExportError
 from mdsgen.export import Models
 from mdsgen.export.graphs import Conditioning, DenoiserStep, deployable
 from mdsgen.export.onnx_graph import OPSET, Network, save, trace
-from mdsgen.export.parity import decibels
 from mdsgen.geometry import FEATURE_CHANNELS, PAPER, RELEASE
 from mdsgen.model.denoiser import Denoiser, inference_parameters
+from mdsgen.parity import snr_db
 from tests.export.conftest import SIZE
 
 Graphs = dict[str, dict[str, onnx.ModelProto]]
@@ -142,8 +142,8 @@ def test_conditioning_takes_any_number_of_steps(bundles: dict[str, Bundle], mode
         found = engine.run({"features": features.numpy(), "timesteps": timesteps.numpy()})["modulations"]
         alone = engine.run({"features": features.numpy(), "timesteps": timesteps[-1:].numpy()})["modulations"]
     assert found.shape == (steps, 2, SIZE.modulations, SIZE.width)
-    assert decibels(Conditioning(models.denoiser)(features, timesteps).numpy(), found) > 80
-    assert decibels(alone, found[-1:]) > 100
+    assert snr_db(Conditioning(models.denoiser)(features, timesteps).numpy(), found) > 80
+    assert snr_db(alone, found[-1:]) > 100
 
 
 def test_onnx_runtime_fuses_every_gelu(bundles: dict[str, Bundle], tmp_path: Path) -> None:

@@ -16,9 +16,10 @@ from mdsgen.engines import open_engine
 from mdsgen.errors import ExportError
 from mdsgen.export import Models
 from mdsgen.export.graphs import Conditioning
-from mdsgen.export.parity import decibels
-from mdsgen.export.precision import in_precision, to_half
+from mdsgen.export.precision import MADE, in_precision, to_half
 from mdsgen.geometry import FEATURE_CHANNELS, PAPER
+from mdsgen.parity import snr_db
+from mdsgen.precision import PRECISIONS
 
 Graphs = dict[str, dict[str, onnx.ModelProto]]
 
@@ -118,8 +119,12 @@ def test_timesteps_keep_their_fractions(bundles: dict[str, Bundle], models: Mode
         found = engine.run({"features": features.numpy(), "timesteps": timesteps.numpy()})["modulations"]
     expected = Conditioning(models.denoiser)(features, timesteps).numpy()
     rounded = Conditioning(models.denoiser)(features, timesteps.half().float()).numpy()
-    assert decibels(expected, found) >= 45
-    assert decibels(expected, rounded) < 45, "the timesteps must matter, or this test shows nothing"
+    assert snr_db(expected, found) >= 45
+    assert snr_db(expected, rounded) < 45, "the timesteps must matter, or this test shows nothing"
+
+
+def test_every_precision_can_be_made() -> None:
+    assert MADE.keys() == PRECISIONS.keys()
 
 
 def test_a_denoiser_that_nobody_quantised_is_not_stored_as_int8(graphs: Graphs) -> None:

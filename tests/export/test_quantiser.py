@@ -13,7 +13,7 @@ import pytest
 from mdsgen.bundle import CONDITIONING, DENOISER, VIDEO_ENCODER, Bundle
 from mdsgen.engines import open_engine
 from mdsgen.errors import ExportError
-from mdsgen.export.calibration import LEAST_CLIPS
+from mdsgen.export.calibration_clips import LEAST_CLIPS
 from mdsgen.export.linear_layers import linear_layers
 from mdsgen.export.onnx_graph import save
 from mdsgen.export.precision import in_precision
@@ -25,7 +25,7 @@ from tests.export.conftest import SAMPLER, SIZE, still_clips
 def test_the_same_clips_and_seed_give_the_same_graph_to_the_bit(
     bundles: dict[str, Bundle], quantised: Bundle, denoiser: onnx.ModelProto, frames: np.ndarray, tmp_path: Path
 ) -> None:
-    again = Quantiser(bundles["fp32"], still_clips(frames), seed=0)
+    again = Quantiser(bundles["fp32"], still_clips(frames))
     model = in_precision(again(denoiser), DENOISER, "int8")
     graph = save(model, DENOISER, tmp_path, geometry="paper", precision="int8")
     expected = quantised.manifest.graphs[DENOISER]

@@ -25,17 +25,19 @@ from mdsgen.errors import EngineError, ExportError
 from mdsgen.export import plans, tensorrt
 from mdsgen.export.clip import verification_frames
 from mdsgen.export.int8 import store_int8
-from mdsgen.export.parity import CLIP, SPECTROGRAM
+from mdsgen.export.plan_options import PlanOptions
 from mdsgen.export.plan_progress import progress_monitor
 from mdsgen.export.plans import build_plans
-from mdsgen.export.tensorrt import PlanOptions, build_plan, config_arguments, pin_full_precision
+from mdsgen.export.tensorrt import build_plan, config_arguments, pin_full_precision
 from mdsgen.export.verify import compare
 from mdsgen.geometry import PAPER
+from mdsgen.precision import CLIP, PRECISIONS, SPECTROGRAM, Thresholds
 from mdsgen.tensor import TensorSpec
 from tests.engines.fake_gpu import FakeGpu
 from tests.engines.fake_tensorrt import DataType, plan_of
 from tests.planned import LENGTHS, machine
 
+INT8 = PRECISIONS["int8"]
 ONE = pytest.mark.parametrize("trt_major", [10], indirect=True)
 
 
@@ -135,7 +137,7 @@ def frames() -> np.ndarray:
 def test_precision_comes_from_the_onnx_where_tensorrt_can_and_from_flags_where_it_cannot(
     trt: ModuleType, trt_major: int
 ) -> None:
-    told = {p: config_arguments(trt, p, PlanOptions()) for p in ("fp32", "fp16-weights", "fp16", "int8")}
+    told = {p: config_arguments(trt, PRECISIONS[p], PlanOptions()) for p in ("fp32", "fp16-weights", "fp16", "int8")}
     weak = trt_major < 10
     assert told["fp32"] == told["fp16-weights"] == {"max_aux_streams": 0}
     assert told["fp16"] == {"max_aux_streams": 0} | ({"fp16": True, "precision_constraints": "obey"} if weak else {})
@@ -151,7 +153,7 @@ def test_every_option_reaches_the_builder_under_a_name_that_polygraphy_has(trt: 
         version_compatible=True,
         hardware_compatible="ampere+",
     )
-    told = config_arguments(trt, "fp16", options)
+    told = config_arguments(trt, PRECISIONS["fp16"], options)
     assert told == {
         "max_aux_streams": 0,
         "memory_pool_limits": {"workspace": 256 << 20},
@@ -170,12 +172,12 @@ def test_every_option_reaches_the_builder_under_a_name_that_polygraphy_has(trt: 
 def test_an_option_that_this_tensorrt_has_no_word_for_is_refused(trt: Any) -> None:
     trt.IBuilderConfig, trt.BuilderFlag = SimpleNamespace(), SimpleNamespace()
     del trt.HardwareCompatibilityLevel
-    assert config_arguments(trt, "fp16", PlanOptions()) == {}
+    assert config_arguments(trt, PRECISIONS["fp16"], PlanOptions()) == {}
     for options in ({"optimisation_level": 1}, {"version_compatible": True}, {"hardware_compatible": "ampere+"}):
         with pytest.raises(ExportError, match=r"TensorRT 10\.13\.3 has no .*: leave the option out"):
-            config_arguments(trt, "fp16", PlanOptions(**options))  # type: ignore[arg-type]
+            config_arguments(trt, PRECISIONS["fp16"], PlanOptions(**options))  # type: ignore[arg-type]
     with pytest.raises(ExportError, match=r"tactic source 'abacus' is unknown .* one of edge-mask-convolutions, jit"):
-        config_arguments(trt, "fp16", PlanOptions(tactic_sources=("abacus",)))
+        config_arguments(trt, PRECISIONS["fp16"], PlanOptions(tactic_sources=("abacus",)))
 
 
 def test_islands_of_fp32_are_pinned_and_the_rest_is_left_to_the_builder() -> None:
@@ -209,7 +211,7 @@ def test_int8_is_allowed_where_the_graph_quantises_and_nothing_is_pinned(
     """Without Q/DQ a builder that may use INT8 wants a calibrator and gives up; with it, pins would be in the way."""
     polygraphy.layers = [SimpleNamespace(type=kind) for kind in ("constant", *["quantize"] * quantised)]
     build_plan(
-        bundle.path(DENOISER), polygraphy.specs[DENOISER], "int8", 25, PlanOptions(), tmp_path / "t", lambda line: None
+        bundle.path(DENOISER), polygraphy.specs[DENOISER], INT8, 25, PlanOptions(), tmp_path / "t", lambda line: None
     )
     assert polygraphy.config.get("int8", False) == (quantised and trt_major < 10)
     assert "precision_constraints" not in polygraphy.config
@@ -233,7 +235,7 @@ def test_before_tensorrt_10_weights_in_int8_reach_the_parser_in_fp32(
     polygraphy.before = lambda graph: seen.append(
         (polygraphy.onnx, onnx.load(polygraphy.onnx), waveform(polygraphy.onnx))
     )
-    build_plan(path, polygraphy.specs[VOCODER], "int8", 25, PlanOptions(), tmp_path / "t", lambda line: None)
+    build_plan(path, polygraphy.specs[VOCODER], INT8, 25, PlanOptions(), tmp_path / "t", lambda line: None)
     ((parsed, graph, sound),) = seen
     assert (parsed == path) == (trt_major >= 10)
     stored = {tensor.name for tensor in graph.graph.initializer if tensor.data_type == onnx.TensorProto.INT8}
@@ -250,7 +252,7 @@ def test_a_graph_without_int8_is_parsed_as_it_is(polygraphy: Polygraphy, bundle:
     seen: list[Path] = []
     polygraphy.before = lambda graph: seen.append(polygraphy.onnx)
     path = bundle.path(VOCODER)
-    build_plan(path, polygraphy.specs[VOCODER], "int8", 25, PlanOptions(), tmp_path / "t", lambda line: None)
+    build_plan(path, polygraphy.specs[VOCODER], INT8, 25, PlanOptions(), tmp_path / "t", lambda line: None)
     assert seen == [path]
 
 
@@ -261,7 +263,7 @@ def test_without_onnx_the_command_that_brings_it_is_named(
 ) -> None:
     monkeypatch.setitem(sys.modules, "onnx", None)
     with pytest.raises(ExportError, match=r"needs ONNX to read INT8 weights .*: pip install 'mdsgen\[convert\]'"):
-        build_plan(bundle.path(DENOISER), (), "int8", 25, PlanOptions(), tmp_path / "t", lambda line: None)
+        build_plan(bundle.path(DENOISER), (), INT8, 25, PlanOptions(), tmp_path / "t", lambda line: None)
 
 
 @ONE
@@ -276,7 +278,7 @@ def test_open_axes_are_closed_where_they_have_one_length(
     def build(name: str, options: PlanOptions) -> None:
         polygraphy.profiles.clear()
         cache = tmp_path / "timings"
-        build_plan(bundle.path(name), polygraphy.specs[name], "fp16", 25, options, cache, lambda line: None)
+        build_plan(bundle.path(name), polygraphy.specs[name], PRECISIONS["fp16"], 25, options, cache, lambda line: None)
 
     build(DENOISER, PlanOptions())
     assert polygraphy.shapes["modulations"] == (2, 14, 16)
@@ -345,13 +347,10 @@ def test_a_plan_that_computes_something_else_is_not_kept_and_the_old_ones_stay(
     options = PlanOptions(max_steps=8)
     folder = build_plans(bundle, frames=frames, options=options, cache=tmp_path / "timings")
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
-    monkeypatch.setattr(plans, "AGREEMENT", {"fp32": (400.0, 30.0)})
-    monkeypatch.setattr(
-        plans, "compare", lambda *given: [dataclasses.replace(f, decibels=12.3) for f in compare(*given)]
-    )
-    with pytest.raises(
-        ExportError, match=r"no plans kept, in fp32 they are too far from ONNX Runtime: .* 12\.3 dB of 400"
-    ):
+    strict = dataclasses.replace(PRECISIONS["fp32"], plan_thresholds=Thresholds(400.0, 30.0, 30.0))
+    monkeypatch.setitem(PRECISIONS, "fp32", strict)  # type: ignore[arg-type]
+    monkeypatch.setattr(plans, "compare", lambda *given: [dataclasses.replace(f, snr_db=12.3) for f in compare(*given)])
+    with pytest.raises(ExportError, match=r"no plans kept, too far from ONNX Runtime in fp32: .* 12\.3 dB of 400"):
         build_plans(bundle, frames=frames, options=options, cache=tmp_path / "timings")
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
     assert [path.name for path in folder.parent.iterdir()] == [folder.name]

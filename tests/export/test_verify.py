@@ -14,10 +14,11 @@ from mdsgen.errors import ExportError
 from mdsgen.export import Models
 from mdsgen.export.graphs import Conditioning, DenoiserStep
 from mdsgen.export.original import PyTorchOriginal
-from mdsgen.export.parity import CLIP, SPECTROGRAM, THRESHOLDS, UNUSABLE
 from mdsgen.export.verify import Reference, compare, run_reference
+from mdsgen.parity import UNUSABLE
+from mdsgen.precision import CLIP, PRECISIONS, SPECTROGRAM
 from mdsgen.runtime import ClipGenerator, SamplerSettings, seeded_noise
-from tests.export.conftest import small_models
+from tests.export.conftest import least, small_models
 
 SAMPLER = SamplerDefaults(steps=4, guidance=3.0)
 METHODS = dict(zip(GRAPHS, ("encode", "condition", "denoise", "decode", "vocode"), strict=True))
@@ -62,10 +63,11 @@ def networks(models: Models) -> PyTorchNetworks:
 
 
 def figures(networks: PyTorchNetworks, reference: Reference) -> dict[str, float]:
-    measured = compare(networks, reference, THRESHOLDS["fp32"])  # type: ignore[arg-type]
+    thresholds = PRECISIONS["fp32"].thresholds
+    measured = compare(networks, reference, thresholds)  # type: ignore[arg-type]
     assert [figure.graph for figure in measured] == [*GRAPHS, SPECTROGRAM, CLIP]
-    assert {figure.graph: figure.threshold for figure in measured} == THRESHOLDS["fp32"]
-    return {figure.graph: figure.decibels for figure in measured}
+    assert {figure.graph: figure.threshold for figure in measured} == least("fp32")
+    return {figure.graph: figure.snr_db for figure in measured}
 
 
 def test_the_reference_is_the_model_s_own_way(models: Models, reference: Reference) -> None:

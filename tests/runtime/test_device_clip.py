@@ -134,8 +134,8 @@ def test_a_clip_copies_its_frames_its_noise_and_its_sound_and_nothing_else(
     generate(frames, seeded_noise(PAPER, 0), Timings())
     captured = fake_gpu.calls[fake_gpu.calls.index("cuStreamBeginCapture") : fake_gpu.calls.index("cuStreamEndCapture")]
     moved = [call for call in captured if call not in ("cuStreamBeginCapture", "set_tensor_address")]
-    step = ["execute_async_v3", "guided_step_f32"]
-    expected = ["memcpy_htod_async"] * 2 + ["prepare_rgb_f32"] + ["execute_async_v3"] * 2 + 3 * step
+    step = ["execute_async_v3", "guided_step"]
+    expected = ["memcpy_htod_async"] * 2 + ["prepare_rgb"] + ["execute_async_v3"] * 2 + 3 * step
     assert moved == [*expected, "execute_async_v3", "execute_async_v3", "memcpy_dtoh_async"]
 
 

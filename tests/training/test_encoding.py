@@ -12,7 +12,7 @@ from mdsgen.errors import CheckpointError, DatasetError
 from mdsgen.training.encoding import encode_clips
 from mdsgen.training.recipe import parse_recipe
 from mdsgen.training.shards import Shards, shard_path
-from mdsgen.weights.trained import load_autoencoder, load_video_encoder, save_trained
+from mdsgen.training.trained import load_autoencoder, load_video_encoder, save_trained
 from tests.training.datasets import TINY
 
 TRAINING = {"steps": 1, "batch": 1, "learning_rate": 1e-3}
