@@ -74,4 +74,5 @@ def writing(path: Path, kind: type[MdsgenError]) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise kind(f"cannot write {path}: {error.strerror or error}") from error
+        reason = error.strerror or f"{error} (is the disk full?)"  # as NumPy says it
+        raise kind(f"cannot write {path}: {reason}") from error

@@ -21,6 +21,7 @@ from mdsgen.errors import DatasetError
 from mdsgen.geometry import FEATURE_CHANNELS, PICTURE_SIZE, Geometry
 from mdsgen.media import averaged
 from mdsgen.model.mel import LogMel
+from mdsgen.report import Interim, Pace, Report
 from mdsgen.scenes import sample_scene
 from mdsgen.training.shards import describe, shard_path, write_shard
 
@@ -36,7 +37,7 @@ def prepare_scenes(
     *,
     workers: int = 1,
     shard_clips: int = SHARD_CLIPS,
-    report: Callable[[str], None] = lambda line: None,
+    report: Report = lambda line: None,
 ) -> None:
     """Render ``count`` scenes from ``first_seed`` on into a dataset of pictures, sound and spectrograms.
 
@@ -47,9 +48,10 @@ def prepare_scenes(
     todo = [start for start in starts if not shard_path(folder, start // shard_clips).exists()]
     render = partial(_render_shard, folder, geometry, count, first_seed, shard_clips)
     done = len(starts) - len(todo)
+    pace = Pace(done)
     for _ in in_parallel(render, todo, workers):
         done += 1
-        report(f"{done} of {len(starts)} shards rendered")
+        report(Interim(f"{done} of {len(starts)} shards rendered  {pace.left(done, len(starts))}".rstrip()))
 
 
 def _render_shard(folder: Path, geometry: Geometry, count: int, first_seed: int, shard_clips: int, start: int) -> None:

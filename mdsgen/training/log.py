@@ -26,7 +26,7 @@ class Log:
         self.text = ""
         """The whole table as CSV."""
         if self._columns:
-            self.text = _csv([self._columns, *(row.values() for row in rows if int(row["step"]) <= from_step)])
+            self.text = _csv([self._columns, *(list(row.values()) for row in rows if int(row["step"]) <= from_step)])
         with writing(path, TrainingError):
             path.parent.mkdir(parents=True, exist_ok=True)
             write_whole(path, self.text)

@@ -20,7 +20,7 @@ from torch.nn.parallel import DistributedDataParallel
 from mdsgen.errors import CheckpointError, TrainingError, writing
 from mdsgen.files import sweep, write_whole
 from mdsgen.media.png import png_bytes
-from mdsgen.report import Report
+from mdsgen.report import Interim, Pace, Report
 from mdsgen.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from mdsgen.training.clips import clip_formats
 from mdsgen.training.ema import Ema
@@ -35,6 +35,7 @@ from mdsgen.training.stage import LOSS, Stage
 CHECKPOINT = "checkpoint.pt"
 """What a training goes on from."""
 
+_REPORT_SECONDS = 2.0  # after which it is said how far it is, though nothing is logged yet
 _PICTURED = (0, 1, 2, 3)  # clips of the dataset
 
 
@@ -86,14 +87,17 @@ class Trainer:
 
     def _fit(self, end: int, interrupted: Callable[[], bool]) -> None:
         log = Log(self.folder / "log.csv", self.step, self._kept_log) if self.processes.first else None
-        started, first = time.perf_counter(), self.step
+        pace, reported = Pace(self.step), time.monotonic()
         while self.step < end:
             losses = self._train_step()
-            if log and (self.step % self.settings.log_every == 0 or self.step == end):
-                speed = self.settings.batch * (self.step - first) / (time.perf_counter() - started)
+            logged = self.step % self.settings.log_every == 0 or self.step == end
+            if log and (logged or time.monotonic() - reported > _REPORT_SECONDS):
                 values = {name: float(value.detach()) for name, value in losses.items()}
-                log.write(self.step, values | {"rate": self.settings.rate_at(self.step - 1), "clips_per_s": speed})
-                self.report(_line(self.step, self.settings.steps, values, speed))
+                speed = self.settings.batch * pace.per_second(self.step)
+                if logged:
+                    log.write(self.step, values | {"rate": self.settings.rate_at(self.step - 1), "clips_per_s": speed})
+                self.report(_line(self.step, self.settings.steps, values, speed, pace))
+                reported = time.monotonic()
             if self.step % self.settings.checkpoint_every == 0 or self.step == end:
                 self._keep(log)
             if self.step % self.settings.picture_every == 0 or self.step == end:
@@ -192,6 +196,8 @@ def _optimiser(stage: Stage, settings: Settings) -> torch.optim.Optimizer:
     return torch.optim.AdamW(groups, lr=settings.learning_rate, betas=(0.9, 0.99), fused=True)
 
 
-def _line(step: int, steps: int, losses: dict[str, float], speed: float) -> str:
-    values = "  ".join(f"{name} {value:.4g}" for name, value in losses.items())
-    return f"step {step} of {steps}  {values}  {speed:.1f} clips/s"
+def _line(step: int, steps: int, losses: dict[str, float], speed: float, pace: Pace) -> Interim:
+    """When it will be done comes first, and the loss before its parts: a narrow terminal cuts the end off."""
+    values = [f"{name} {value:.4g}" for name, value in losses.items()]
+    parts = [f"step {step} of {steps}", pace.left(step, steps), f"{speed:.1f} clips/s", *values]
+    return Interim("  ".join(part for part in parts if part))

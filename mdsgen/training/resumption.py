@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from mdsgen.training.checkpoint import Checkpoint
-from mdsgen.weights.checkpoint import fitting_state
+from mdsgen.weights.checkpoint import fitting_state, is_plain
 
 _MOMENTS = ("exp_avg", "exp_avg_sq")
 
@@ -60,8 +60,8 @@ def _check_moments(values: Mapping[str, Tensor], parameter: Tensor) -> None:
 
 
 def _tensors(values: object, part: str) -> Mapping[str, Tensor]:
-    if not isinstance(values, Mapping) or not all(isinstance(value, Tensor) for value in values.values()):
-        raise ValueError(f"its {part} holds other things than tensors")
+    if not isinstance(values, Mapping) or not all(is_plain(value) for value in values.values()):
+        raise ValueError(f"its {part} holds other things than ordinary tensors")
     return values
 
 

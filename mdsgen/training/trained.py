@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 from torch import nn
 
 import mdsgen
-from mdsgen.errors import CheckpointError, TrainingError
+from mdsgen.errors import CheckpointError, TrainingError, writing
 from mdsgen.files import write_whole
 from mdsgen.geometry import Geometry
 from mdsgen.model.compact_autoencoder import CompactAutoencoder
@@ -58,7 +58,8 @@ def save_trained(folder: Path, stage: str, network: nn.Module, recipe: Recipe, s
         "mdsgen": mdsgen.__version__,
     }
     state = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
-    write_whole(folder / WEIGHTS, _in_order(save(state, metadata)))  # save_file lets nobody else read the file
+    with writing(folder / WEIGHTS, TrainingError):
+        write_whole(folder / WEIGHTS, _in_order(save(state, metadata)))  # save_file lets nobody else read the file
     return folder / WEIGHTS
 
 

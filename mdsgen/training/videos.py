@@ -10,7 +10,7 @@ import csv
 import hashlib
 import io
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
@@ -23,6 +23,7 @@ from mdsgen.errors import DatasetError, MediaError, writing
 from mdsgen.files import write_whole
 from mdsgen.geometry import PICTURE_SIZE, Geometry
 from mdsgen.media import VideoInfo, averaged, probe, read_frames, read_sound
+from mdsgen.report import Interim, Pace, Report
 from mdsgen.training.clips import as_int16, clip_fields, in_parallel, stacked
 from mdsgen.training.shards import as_utf8, describe, shard_path, write_shard
 
@@ -65,7 +66,7 @@ def prepare_videos(
     make: ClipMaker,
     *,
     workers: int = 1,
-    report: Callable[[str], None] = lambda line: None,
+    report: Report = lambda line: None,
 ) -> None:
     """Cut films, ``files`` below ``root``, into the windows of ``make.geometry`` and keep them as a dataset.
 
@@ -83,9 +84,10 @@ def prepare_videos(
     groups = list(enumerate(_groups(files)))
     todo = [group for group in groups if not shard_path(folder, group[0]).exists()]
     done = len(groups) - len(todo)
+    pace = Pace(done)
     for _ in in_parallel(partial(_prepare_group, folder, root, make), todo, workers):
         done += 1
-        report(f"{done} of {len(groups)} shards prepared")
+        report(Interim(f"{done} of {len(groups)} shards prepared  {pace.left(done, len(groups))}".rstrip()))
     clips, skipped = _join(folder, len(groups))
     report(f"{clips} clips of {len(files)} files; {skipped} skipped, see {folder / SKIPPED}")
     if not clips:

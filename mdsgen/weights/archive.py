@@ -9,7 +9,7 @@ from pathlib import Path
 def check_archive(path: Path) -> None:
     """Raise :class:`ValueError` where a PyTorch archive would unpack to more than its file holds.
 
-    PyTorch packs nothing, so an entry that is compressed, or that shares its bytes with others, is there to take memory.
+    PyTorch packs nothing, so an entry that is compressed, or shares its bytes with others, is there to take memory.
     """
     with zipfile.ZipFile(path) as archive:
         entries = archive.infolist()

@@ -38,7 +38,7 @@ def read_state_dict(path: str | Path) -> dict[str, Tensor]:
         content = content["state_dict"]
     if not isinstance(content, Mapping) or not content:
         raise CheckpointError(f"{path}: expected a state dict (names and tensors), found {type(content).__name__}")
-    strangers = [name for name, value in content.items() if not isinstance(name, str) or not _is_plain(value)]
+    strangers = [name for name, value in content.items() if not isinstance(name, str) or not is_plain(value)]
     if strangers:
         raise CheckpointError(
             f"{path}: expected a state dict (names and tensors), found other things: {_first(map(str, strangers))}"
@@ -105,10 +105,11 @@ def fill(module: M, state: Mapping[str, Tensor], what: str) -> M:
     return filled
 
 
-def _is_plain(value: object) -> bool:
+def is_plain(value: object) -> bool:
     """Whether this is an ordinary tensor with numbers in it: not sparse, not quantised, not a mere shape."""
-    plain = isinstance(value, Tensor) and value.layout == torch.strided and value.device.type == "cpu"
-    return plain and not value.is_quantized
+    if not isinstance(value, Tensor):
+        return False
+    return value.layout == torch.strided and value.device.type == "cpu" and not value.is_quantized
 
 
 def _read_safetensors(path: Path) -> object:
