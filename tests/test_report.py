@@ -46,7 +46,7 @@ def said(stream: io.StringIO, monkeypatch: pytest.MonkeyPatch, quiet: bool = Fal
     return stream.getvalue()
 
 
-def test_at_a_terminal_how_far_it_is_stands_in_one_line_that_is_gone_in_the_end(
+def test_at_a_terminal_how_far_it_is_stands_in_one_line_that_goes_in_the_end(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     clear = "\r\x1b[K"
