@@ -16,14 +16,14 @@ from mdsgen.errors import MdsgenError
 
 FAILED = 1
 INTERRUPTED = 130  # 128 + SIGINT, as shells report it
-TERMINATED = 143  # 128 + SIGTERM
+_ENDING = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
 
 
 class Command(click.Command):
     """A click command with ``--debug``, whose errors are lines: exit code 1, or 130 where a person interrupted it.
 
-    Usage errors stay click's own, with exit code 2, and so does a reader that closes the pipe early. A SIGTERM lets the
-    command clean up, as an interruption does; it then exits without a word, with 143.
+    Usage errors stay click's own, with exit code 2, and so does a reader that closes the pipe early. SIGTERM and SIGHUP
+    let the command clean up, as an interruption does; it then exits without a word, with 143 or 129.
     """
 
     def __init__(self, *args: Any, **options: Any) -> None:
@@ -53,19 +53,24 @@ _DEBUG = f"{__name__}.debug"
 
 @contextmanager
 def _terminable() -> Iterator[None]:
-    """Within this context SIGTERM raises :class:`SystemExit`. Outside the main thread it never arrives."""
+    """Within this context SIGTERM and SIGHUP raise :class:`SystemExit`, where they are not ignored.
+
+    Outside the main thread they never arrive.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
 
-    def terminate(_signal: int, _frame: FrameType | None) -> NoReturn:
-        raise SystemExit(TERMINATED)
+    def terminate(number: int, _frame: FrameType | None) -> NoReturn:
+        raise SystemExit(128 + number)
 
-    before = signal.signal(signal.SIGTERM, terminate)
+    handled = [number for number in _ENDING if signal.getsignal(number) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, terminate) for number in handled}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
+        for number, handler in before.items():
+            signal.signal(number, handler or signal.SIG_DFL)
 
 
 def _remember(ctx: click.Context, _: click.Parameter, value: bool) -> None:

@@ -268,5 +268,8 @@ def _known(folder: Path, count: int) -> _Known:
     description = Shards(folder).description
     if "first_seed" not in description:
         raise DatasetError(f"{folder} was not rendered from scenes: the judge learns from what is known of every clip")
-    first, duration = description["first_seed"], Geometry.from_dict(description["geometry"]).duration
+    first = description["first_seed"]
+    if not isinstance(first, int) or isinstance(first, bool) or first < 0:
+        raise DatasetError(f"{folder} was rendered from scene {str(first)[:80]}: expected a whole number")
+    duration = Geometry.from_dict(description["geometry"]).duration
     return _Known(tuple(sample_scene(first + index, duration=duration).truth for index in range(count)))

@@ -7,6 +7,7 @@ how it is trained under ``training``. Two recipes come with the package, ``demo`
 from __future__ import annotations
 
 import dataclasses
+import reprlib
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -24,6 +25,13 @@ if TYPE_CHECKING:
 
 BUILT_IN = ("demo", "toy")
 """The recipes that come with the package."""
+
+LARGEST_NETWORK = 1 << 29
+"""Numbers in a stage that is trained from nothing, at most: 2 GB of them, four times the paper's largest."""
+_RECIPE_BYTES = 1 << 20
+_MOST_TOKENS, _MOST_SECONDS, _MOST_CHANNELS = 4096, 600, 1024  # of a geometry; the release's has 816 tokens
+_LONGEST_LIST, _LARGEST, _DEEPEST = 64, 1 << 31, 256  # list, whole number, and number called depth in a section
+_shown = reprlib.Repr()
 
 
 @dataclass(frozen=True)
@@ -91,12 +99,19 @@ class Section:
     config: Any
     training: Settings
 
-    def build(self, geometry: Geometry) -> Stage:
-        """The stage, its network with fresh weights. Raises :class:`TrainingError` for impossible sizes."""
+    def build(self, geometry: Geometry, most: int = LARGEST_NETWORK) -> Stage:
+        """The stage, its network with fresh weights.
+
+        Raises :class:`TrainingError` for impossible sizes, and before memory is taken for more numbers than ``most``.
+        """
+        from mdsgen.training.sizes import at_most
+
         try:
-            return STAGES[self.name].stage_class()(geometry, self.config)
-        except ValueError as error:
-            raise TrainingError(f"no {self.name} can be built in geometry {geometry.name}: {error}") from error
+            with at_most(most):
+                return STAGES[self.name].stage_class()(geometry, self.config)
+        except Exception as error:  # whatever nonsensical sizes make PyTorch raise
+            reason = " ".join(str(error).split())[:160] or type(error).__name__
+            raise TrainingError(f"no {self.name} can be built in geometry {geometry.name}: {reason}") from error
 
 
 @dataclass(frozen=True)
@@ -137,12 +152,18 @@ def load_recipe(name: str | Path) -> Recipe:
     built_in = str(name) in BUILT_IN
     path = files("mdsgen.training") / "recipes" / f"{name}.toml" if built_in else Path(name)
     try:
+        if isinstance(path, Path) and path.exists() and not path.is_file():
+            raise TrainingError(f"{name} is not a file: expected {', '.join(BUILT_IN)} or a TOML file")
+        if isinstance(path, Path) and path.exists() and path.stat().st_size > _RECIPE_BYTES:
+            raise TrainingError(f"{name} is not a recipe: it has {path.stat().st_size} bytes")
         values = _parse_toml(path.read_text("utf-8"))
     except OSError as error:
         known = ", ".join(BUILT_IN)
         raise TrainingError(f"no recipe {name} ({error.strerror}): expected {known} or a TOML file") from error
-    except ValueError as error:
-        raise TrainingError(f"{name} is not a TOML file: {error}") from error
+    except TrainingError:
+        raise
+    except (ValueError, RecursionError) as error:
+        raise TrainingError(f"{name} is not a TOML file: {str(error)[:160]}") from error
     return parse_recipe(values, f"{name}.toml" if built_in else str(name))
 
 
@@ -158,7 +179,7 @@ def parse_recipe(values: Mapping[str, Any], source: str) -> Recipe:
     """A recipe from plain values. Raises :class:`TrainingError` naming ``source``, the key and what is expected."""
     known = ("geometry", "data", *STAGES)
     if unknown := [key for key in values if key not in known]:
-        raise TrainingError(f"{source}: {unknown[0]} is unknown: expected {', '.join(known)}")
+        raise TrainingError(f"{source}: {_name(unknown[0])} is unknown: expected {', '.join(known)}")
     data = _read(Scenes, values["data"], f"{source}: data") if "data" in values else None
     sections = {name: _section(name, values[name], f"{source}: {name}") for name in STAGES if name in values}
     return Recipe(source, _geometry(values.get("geometry"), source), data, sections)
@@ -170,16 +191,26 @@ def _geometry(value: object, source: str) -> Geometry:
         return GEOMETRIES[value]
     if isinstance(value, dict):
         try:
-            return Geometry.from_dict(value)
-        except GeometryError as error:
-            raise TrainingError(f"{source}: geometry: {error}") from error
-    found = "is missing" if value is None else f"is {value!r}"
+            geometry = Geometry.from_dict(value)
+        except (GeometryError, OverflowError) as error:
+            raise TrainingError(f"{source}: geometry: {str(error)[:300]}") from error
+        if (
+            geometry.tokens > _MOST_TOKENS
+            or geometry.duration > _MOST_SECONDS
+            or max(geometry.channels, geometry.compression, geometry.mel.bins) > _MOST_CHANNELS
+        ):
+            raise TrainingError(
+                f"{source}: geometry: too large to train: at most {_MOST_TOKENS} tokens, {_MOST_SECONDS} s, and "
+                f"{_MOST_CHANNELS} channels, bins and times of compression"
+            )
+        return geometry
+    found = "is missing" if value is None else f"is {_shown.repr(value)}"
     raise TrainingError(f"{source}: geometry {found}: expected one of {', '.join(GEOMETRIES)}, or a table")
 
 
 def _section(name: str, table: object, where: str) -> Section:
     if not isinstance(table, dict):
-        raise TrainingError(f"{where} must be a section, not {table!r}")
+        raise TrainingError(f"{where} must be a section, not {_shown.repr(table)}")
     if "training" not in table:
         raise TrainingError(f"{where} has no training: expected a section [{name}.training]")
     own = {key: value for key, value in table.items() if key != "training"}
@@ -193,10 +224,10 @@ T = TypeVar("T")
 def _read(kind: type[T], table: object, where: str) -> T:
     """A dataclass of plain values from a table, every key and type checked."""
     if not isinstance(table, dict):
-        raise TrainingError(f"{where} must be a section, not {table!r}")
+        raise TrainingError(f"{where} must be a section, not {_shown.repr(table)}")
     fields = {field.name: field for field in dataclasses.fields(kind)}  # type: ignore[arg-type]
     if unknown := [key for key in table if key not in fields]:
-        raise TrainingError(f"{where}.{unknown[0]} is unknown: expected {', '.join(fields)}")
+        raise TrainingError(f"{where}.{_name(unknown[0])} is unknown: expected {', '.join(fields)}")
     needed = [name for name, field in fields.items() if field.default is dataclasses.MISSING]
     if missing := [name for name in needed if name not in table]:
         raise TrainingError(f"{where}.{missing[0]} is missing")
@@ -215,14 +246,25 @@ def _value(kind: Any, value: object, where: str) -> Any:
     """``value`` as a field of type ``kind``: one of the plain types, a choice, or a list of one plain type."""
     if get_origin(kind) is tuple:
         if not isinstance(value, (list, tuple)):
-            raise TrainingError(f"{where} must be a list, not {value!r}")
+            raise TrainingError(f"{where} must be a list, not {_shown.repr(value)}")
+        if len(value) > _LONGEST_LIST:
+            raise TrainingError(f"{where} must have at most {_LONGEST_LIST} entries, not {len(value)}")
         return tuple(_value(get_args(kind)[0], item, f"{where}[{index}]") for index, item in enumerate(value))
     if get_origin(kind) is Literal:
         if value not in get_args(kind):
-            raise TrainingError(f"{where} must be {' or '.join(map(repr, get_args(kind)))}, not {value!r}")
+            raise TrainingError(f"{where} must be {' or '.join(map(repr, get_args(kind)))}, not {_shown.repr(value)}")
         return value
-    if kind is float and type(value) is int:
+    if kind is float and type(value) is int and -_LARGEST <= value <= _LARGEST:
         return float(value)
     if type(value) is not kind:  # a bool is an int, but not here
-        raise TrainingError(f"{where} must be {_KINDS[kind]}, not {value!r}")
+        raise TrainingError(f"{where} must be {_KINDS[kind]}, not {_shown.repr(value)}")
+    if isinstance(value, (int, float)) and not -_LARGEST <= value <= _LARGEST:  # NaN too
+        raise TrainingError(f"{where} must be between -{_LARGEST} and {_LARGEST}, not {_shown.repr(value)}")
+    if where.endswith(".depth") and isinstance(value, int) and value > _DEEPEST:
+        raise TrainingError(f"{where} must be at most {_DEEPEST}, not {value}")
     return value
+
+
+def _name(key: object) -> str:
+    """A key that is not known, short and on one line."""
+    return ascii(key)[1:-1][:80]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 from torch import nn
 
 import mdsgen
-from mdsgen.errors import CheckpointError, TrainingError
+from mdsgen.errors import CheckpointError, TrainingError, writing
 from mdsgen.files import write_whole
 from mdsgen.geometry import Geometry
 from mdsgen.model.compact_autoencoder import CompactAutoencoder
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 WEIGHTS = "weights.safetensors"
 """What a finished training leaves in its folder."""
+
+_FOR_TRAINING = 1 << 24  # numbers that a stage may have beside its network's, such as a second encoder's
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,8 @@ def save_trained(folder: Path, stage: str, network: nn.Module, recipe: Recipe, s
         "mdsgen": mdsgen.__version__,
     }
     state = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
-    write_whole(folder / WEIGHTS, _in_order(save(state, metadata)))  # save_file lets nobody else read the file
+    with writing(folder / WEIGHTS, TrainingError):
+        write_whole(folder / WEIGHTS, _in_order(save(state, metadata)))  # save_file lets nobody else read the file
     return folder / WEIGHTS
 
 
@@ -70,7 +73,7 @@ def _in_order(content: bytes) -> bytes:
 
 def read_training(path: Path) -> Training:
     """What a weights file says of itself. Raises :class:`CheckpointError` where it is none of ours."""
-    from safetensors import SafetensorError, safe_open
+    from safetensors import safe_open
 
     if not path.is_file():
         raise CheckpointError(f"{path}: no such file: train it to its end first")
@@ -80,8 +83,8 @@ def read_training(path: Path) -> Training:
         recipe = parse_recipe(json.loads(metadata["recipe"]), str(path))
         training = Training(metadata["stage"], recipe, int(metadata["steps"]), metadata["mdsgen"])
         recipe.section(training.stage)
-    except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
-        reason = f"{type(error).__name__}: {error}"
+    except Exception as error:  # whatever a damaged file or description makes the libraries raise
+        reason = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
         raise CheckpointError(f"{path}: not the weights of a training by mdsgen ({reason})") from error
     return training
 
@@ -125,14 +128,16 @@ def _load(folder: Path, stage: str, kind: type[N]) -> N:
     training = read_training(path)
     if training.stage != stage:
         raise CheckpointError(f"{path} holds the weights of the {training.stage}: expected those of the {stage}")
+    state = read_state_dict(path)
+    most = _FOR_TRAINING + 2 * sum(value.numel() for value in state.values())
     try:
-        network = training.section.build(training.geometry).network
+        network = training.section.build(training.geometry, most).network
     except TrainingError as error:
         raise CheckpointError(f"{path}: {error}") from error
     if not isinstance(network, kind):
         raise TypeError(f"{STAGES[stage].stage} trains a {type(network).__name__}, not a {kind.__name__}")
     try:
-        load_strictly(network, read_state_dict(path), f"the {stage} that {path.name} describes")
+        load_strictly(network, state, f"the {stage} that {path.name} describes")
     except CheckpointError as error:
         raise CheckpointError(f"{path}: {error}") from error
     return network.eval().requires_grad_(False)

@@ -15,7 +15,7 @@ from mdsgen.model.istft_vocoder import IstftVocoder
 from mdsgen.model.mel import LogMel
 from mdsgen.training.clips import as_float
 from mdsgen.training.shards import Shards
-from mdsgen.training.stage import LOSS, Stage, choose
+from mdsgen.training.stage import LOSS, Stage, check_crop, choose
 
 _FLOOR = 1e-5  # of magnitudes, where their logarithm is taken
 _MEL_WEIGHT = 20.0  # a spectrogram in 0..1 has errors far below those of logarithms
@@ -44,6 +44,10 @@ class VocoderStage(Stage):
 
     def __init__(self, geometry: Geometry, config: VocoderConfig) -> None:
         super().__init__()
+        check_crop(config.crop, geometry)
+        longest = 2 * config.crop * geometry.mel.hop - 1  # a window is centred on every sample, mirrored at the ends
+        if not config.resolutions or not all(4 <= fft <= longest for fft in config.resolutions):
+            raise ValueError(f"resolutions must be windows of 4 to {longest} samples, not {config.resolutions}")
         self.geometry, self.config = geometry, config
         self.vocoder = IstftVocoder(geometry.mel, config.width, config.depth)
         self.spectra = MultiResolutionStft(config.resolutions)

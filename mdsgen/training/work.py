@@ -12,7 +12,7 @@ import torch
 from mdsgen.errors import DatasetError, TrainingError
 from mdsgen.report import Report
 from mdsgen.training.checkpoint import difference
-from mdsgen.training.clips import prepare_scenes
+from mdsgen.training.clips import clip_formats, prepare_scenes
 from mdsgen.training.encoding import encode_clips
 from mdsgen.training.loop import Trainer
 from mdsgen.training.processes import Processes
@@ -96,6 +96,7 @@ def train_stage(work: Work, recipe: Recipe, name: str, processes: Processes, rep
 def encode_dataset(work: Work, recipe: Recipe, device: torch.device, report: Report) -> None:
     """Make the denoiser's dataset by the finished video encoder and autoencoder."""
     clips = _dataset(work.clips, recipe)
+    clips.require_formats(clip_formats(recipe.geometry))
     for name in ("video_encoder", "autoencoder"):
         weights = work.stage(name) / WEIGHTS
         if not weights.exists():

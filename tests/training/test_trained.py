@@ -69,7 +69,9 @@ def test_weights_that_do_not_fit_their_own_description_are_refused(folder: Path)
 
 
 @pytest.mark.parametrize(
-    "metadata", [{"recipe": "{"}, {"recipe": "{}"}, {"recipe": "3"}, {"steps": "many"}, {"stage": "nonsense"}], ids=str
+    "metadata",
+    [{"recipe": "{"}, {"recipe": "{}"}, {"recipe": "3"}, {"recipe": "[" * 100_000}, {"steps": "many"}, {"stage": "no"}],
+    ids=range(6),
 )
 def test_a_damaged_description_is_refused(folder: Path, metadata: dict[str, str]) -> None:
     edit_metadata(folder, **metadata)
@@ -86,4 +88,23 @@ def test_other_files_are_refused(folder: Path) -> None:
         load_vocoder(folder)
     (folder / WEIGHTS).unlink()
     with pytest.raises(CheckpointError, match="no such file: train it to its end first"):
+        load_vocoder(folder)
+
+
+def test_weights_that_are_no_numbers_are_refused(folder: Path) -> None:
+    with safe_open(folder / WEIGHTS, framework="pt") as file:
+        metadata = file.metadata()
+    state = load_file(folder / WEIGHTS)
+    name = next(name for name, value in state.items() if value.is_floating_point())
+    state[name].view(-1)[0] = float("nan")
+    save_file(state, folder / WEIGHTS, metadata)
+    with pytest.raises(CheckpointError, match=f"NaN or infinite numbers in {name}"):
+        load_vocoder(folder)
+
+
+def test_a_description_of_a_larger_network_than_the_file_holds_takes_no_memory(folder: Path) -> None:
+    values = read_training(folder / WEIGHTS).recipe.only("vocoder")
+    values["vocoder"]["width"] = 10_000
+    edit_metadata(folder, recipe=json.dumps(values))
+    with pytest.raises(CheckpointError, match="no vocoder can be built in geometry toy: it would have more than"):
         load_vocoder(folder)
