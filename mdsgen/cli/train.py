@@ -115,6 +115,19 @@ def encode(recipe: str, work: Path, threads: int | None) -> None:
             encode_dataset(Work(work), load_recipe(recipe), here.device, _report)
 
 
+@main.command("decode", cls=Command)
+@_options
+def decode(recipe: str, work: Path, threads: int | None) -> None:
+    """Make spectrograms as the finished model decodes them, with the trained autoencoder and denoiser."""
+    _use_torch(threads)
+    from mdsgen.training.processes import processes
+    from mdsgen.training.work import Work, decode_dataset
+
+    with processes() as here:
+        if here.first:
+            decode_dataset(Work(work), load_recipe(recipe), here.device, _report)
+
+
 @main.command("fidelity", cls=Command)
 @_options
 @click.option("--scenes", type=click.IntRange(1), default=60, show_default=True, help="How many held-out scenes.")
@@ -125,10 +138,11 @@ def fidelity(recipe: str, work: Path, threads: int | None, scenes: int, as_json:
     from mdsgen.model.compact_codec import CompactCodec
     from mdsgen.training.fidelity import measure_fidelity
     from mdsgen.training.work import Work
-    from mdsgen.weights.trained import load_autoencoder, load_vocoder
+    from mdsgen.weights.trained import final_vocoder, load_autoencoder, load_vocoder
 
     place, geometry = Work(work), load_recipe(recipe).geometry
-    codec = CompactCodec(geometry, load_autoencoder(place.stage("autoencoder")), load_vocoder(place.stage("vocoder")))
+    vocoder = load_vocoder(place.stage(final_vocoder(work)))
+    codec = CompactCodec(geometry, load_autoencoder(place.stage("autoencoder")), vocoder)
     figures = measure_fidelity(codec, range(scenes), _report)
     click.echo(json.dumps(vars(figures)) if as_json else figures.table())
 
@@ -168,12 +182,11 @@ def _silent(_line: str) -> None:
 
 def _add_stages() -> None:
     """In the order of training: what the others need first, then the encoding, then what needs that."""
-    for dataset in ("clips", "latents"):
+    for dataset, made_by in (("clips", "prepare"), ("latents", "encode"), ("decoded", "decode")):
+        main.add_command(main.commands.pop(made_by))
         for name, entry in STAGES.items():
             if entry.dataset == dataset:
                 main.add_command(_stage_command(name, entry))
-        if dataset == "clips":
-            main.add_command(main.commands.pop("encode"))
     main.add_command(main.commands.pop("fidelity"))
 
 
