@@ -22,6 +22,7 @@ from mdsgen.model.istft_vocoder import IstftVocoder
 from mdsgen.model.video_encoder import VideoEncoder
 from mdsgen.training.trained import (
     WEIGHTS,
+    final_vocoder,
     load_autoencoder,
     load_denoiser,
     load_video_encoder,
@@ -129,13 +130,14 @@ def trained_models(work: Path) -> Models:
     Raises :class:`~mdsgen.errors.CheckpointError` where one of them is missing or damaged, and :class:`ExportError`
     where they are not of one geometry.
     """
-    stages = ("video_encoder", "autoencoder", "vocoder", "denoiser")
+    vocoder = final_vocoder(work)
+    stages = ("video_encoder", "autoencoder", *dict.fromkeys(("vocoder", vocoder)), "denoiser")
     said = {stage: read_training(work / stage / WEIGHTS) for stage in stages}
     geometries = {stage: training.geometry for stage, training in said.items()}
     if len(set(geometries.values())) > 1:
         names = ", ".join(f"{stage}: {geometry.name}" for stage, geometry in geometries.items())
         raise ExportError(f"the networks in {work} are not of one geometry ({names})")
-    codec = CompactCodec(geometries["denoiser"], load_autoencoder(work / "autoencoder"), load_vocoder(work / "vocoder"))
+    codec = CompactCodec(geometries["denoiser"], load_autoencoder(work / "autoencoder"), load_vocoder(work / vocoder))
     provenance = {
         stage: {**_origin(work / stage / WEIGHTS), "steps": training.steps, **training.recipe.only(stage)}
         for stage, training in said.items()

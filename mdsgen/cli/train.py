@@ -108,6 +108,19 @@ def encode(recipe: str, work: Path, threads: int | None, quiet: bool) -> None:
             encode_dataset(Work(work), load_recipe(recipe), here.device, report)
 
 
+@main.command("decode", cls=Command)
+@_options
+def decode(recipe: str, work: Path, threads: int | None, quiet: bool) -> None:
+    """Make spectrograms as the finished model decodes them, with the trained autoencoder and denoiser."""
+    _use_torch(threads)
+    from mdsgen.training.processes import processes
+    from mdsgen.training.work import Work, decode_dataset
+
+    with processes() as here, reporting(quiet) as report:
+        if here.first:
+            decode_dataset(Work(work), load_recipe(recipe), here.device, report)
+
+
 @main.command("fidelity", cls=Command)
 @_options
 @click.option("--scenes", type=click.IntRange(1), default=60, show_default=True, help="How many held-out scenes.")
@@ -117,11 +130,12 @@ def fidelity(recipe: str, work: Path, threads: int | None, quiet: bool, scenes: 
     _use_torch(threads)
     from mdsgen.model.compact_codec import CompactCodec
     from mdsgen.training.fidelity import measure_fidelity
-    from mdsgen.training.trained import load_autoencoder, load_vocoder
+    from mdsgen.training.trained import final_vocoder, load_autoencoder, load_vocoder
     from mdsgen.training.work import Work
 
     place, geometry = Work(work), load_recipe(recipe).geometry
-    codec = CompactCodec(geometry, load_autoencoder(place.stage("autoencoder")), load_vocoder(place.stage("vocoder")))
+    vocoder = load_vocoder(place.stage(final_vocoder(work)))
+    codec = CompactCodec(geometry, load_autoencoder(place.stage("autoencoder")), vocoder)
     with reporting(quiet) as report:
         figures = measure_fidelity(codec, range(scenes), report)
     click.echo(json.dumps(vars(figures)) if as_json else figures.table())
@@ -154,12 +168,11 @@ def _use_torch(threads: int | None) -> None:
 
 def _add_stages() -> None:
     """In the order of training: what the others need first, then the encoding, then what needs that."""
-    for dataset in ("clips", "latents"):
+    for dataset, made_by in (("clips", "prepare"), ("latents", "encode"), ("decoded", "decode")):
+        main.add_command(main.commands.pop(made_by))
         for name, entry in STAGES.items():
             if entry.dataset == dataset:
                 main.add_command(_stage_command(name, entry))
-        if dataset == "clips":
-            main.add_command(main.commands.pop("encode"))
     main.add_command(main.commands.pop("fidelity"))
 
 
