@@ -155,7 +155,8 @@ def peak_error(made: Tensor, real: Tensor, paired: Tensor, fft: int) -> Tensor:
     loud = ((a - b) * stands_out).flatten(1).norm(dim=1) / b.flatten(1).norm(dim=1).clamp(min=0.1)  # [B]
     share = stands_out.float().flatten(1).mean(dim=1).clamp(min=_FEW)  # [B]
     quiet = ((a.log() - b.log()).abs() * stands_out).flatten(1).mean(dim=1) / share
-    return ((loud + quiet) * paired).sum() / paired.sum().clamp(min=1)
+    error: Tensor = ((loud + quiet) * paired).sum() / paired.sum().clamp(min=1)
+    return error
 
 
 def _mean_around(values: Tensor, shape: tuple[int, int]) -> Tensor:

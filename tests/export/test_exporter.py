@@ -158,9 +158,9 @@ def test_wrong_weights_keep_nothing_and_show_all_figures(sabotaged: Export, tmp_
     assert all(f" {name} " in message for name in (*GRAPHS, SPECTROGRAM, CLIP))
     assert "dB of 80" in message
     assert "\n" not in message
-    verdicts = {columns(line)[0]: columns(line)[-1] for line in lines[-7:]}
-    clip = {name: verdicts[name] for name in (SPECTROGRAM, CLIP)}
-    assert verdicts == dict.fromkeys(GRAPHS, "ok") | {DENOISER: "FAILED"} | clip
+    results = {columns(line)[0]: columns(line)[-1] for line in lines[-7:]}
+    clip = {name: results[name] for name in (SPECTROGRAM, CLIP)}
+    assert results == dict.fromkeys(GRAPHS, "ok") | {DENOISER: "FAILED"} | clip
     assert not list(tmp_path.iterdir())
 
 
