@@ -10,19 +10,18 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from mdsgen.bundle import SamplerDefaults
 from mdsgen.errors import ExportError, MediaError
 from mdsgen.export.activations import Activations
 from mdsgen.export.clip import verification_frames
 from mdsgen.geometry import FRAME_SIZE, Geometry
 from mdsgen.media import VIDEO_SUFFIXES, prepare_frames, probe
 from mdsgen.report import Report
-from mdsgen.runtime import SamplerSettings
-from mdsgen.runtime.clip import timesteps_of
 from mdsgen.runtime.sampler import Estimates, seeded_noise, solve
-from mdsgen.runtime.solver import SolverStep
+from mdsgen.runtime.solver import Plan, plan_steps, timesteps_of
+from mdsgen.sampling import Sampling
 from mdsgen.scenes import sample_scene
 from mdsgen.scenes.catalogue import SHORTEST
+from mdsgen.schedule import NoiseSchedule
 
 LEAST_CLIPS = 4
 """Fewer do not show how far the activations reach."""
@@ -49,6 +48,7 @@ class Conditioner(Protocol):
     """What tells a denoiser of a clip."""
 
     geometry: Geometry
+    schedule: NoiseSchedule
 
     def encode(self, frames: np.ndarray) -> np.ndarray:
         """``frames [F, 3, 224, 224]`` -> features ``[1, F, 512]``."""
@@ -111,7 +111,7 @@ def calibrate(
     networks: Conditioner,
     denoiser: Activations,
     clips: Sequence[CalibrationClip],
-    sampler: SamplerDefaults,
+    sampling: Sampling,
     *,
     seed: int = 0,
     report: Report = lambda line: None,
@@ -121,18 +121,18 @@ def calibrate(
     ``networks`` encode the frames and compute the modulations. The same clips and seed give the same calibration.
     Raises :class:`ExportError` for fewer clips than :data:`LEAST_CLIPS`.
     """
-    steps = SamplerSettings(**vars(sampler)).solve()
+    plan = plan_steps(sampling, networks.schedule)
     feeds: list[Feed] = []
     for number, clip in enumerate(enough(clips)):
         report(f"calibrating on {clip.name}, clip {number + 1} of {len(clips)}")
         features = networks.encode(_frames(clip))  # [1, F, 512]
-        modulations = networks.condition(features, timesteps_of(steps))  # [steps, 2, V, D]
-        passes = _trajectory(denoiser, steps, seeded_noise(networks.geometry, seed, window=number), modulations)
+        modulations = networks.condition(features, timesteps_of(plan))  # [steps, 2, V, D]
+        passes = _trajectory(denoiser, plan, seeded_noise(networks.geometry, seed, window=number), modulations)
         if number < _COMPARED_CLIPS:
             compared = np.linspace(0, len(passes) - 1, _COMPARED_STEPS + 2)[1:-1].round().astype(int)
             feeds += [passes[step] for step in compared]
     names = tuple(clip.name for clip in clips)
-    return Calibration(names, seed, len(clips) * len(steps), dict(denoiser.maxima), tuple(feeds))
+    return Calibration(names, seed, len(clips) * len(plan), dict(denoiser.maxima), tuple(feeds))
 
 
 def enough(clips: Sequence[CalibrationClip], kind: str = "clip", where: str = "") -> Sequence[CalibrationClip]:
@@ -151,9 +151,7 @@ def check_clips(precision: str, clips: Sequence[CalibrationClip]) -> None:
         enough(clips)
 
 
-def _trajectory(
-    denoiser: Activations, steps: Sequence[SolverStep], noise: np.ndarray, modulations: np.ndarray
-) -> list[Feed]:
+def _trajectory(denoiser: Activations, plan: Plan, noise: np.ndarray, modulations: np.ndarray) -> list[Feed]:
     """All passes from noise to latent, both guidance branches in each."""
     passes: list[Feed] = []
 
@@ -162,7 +160,7 @@ def _trajectory(
         passes.append(Feed(latent.copy(), modulations[step], found))
         return found[:1], found[1:]
 
-    solve(noise, steps, estimate)
+    solve(noise, plan, estimate)
     return passes
 
 

@@ -41,9 +41,9 @@ def convert_bundle(
 ) -> Bundle:
     """Write ``source`` in another precision, verify it against ``source`` and keep it; see :func:`write_bundle`.
 
-    Geometry, sampler, model, licence and provenance stay; the provenance also says what it was converted from. Weights
-    that ``source`` has rounded to FP16 stay rounded, in FP32 too. Raises :class:`ExportError` also for a source that
-    computes in less than FP32.
+    All else of the manifest stays; the provenance also says what it was converted from. Weights that ``source`` has
+    rounded to FP16 stay rounded, in FP32 too. Raises :class:`ExportError` also for a source that computes in less than
+    FP32.
 
     ``int8`` is calibrated on the clips of ``calibration``, or on rendered scenes where there are none, from noise of
     ``seed``; the provenance says on which. Other precisions are not: clips are refused there.
@@ -84,7 +84,7 @@ class BundleSource:
 
     def __init__(self, bundle: Bundle, origin: Mapping[str, str], quantise: Quantiser | None = None) -> None:
         self.bundle, self.origin, self.quantise = bundle, origin, quantise
-        self.geometry, self.sampler = bundle.manifest.geometry, bundle.manifest.sampler
+        self.geometry, self.sampling = bundle.manifest.geometry, bundle.sampling
 
     def graphs(self) -> Iterator[tuple[str, Callable[[], onnx.ModelProto]]]:
         for name in GRAPHS:
@@ -103,12 +103,13 @@ class BundleSource:
             model=source.model,
             provenance=provenance,
             licence=source.licence,
-            sampler=source.sampler,
+            sampling=source.sampling,
+            schedule=source.schedule,
         )
 
     def reference(self, frames: np.ndarray) -> Reference:
         with Networks(self.bundle, "onnxruntime") as networks:
-            return run_reference(BundleOriginal(networks, self.name), frames, self.sampler)
+            return run_reference(BundleOriginal(networks, self.name), frames, self.sampling)
 
     def _load(self, name: str) -> onnx.ModelProto:
         model = restore_full(onnx.load(self.bundle.path(name)))

@@ -20,7 +20,6 @@ from mdsgen.bundle import (
     Bundle,
     Graph,
     Manifest,
-    SamplerDefaults,
     check_target,
     folder_beside,
 )
@@ -36,6 +35,7 @@ from mdsgen.export.writer import disk_errors, write_bundle
 from mdsgen.geometry import FEATURE_CHANNELS, FRAME_SIZE
 from mdsgen.model.codec import LatentDecoder, Vocoder
 from mdsgen.report import Report
+from mdsgen.sampling import Sampling
 
 _STEPS_AXIS = "steps"
 _BRANCHES_AXIS = "branches"  # two, or the conditional one alone
@@ -47,7 +47,7 @@ def export_bundle(
     *,
     precision: str = "fp16",
     frames: np.ndarray,
-    sampler: SamplerDefaults | None = None,
+    sampling: Sampling | None = None,
     calibration: Sequence[CalibrationClip] = (),
     seed: int = 0,
     tolerance: float = 0.0,
@@ -64,10 +64,10 @@ def export_bundle(
     :func:`~mdsgen.export.convert.convert_bundle`.
     """
     check_clips(precision, calibration)
-    defaults = sampler or SamplerDefaults()
+    chosen = sampling or Sampling()
 
     def load() -> PyTorchSource:
-        return PyTorchSource(models() if callable(models) else models, defaults)
+        return PyTorchSource(models() if callable(models) else models, chosen)
 
     write = partial(write_bundle, frames=frames, tolerance=tolerance, report=report)
     if precision != "int8":
@@ -93,8 +93,8 @@ class PyTorchSource:
 
     name = "PyTorch"
 
-    def __init__(self, models: Models, sampler: SamplerDefaults) -> None:
-        self.models, self.sampler = models, sampler
+    def __init__(self, models: Models, sampling: Sampling) -> None:
+        self.models, self.sampling = models, sampling
         self.geometry = models.geometry
 
     def graphs(self) -> Iterator[tuple[str, Callable[[], onnx.ModelProto]]]:
@@ -109,11 +109,12 @@ class PyTorchSource:
             model=self.models.describe(),
             provenance=self.models.provenance,
             licence=self.models.licence,
-            sampler=self.sampler,
+            sampling=self.sampling,
+            schedule=self.models.schedule,
         )
 
     def reference(self, frames: np.ndarray) -> Reference:
-        return run_reference(PyTorchOriginal(self.models), frames, self.sampler)
+        return run_reference(PyTorchOriginal(self.models), frames, self.sampling)
 
 
 def networks_of(models: Models) -> Iterator[Network]:

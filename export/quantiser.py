@@ -46,9 +46,13 @@ class Quantiser:
                 "for: export it again, or choose int8-weights"
             )
         with ConditioningNetworks(self._bundle) as networks:
-            sampler = self._bundle.manifest.sampler
             calibration = calibrate(
-                networks, Activations(joined), self._clips, sampler, seed=self._seed, report=self._report
+                networks,
+                Activations(joined),
+                self._clips,
+                self._bundle.sampling,
+                seed=self._seed,
+                report=self._report,
             )
         maxima = smooth(joined, calibration.maxima)
         layers = linear_layers(joined)

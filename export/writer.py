@@ -11,7 +11,7 @@ from typing import Protocol
 import numpy as np
 import onnx
 
-from mdsgen.bundle import Bundle, Graph, Manifest, SamplerDefaults, create_bundle, write_manifest
+from mdsgen.bundle import Bundle, Graph, Manifest, create_bundle, write_manifest
 from mdsgen.errors import ExportError
 from mdsgen.export.onnx_graph import save
 from mdsgen.export.parity import THRESHOLDS, in_words, table
@@ -21,6 +21,7 @@ from mdsgen.geometry import FRAME_SIZE, Geometry
 from mdsgen.parity import Parity
 from mdsgen.report import Report
 from mdsgen.runtime.networks import Networks
+from mdsgen.sampling import Sampling
 
 MAX_TOLERANCE = 100.0
 """More than any threshold is high: what is unusable stays refused."""
@@ -32,7 +33,7 @@ class Source(Protocol):
     name: str
     """What messages call it."""
     geometry: Geometry
-    sampler: SamplerDefaults
+    sampling: Sampling
 
     def graphs(self) -> Iterator[tuple[str, Callable[[], onnx.ModelProto]]]:
         """Each graph's name, and what makes it in FP32: called one after the other, so that one is in memory."""
@@ -70,7 +71,7 @@ def write_bundle(
         source = load()
         _check_frames(source.geometry, frames)
         manifest = _write_graphs(source, folder, precision, report)
-        report(f"verifying against {source.name} over {source.sampler.steps} steps")
+        report(f"verifying against {source.name} over {source.sampling.steps} steps")
         figures = _verify(source, Bundle.open(folder, verify=False), frames, tolerance)
         for line in table(figures).splitlines():
             report(line)

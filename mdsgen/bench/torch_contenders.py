@@ -11,8 +11,9 @@ import torch
 from mdsgen.bench.contenders import Contender, Run
 from mdsgen.bench.published import published, two_passes
 from mdsgen.bench.subject import Inputs, Subject
-from mdsgen.runtime.clip import SamplerSettings, timesteps_of
 from mdsgen.runtime.sampler import Estimates, solve
+from mdsgen.runtime.solver import plan_steps, timesteps_of
+from mdsgen.sampling import Sampling
 
 
 class Fused(Contender):
@@ -31,31 +32,31 @@ class Fused(Contender):
         latent, timestep, features = map(torch.from_numpy, (inputs.latent, inputs.timestep, inputs.features))
         return lambda: two_passes(self._denoiser, latent, timestep, features).numpy()
 
-    def loop(self, inputs: Inputs, settings: SamplerSettings) -> Run:
+    def loop(self, inputs: Inputs, sampling: Sampling) -> Run:
         features = torch.from_numpy(inputs.features)
-        return lambda: self._solve(inputs.latent, features, settings)
+        return lambda: self._solve(inputs.latent, features, sampling)
 
-    def clip(self, inputs: Inputs, settings: SamplerSettings) -> Run:
+    def clip(self, inputs: Inputs, sampling: Sampling) -> Run:
         frames, codec = torch.from_numpy(inputs.frames)[None], self._models.codec
 
         @torch.no_grad()
         def clip() -> np.ndarray:
             features = self._models.video_encoder(frames)  # [1, F, 512]
-            latent = torch.from_numpy(self._solve(inputs.latent, features, settings))  # [1, C, H, W]
+            latent = torch.from_numpy(self._solve(inputs.latent, features, sampling))  # [1, C, H, W]
             waveform: np.ndarray = codec.vocode(codec.decode(latent))[0].numpy()  # [samples]
             return waveform
 
         return clip
 
-    def _solve(self, noise: np.ndarray, features: torch.Tensor, settings: SamplerSettings) -> np.ndarray:
-        steps = settings.solve()
-        timesteps = torch.from_numpy(timesteps_of(steps))[:, None]  # [steps, 1]
+    def _solve(self, noise: np.ndarray, features: torch.Tensor, sampling: Sampling) -> np.ndarray:
+        plan = plan_steps(sampling, self._models.schedule)
+        timesteps = torch.from_numpy(timesteps_of(plan))[:, None]  # [steps, 1]
 
         def estimate(latent: np.ndarray, index: int) -> Estimates:
             both = two_passes(self._denoiser, torch.from_numpy(latent), timesteps[index], features).numpy()
             return both[:1], both[1:]
 
-        return solve(noise, steps, estimate)
+        return solve(noise, plan, estimate)
 
     def close(self) -> None:
         self._stack.close()

@@ -21,7 +21,6 @@ from mdsgen.bundle.manifest import (
     VIDEO_ENCODER,
     VOCODER,
     Manifest,
-    SamplerDefaults,
 )
 
 __all__ = [
@@ -38,7 +37,6 @@ __all__ = [
     "DataFile",
     "Graph",
     "Manifest",
-    "SamplerDefaults",
     "check_target",
     "create_bundle",
     "default_bundle",

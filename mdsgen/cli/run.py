@@ -13,7 +13,7 @@ from typing import Any
 import click
 
 from mdsgen.cli.errors import command
-from mdsgen.cli.sampling import finite, sampling_options
+from mdsgen.cli.sampling import finite, sampling_options, take_sampling
 from mdsgen.engines import ENGINES
 from mdsgen.errors import MdsgenError, MediaError
 from mdsgen.media import FORMATS, VIDEO_SUFFIXES
@@ -69,17 +69,18 @@ def main(
     **settings: Any,
 ) -> None:
     """Generate the sound of VIDEOS (files, or folders of them) and write them with it."""
-    jobs = _jobs(videos, output)
+    jobs, changes = _jobs(videos, output), take_sampling(settings)
     providers = provider or ("CPUExecutionProvider",)
     results: list[Rendered] = []
     failures: list[dict[str, str]] = []
     with Pipeline.open(bundle, engine, threads=threads, providers=providers, bfloat16=bfloat16) as pipeline:
+        sampling = pipeline.bundle.sampling.changed(**changes)
         if output is not None and output not in dict(jobs).values():
             _make_folder(output)
         for source, target in jobs:
             try:
                 with _progress_bar(source) as progress:
-                    rendered = render(pipeline, source, target, progress=progress, **settings)
+                    rendered = render(pipeline, source, target, sampling, progress=progress, **settings)
             except MdsgenError as error:
                 if len(jobs) == 1:
                     raise

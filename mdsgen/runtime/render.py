@@ -16,7 +16,7 @@ from mdsgen.geometry import SAMPLE_RATE
 from mdsgen.media import VideoInfo, open_writer, probe, read_sound, sample_count
 from mdsgen.runtime.clip import Timings
 from mdsgen.runtime.pipeline import OnProgress, Pipeline
-from mdsgen.runtime.quality import Sampling
+from mdsgen.sampling import Sampling
 
 TARGET_SUFFIX = ".mdsgen.mp4"
 """What a result is called where nobody says: ``video.mp4`` becomes ``video.mdsgen.mp4``."""
@@ -60,17 +60,13 @@ def render(
     pipeline: Pipeline,
     source: str | os.PathLike[str],
     target: str | os.PathLike[str],
+    sampling: Sampling | None = None,
     *,
     start: float = 0.0,
     duration: float | None = None,
     mix: float = 0.0,
     seed: int = 0,
     progress: OnProgress | None = None,
-    quality: str | None = None,
-    steps: int | None = None,
-    guidance: float | None = None,
-    solver: str | None = None,
-    guidance_interval: tuple[float, float] | None = None,
 ) -> Rendered:
     """Give a video its sound and write it; the suffix of ``target`` chooses the format (:data:`mdsgen.media.FORMATS`).
 
@@ -79,16 +75,13 @@ def render(
     """
     if not 0.0 <= mix <= 1.0:
         raise SettingsError(f"mix must be 0 to 1, not {mix!r}")
-    sampling = Sampling(
-        quality=quality, steps=steps, guidance=guidance, solver=solver, guidance_interval=guidance_interval
-    )
     timings, begun = Timings(), time.perf_counter()
     with timings.stage("video decoding"):
         info = probe(source)
     seconds = info.remaining(start, duration)
     with open_writer(target, info, start=start, duration=seconds) as writer:
         blocks = pipeline.stream(
-            info, seed=seed, start=start, duration=duration, progress=progress, timings=timings, **sampling
+            info, sampling, seed=seed, start=start, duration=duration, progress=progress, timings=timings
         )
         original = OriginalSound(info, start, seconds) if mix > 0.0 else None
         for block in blocks:

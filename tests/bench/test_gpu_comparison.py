@@ -18,7 +18,7 @@ from mdsgen.bundle import Bundle
 from mdsgen.export import export_bundle, verification_frames
 from mdsgen.export.models import Models
 from mdsgen.geometry import PAPER
-from mdsgen.runtime.clip import SamplerSettings
+from mdsgen.sampling import Sampling
 from tests.planned import machine, write_plans
 
 CONTENDERS = ["torch-fp16", "torch-compile", "tensorrt-stream", "tensorrt"]
@@ -44,7 +44,7 @@ def test_all_four_take_turns_at_the_same_network(
     subject = Subject(Bundle.open(folder))
     subject.models = models
     for of in ("loop", "clip"):
-        task = Task.named(of, SamplerSettings(3, 5.0, 0.01), torch_steps=3 if of == "clip" else None)
+        task = Task.named(of, Sampling(3, 5.0, 0.01), torch_steps=3 if of == "clip" else None)
         report = compare(parse(",".join(CONTENDERS)), subject, task, 1, repeat=1, warmup=0, peak=False)
         assert list(report.measurements) == CONTENDERS
         assert all(report.figures[name]["dB"] > 60 for name in CONTENDERS[1:])
