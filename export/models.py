@@ -20,6 +20,7 @@ from mdsgen.model.compact_video import CompactVideoEncoder
 from mdsgen.model.denoiser import SIZES, Denoiser, config, inference_parameters
 from mdsgen.model.istft_vocoder import IstftVocoder
 from mdsgen.model.video_encoder import VideoEncoder
+from mdsgen.schedule import NoiseSchedule
 from mdsgen.training.trained import (
     WEIGHTS,
     final_vocoder,
@@ -39,13 +40,17 @@ PUBLISHED_LICENCE = "the weights keep the licences of their publishers; see prov
 
 @dataclass(frozen=True)
 class Models:
-    """One complete MDSGen in float32 on the CPU. ``provenance`` and ``licence`` go into the manifest as they are."""
+    """One complete MDSGen in float32 on the CPU. ``provenance`` and ``licence`` go into the manifest as they are.
+
+    ``schedule`` is the one that the denoiser was trained with; the published models have the default.
+    """
 
     denoiser: Denoiser
     video_encoder: nn.Module
     codec: Codec
     provenance: dict[str, Any] = field(default_factory=lambda: {"weights": UNTRAINED})
     licence: str = "Apache-2.0"
+    schedule: NoiseSchedule = field(default_factory=NoiseSchedule)
 
     def __post_init__(self) -> None:
         if self.denoiser.geometry != self.codec.geometry:
@@ -142,7 +147,9 @@ def trained_models(work: Path) -> Models:
         stage: {**_origin(work / stage / WEIGHTS), "steps": training.steps, **training.recipe.only(stage)}
         for stage, training in said.items()
     }
-    return Models(load_denoiser(work / "denoiser"), load_video_encoder(work / "video_encoder"), codec, provenance)
+    denoiser, video_encoder = load_denoiser(work / "denoiser"), load_video_encoder(work / "video_encoder")
+    schedule = said["denoiser"].section.config.schedule
+    return Models(denoiser, video_encoder, codec, provenance, schedule=schedule)
 
 
 def _size(denoiser: Denoiser) -> str:

@@ -105,11 +105,10 @@ def _verify(
 
 def _reference(bundle: Bundle, frames: np.ndarray, options: PlanOptions) -> Reference:
     """The clip as ONNX Runtime makes it, in as many steps as the plans take."""
-    sampler = bundle.manifest.sampler
-    steps = options.fixed_steps or min(sampler.steps, options.max_steps)
+    steps = options.fixed_steps or min(bundle.sampling.steps, options.max_steps)
     with Networks(bundle, "onnxruntime") as networks:
         original = BundleOriginal(networks, "ONNX Runtime")
-        return run_reference(original, frames, dataclasses.replace(sampler, steps=steps))
+        return run_reference(original, frames, bundle.sampling.changed(steps=steps))
 
 
 @contextmanager

@@ -17,7 +17,7 @@ import numpy as np
 from mdsgen.bench.subject import Inputs, Subject
 from mdsgen.bundle import Bundle
 from mdsgen.errors import ExportError, MdsgenError
-from mdsgen.runtime.clip import SamplerSettings
+from mdsgen.sampling import Sampling
 
 Run = Callable[[], np.ndarray]
 """Computes once and returns the result: arrays on the host, everything done. It may reuse the array, and may not be
@@ -41,11 +41,11 @@ class Backend(abc.ABC):
         """One guided denoiser step: both branches' noise ``[2, C, H, W]``."""
 
     @abc.abstractmethod
-    def loop(self, inputs: Inputs, settings: SamplerSettings) -> Run:
+    def loop(self, inputs: Inputs, sampling: Sampling) -> Run:
         """The denoising loop, from features and noise to the latent ``[1, C, H, W]``, conditioning included."""
 
     @abc.abstractmethod
-    def clip(self, inputs: Inputs, settings: SamplerSettings) -> Run:
+    def clip(self, inputs: Inputs, sampling: Sampling) -> Run:
         """The whole clip, from frames and noise to the waveform ``[samples]``."""
 
     def settle(self) -> None:  # noqa: B027

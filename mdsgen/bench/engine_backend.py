@@ -14,9 +14,11 @@ from mdsgen.bundle import CONDITIONING, DENOISER
 from mdsgen.engines import EngineOptions, open_engine
 from mdsgen.errors import EngineError
 from mdsgen.precision import PRECISIONS, DataType
-from mdsgen.runtime.clip import ClipGenerator, SamplerSettings, Timings, timesteps_of
+from mdsgen.runtime.clip import ClipGenerator, Timings
 from mdsgen.runtime.generators import Generators
 from mdsgen.runtime.networks import Networks, graph_options
+from mdsgen.runtime.solver import plan_steps, timesteps_of
+from mdsgen.sampling import Sampling
 
 
 def data_type(precision: str, engine: str, bfloat16: bool, quantised: bool = True) -> str:
@@ -76,15 +78,16 @@ class EngineBackend(Backend):
 
         return step
 
-    def loop(self, inputs: Inputs, settings: SamplerSettings) -> Run:
-        networks, timesteps = self._open(), timesteps_of(settings.solve())
-        generator = ClipGenerator(networks, settings)
+    def loop(self, inputs: Inputs, sampling: Sampling) -> Run:
+        networks = self._open()
+        timesteps = timesteps_of(plan_steps(sampling, networks.schedule))
+        generator = ClipGenerator(networks, sampling)
         return lambda: generator.denoise(inputs.latent, networks.condition(inputs.features, timesteps))
 
-    def clip(self, inputs: Inputs, settings: SamplerSettings) -> Run:
+    def clip(self, inputs: Inputs, sampling: Sampling) -> Run:
         generators = Generators(self._open())
         self._hold().callback(generators.close)
-        generate = generators.of(settings)
+        generate = generators.of(sampling)
         return lambda: generate(inputs.pictures, inputs.latent, Timings())
 
     def _open(self) -> Networks:

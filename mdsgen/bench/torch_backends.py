@@ -29,7 +29,8 @@ from mdsgen.kernels import coefficient_table
 from mdsgen.model.attention import RelativePositionBias
 from mdsgen.model.denoiser import Denoiser
 from mdsgen.model.istft_vocoder import InverseFourier
-from mdsgen.runtime.clip import SamplerSettings, timesteps_of
+from mdsgen.runtime.solver import Plan, plan_steps, timesteps_of
+from mdsgen.sampling import Sampling
 
 _RUNS_TO_CAPTURE = 2  # the first one warms up
 _PRECISIONS = {torch.float16: "fp16", torch.float32: "fp32"}
@@ -64,13 +65,13 @@ class TorchBackend(Backend):
         as_it_is = (self._device, self._dtype) == ("cpu", torch.float32)
         return models if as_it_is else moved(models, self._device, self._dtype)
 
-    def loop(self, inputs: Inputs, settings: SamplerSettings) -> Run:
-        denoise = self._denoise(settings)
+    def loop(self, inputs: Inputs, sampling: Sampling) -> Run:
+        denoise = self._denoise(sampling)
         features = self._up(inputs.features).to(self._dtype)  # the video encoder leaves them there
         return self._run(lambda: denoise(self._up(inputs.latent), features))
 
-    def clip(self, inputs: Inputs, settings: SamplerSettings) -> Run:
-        denoise = self._denoise(settings)
+    def clip(self, inputs: Inputs, sampling: Sampling) -> Run:
+        denoise = self._denoise(sampling)
         encode, decode = map(self._built, (self._models.video_encoder, self._models.codec))
 
         def clip() -> Tensor:
@@ -83,8 +84,11 @@ class TorchBackend(Backend):
         return self._run(clip)
 
     @abc.abstractmethod
-    def _denoise(self, settings: SamplerSettings) -> Denoise:
+    def _denoise(self, sampling: Sampling) -> Denoise:
         """The loop on the device, with its tables there already."""
+
+    def _plan(self, sampling: Sampling) -> Plan:
+        return plan_steps(sampling, self._models.schedule)
 
     def _built(self, module: nn.Module) -> Callable[..., Any]:
         """A network as it is called."""
@@ -146,11 +150,11 @@ class Eager(TorchBackend):
         features = self._up(inputs.features).to(self._dtype)
         return self._run(lambda: two_passes(denoiser, self._up(inputs.latent).to(self._dtype), timestep, features))
 
-    def _denoise(self, settings: SamplerSettings) -> Denoise:
-        steps, denoiser = settings.solve(), self._denoiser
-        timesteps = self._up(timesteps_of(steps))[:, None]  # [steps, 1]
-        table = coefficient_table(step.coefficients for step in steps).tolist()
-        looks_back = _looks_back(settings)
+    def _denoise(self, sampling: Sampling) -> Denoise:
+        plan, denoiser = self._plan(sampling), self._denoiser
+        timesteps = self._up(timesteps_of(plan))[:, None]  # [steps, 1]
+        table = coefficient_table(step.coefficients for step in plan).tolist()
+        looks_back = _looks_back(plan)
 
         def denoise(noise: Tensor, features: Tensor) -> Tensor:
             latent, history = noise, [torch.zeros_like(noise)] * looks_back
@@ -194,10 +198,11 @@ class Compiled(TorchBackend):
         both = self._built(partial(one_pass, self._folded))
         return self._run(lambda: both(self._up(inputs.latent).to(self._dtype), modulations))
 
-    def _denoise(self, settings: SamplerSettings) -> Denoise:
-        steps, looks_back = settings.solve(), _looks_back(settings)
-        timesteps = self._up(timesteps_of(steps))  # [steps]
-        table = self._up(coefficient_table(step.coefficients for step in steps))  # [steps, 10]
+    def _denoise(self, sampling: Sampling) -> Denoise:
+        plan = self._plan(sampling)
+        looks_back = _looks_back(plan)
+        timesteps = self._up(timesteps_of(plan))  # [steps]
+        table = self._up(coefficient_table(step.coefficients for step in plan))  # [steps, 10]
 
         def denoise(noise: Tensor, features: Tensor) -> Tensor:
             latent, history = noise, [torch.zeros_like(noise)] * looks_back
@@ -322,9 +327,9 @@ def moved(models: Models, device: str, dtype: torch.dtype) -> Models:
     return replace(models, denoiser=networks[0], video_encoder=networks[1], codec=networks[2])
 
 
-def _looks_back(settings: SamplerSettings) -> int:
+def _looks_back(plan: Plan) -> int:
     """How many clean estimates of earlier steps a solver wants."""
-    return 1 + max(len(step.coefficients.next_older) for step in settings.solve())
+    return 1 + max(len(step.coefficients.next_older) for step in plan)
 
 
 def published_on_cpu(source: Subject, threads: int) -> Eager:

@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING
 
 from mdsgen.bundle import CONDITIONING, DENOISER, LATENT_DECODER, VIDEO_ENCODER, VOCODER
 from mdsgen.errors import BundleError
-from mdsgen.runtime.clip import SamplerSettings
+from mdsgen.runtime.solver import passes_of, plan_steps
+from mdsgen.sampling import Sampling
+from mdsgen.schedule import NoiseSchedule
 
 if TYPE_CHECKING:
     import onnx
@@ -54,9 +56,9 @@ def flop_of(path: Path, **axes: int) -> int:
     return sum(_flop(node, shape_of) for node in graph.node)
 
 
-def denoiser_passes(settings: SamplerSettings, on_device: bool) -> int:
+def denoiser_passes(sampling: Sampling, schedule: NoiseSchedule, on_device: bool) -> int:
     """How often the denoiser looks at a latent: on a GPU twice in every step, where both branches are one batch."""
-    return 2 * settings.steps if on_device else settings.passes
+    return 2 * sampling.steps if on_device else passes_of(plan_steps(sampling, schedule))
 
 
 def stage_flop(path_of: Callable[[str], Path], steps: int, passes: int) -> dict[str, int]:

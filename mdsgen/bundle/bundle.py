@@ -14,6 +14,7 @@ from mdsgen.bundle.graph import MANIFEST_FILE, DataFile, Graph
 from mdsgen.bundle.manifest import Manifest
 from mdsgen.errors import BundleError
 from mdsgen.files import recover, sha256, whole_folder, write_whole
+from mdsgen.sampling import Sampling
 from mdsgen.tensor import TensorSpec
 
 
@@ -39,6 +40,11 @@ class Bundle:
         if verify:
             _check_hashes(folder, manifest.files)
         return cls(folder, manifest)
+
+    @property
+    def sampling(self) -> Sampling:
+        """How its clips are sampled where a caller does not say otherwise."""
+        return self.manifest.sampling
 
     def path(self, graph: str) -> Path:
         """The file of the graph of that name."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -12,11 +13,13 @@ from torch import Tensor
 from mdsgen.errors import DatasetError
 from mdsgen.model.compact_autoencoder import CompactAutoencoder
 from mdsgen.model.denoiser import Denoiser
-from mdsgen.runtime.sampler import sample, seeded_noise
+from mdsgen.runtime.sampler import Network, sample, seeded_noise
+from mdsgen.sampling import Sampling
+from mdsgen.schedule import NoiseSchedule
 from mdsgen.training.clips import SHARD_CLIPS
 from mdsgen.training.recipe import Decoding
 from mdsgen.training.shards import Shards, describe, sha256, shard_path, write_shard
-from mdsgen.training.trained import WEIGHTS, load_autoencoder, load_denoiser
+from mdsgen.training.trained import WEIGHTS, load_autoencoder, load_denoiser, read_training
 
 RECONSTRUCTED, GENERATED = "reconstructed", "generated"
 """Fields of the dataset: spectrograms float16 ``[frames, bins]`` of the clips' own latents, and of generated ones."""
@@ -50,7 +53,10 @@ def decode_latents(
     made_from = {"geometry": description.get("geometry"), "clips": description, "shard": shard_clips}
     describe(folder, {**made_from, **vars(decoding), **weights})
     device = device or torch.device("cpu")
-    decoder = _Decoder(load_autoencoder(autoencoder).to(device), load_denoiser(denoiser).to(device), decoding, device)
+    networks = load_autoencoder(autoencoder).to(device), load_denoiser(denoiser).to(device)
+    schedule: NoiseSchedule = read_training(denoiser / WEIGHTS).section.config.schedule
+    sampling = Sampling(decoding.steps, decoding.guidance, clean_limit=decoding.clean_limit)
+    decoder = _Decoder(*networks, partial(sample, sampling=sampling, schedule=schedule), device)
     count = min(decoding.clips, len(clips))
     starts = range(0, count, shard_clips)
     for number, start in enumerate(starts):
@@ -66,9 +72,13 @@ def decode_latents(
 
 class _Decoder:
     def __init__(
-        self, autoencoder: CompactAutoencoder, denoiser: Denoiser, decoding: Decoding, device: torch.device
+        self,
+        autoencoder: CompactAutoencoder,
+        denoiser: Denoiser,
+        sampler: Callable[[Network, np.ndarray], np.ndarray],
+        device: torch.device,
     ) -> None:
-        self.autoencoder, self.denoiser, self.decoding, self.device = autoencoder, denoiser, decoding, device
+        self.autoencoder, self.denoiser, self.sampler, self.device = autoencoder, denoiser, sampler, device
 
     @torch.no_grad()
     def __call__(self, latents: Shards, indices: range) -> dict[str, np.ndarray]:
@@ -88,8 +98,7 @@ class _Decoder:
             both = [self.denoiser(x, t, seen)[:, :channels].cpu().numpy() for seen in (features, None)]
             return both[0], both[1]
 
-        d = self.decoding
-        return sample(network, noise, d.steps, d.guidance, clean_limit=d.clean_limit)
+        return self.sampler(network, noise)
 
     def _decode(self, latent: Tensor) -> np.ndarray:
         spectrogram = self.autoencoder.decode(latent).squeeze(1).transpose(1, 2)  # [B, frames, bins]

@@ -15,7 +15,6 @@ from mdsgen.bench.work import stage_flop
 from mdsgen.bundle import Bundle
 from mdsgen.errors import MdsgenError
 from mdsgen.geometry import PAPER
-from mdsgen.runtime import sampler_settings
 from mdsgen.timing import Measurement
 
 STAGES = ["video encoder", "conditioning", "denoiser", "latent decoder", "vocoder"]
@@ -31,8 +30,8 @@ def _no_processes(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def time(bundle_path: Path, steps: int | None, repeat: int, warmup: int, peak: bool = False) -> Report:
     bundle = Bundle.open(bundle_path)
-    settings = sampler_settings(bundle.manifest.sampler, steps=steps)
-    return time_clip(Command(bundle, threads=1), settings, repeat=repeat, warmup=warmup, peak=peak)
+    sampling = bundle.sampling.changed(steps=steps)
+    return time_clip(Command(bundle, threads=1), sampling, repeat=repeat, warmup=warmup, peak=peak)
 
 
 @pytest.mark.parametrize(("steps", "counted"), [(None, 4), (3, 3)])

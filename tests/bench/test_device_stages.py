@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,7 +15,6 @@ from mdsgen.bench.report import Report
 from mdsgen.bench.work import stage_flop
 from mdsgen.bundle import Bundle
 from mdsgen.errors import EngineError
-from mdsgen.runtime import sampler_settings
 from mdsgen.timing import Measurement
 from tests.engines.fake_gpu import FakeGpu
 
@@ -33,8 +31,8 @@ def _no_processes(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def time(bundle_path: Path, steps: int = 3, peak: bool = False, every: int = 1) -> Report:
     bundle = Bundle.open(bundle_path)
-    settings = replace(sampler_settings(bundle.manifest.sampler, steps=steps), unconditional_every=every)
-    return time_clip(Command(bundle, "tensorrt"), settings, repeat=2, warmup=1, peak=peak)
+    sampling = bundle.sampling.changed(steps=steps, unconditional_every=every)
+    return time_clip(Command(bundle, "tensorrt"), sampling, repeat=2, warmup=1, peak=peak)
 
 
 def test_every_stage_both_ways_and_the_host(planned_bundle: Path, fake_gpu: FakeGpu) -> None:

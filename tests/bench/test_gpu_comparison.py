@@ -16,7 +16,7 @@ from mdsgen.bench.subject import Subject
 from mdsgen.bench.torch_backends import Compiled, Eager
 from mdsgen.bundle import Bundle, write_manifest
 from mdsgen.export.models import Models
-from mdsgen.runtime.clip import SamplerSettings
+from mdsgen.sampling import Sampling
 from tests.planned import machine, write_plans
 
 BACKENDS = ["torch-fp16", "torch-compile", "tensorrt-stream", "tensorrt"]
@@ -36,7 +36,7 @@ def test_all_four_take_turns_at_the_same_network(
     planned = Subject(Bundle.open(folder))
     planned.models = models
     for of in ("loop", "clip"):
-        task = Task.named(of, SamplerSettings(3, 5.0, 0.01), torch_steps=3 if of == "clip" else None)
+        task = Task.named(of, Sampling(3, 5.0, 0.01), torch_steps=3 if of == "clip" else None)
         report = compare(parse(",".join(BACKENDS)), planned, task, 1, repeat=1, warmup=0, peak=False)
         assert list(report.measurements) == BACKENDS
         assert all(report.figures[name]["dB"] > 60 for name in BACKENDS[1:])

@@ -18,10 +18,10 @@ from mdsgen.errors import EngineError
 from mdsgen.geometry import DEMO, PAPER
 from mdsgen.model.istft_vocoder import IstftVocoder
 from mdsgen.parity import snr_db
-from mdsgen.runtime.clip import SamplerSettings
+from mdsgen.sampling import Sampling
 
-PLAIN = SamplerSettings(3, 2.0, 0.01)
-LOOKS_BACK = SamplerSettings(4, 2.0, 0.01, "unipc-3", clean_limit=0.5)
+PLAIN = Sampling(3, 2.0, 0.01)
+LOOKS_BACK = Sampling(4, 2.0, 0.01, "unipc-3", clean_limit=0.5)
 TRACED = partial(torch.compile, backend="eager", fullgraph=True)  # what max-autotune compiles, without its minutes
 AS_IT_IS = partial(Compiled, compiler=lambda module: module)
 Make = Callable[[Subject, str, torch.dtype], TorchBackend]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,8 @@ from mdsgen.bench.work import denoiser_passes, flop_of, stage_flop
 from mdsgen.bundle import CONDITIONING, DENOISER, Bundle
 from mdsgen.errors import BundleError
 from mdsgen.geometry import PAPER
-from mdsgen.runtime.clip import SamplerSettings
+from mdsgen.sampling import Sampling
+from mdsgen.schedule import NoiseSchedule
 
 
 def graph(folder: Path, node: onnx.NodeProto, takes: list[object], gives: list[object], **weights: np.ndarray) -> Path:
@@ -95,5 +97,6 @@ def test_a_clip_has_as_many_passes_as_its_settings_say(bundle_path: Path) -> Non
 
 
 def test_a_gpu_computes_both_branches_in_every_step() -> None:
-    settings = SamplerSettings(5, 2.0, 0.01, unconditional_every=2)
-    assert (denoiser_passes(settings, on_device=False), denoiser_passes(settings, on_device=True)) == (8, 10)
+    sampling = Sampling(5, 2.0, 0.01, unconditional_every=2)
+    passes = partial(denoiser_passes, sampling, NoiseSchedule())
+    assert (passes(on_device=False), passes(on_device=True)) == (8, 10)
