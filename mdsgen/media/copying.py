@@ -53,7 +53,7 @@ class FilmCopy:
             for stream in chosen:
                 self._add(stream, kind, stream.time_base)
             self.facts = facts(companions)
-            carry_over(companions, output, source.start, self._rate)
+            carry_over(companions, output, source.start, _fastest(pictures, self._rate))
             self._lines = [_Line(_pictures(container, pictures, source))]
             if chosen:
                 self._lines.append(_Line(_shifted(follow(companions.demux(chosen), source.clock), source)))
@@ -181,10 +181,8 @@ def stream_like(template: Any, output: OutputContainer, kind: Format, unit: Frac
     stream.codec_context.open()
     BitStreamFilterContext("null", in_stream=template, out_stream=stream)
     stream.codec_context.codec_tag = _tag(template, kind)
-    if template.type == "video":
-        stream.codec_context.framerate = rate  # by which QuickTime counts its time code
     stream.time_base = unit
-    stream.metadata.update(stream_metadata(template, rate))
+    stream.metadata.update(stream_metadata(template, _fastest(template, rate)))
     stream.disposition = template.disposition.value
     return stream
 
@@ -192,6 +190,11 @@ def stream_like(template: Any, output: OutputContainer, kind: Format, unit: Frac
 def _rate(pictures: Any) -> Fraction:
     """Pictures per second: the lower of two guesses, since each is a multiple of it in some films."""
     return min((rate for rate in (pictures.guessed_rate, pictures.average_rate) if rate), default=_ANY_RATE)
+
+
+def _fastest(template: Any, rate: Fraction) -> Fraction:
+    """The pictures per second that a muxer may count time codes by: the film's, or what the codec's header says."""
+    return max(rate, getattr(template.codec_context, "framerate", None) or rate)
 
 
 def _tag(template: Any, kind: Format) -> str:

@@ -29,7 +29,7 @@ def write(target, path, **output):
 @pytest.fixture
 def subtitled(render):
     """A film of two seconds with title, date, place, chapters, a language and two lines of SubRip."""
-    silent = render("silent.mkv", rate=10, frames=20)
+    silent = render("silent.avi", rate=10, frames=20)
     lines = "1\n00:00:00,200 --> 00:00:00,900\nOne\n\n2\n00:00:01,100 --> 00:00:01,800\nTwo\n"
     (render.folder / "lines.srt").write_text(lines)
     path = render.folder / "film.mkv"
