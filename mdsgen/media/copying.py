@@ -46,13 +46,14 @@ class FilmCopy:
         with ExitStack() as opened:
             container = opened.enter_context(open_input(source.path))
             pictures = picture_stream(container)
+            self._rate = _rate(pictures)
             self._add(pictures, kind, source.clock.unit)
             companions = opened.enter_context(open_input(source.path))
             chosen = self._companions(companions, kind, sound)
             for stream in chosen:
                 self._add(stream, kind, stream.time_base)
             self.facts = facts(companions)
-            carry_over(companions, output, source.start, 1 / source.clock.interval)
+            carry_over(companions, output, source.start, _fastest(pictures, self._rate))
             self._lines = [_Line(_pictures(container, pictures, source))]
             if chosen:
                 self._lines.append(_Line(_shifted(follow(companions.demux(chosen), source.clock), source)))
@@ -74,9 +75,8 @@ class FilmCopy:
         self._opened.close()
 
     def _add(self, template: Any, kind: Format, unit: Fraction) -> None:
-        self._copies[id(template)] = _Copy(
-            template, stream_like(template, self._output, kind, unit, 1 / self._source.clock.interval)
-        )
+        copy = stream_like(template, self._output, kind, unit, self._rate)
+        self._copies[id(template)] = _Copy(template, copy)
 
     def _companions(self, container: Any, kind: Format, sound: bool) -> list[Any]:
         """The streams that go along with the pictures; notes those that cannot."""
@@ -182,9 +182,19 @@ def stream_like(template: Any, output: OutputContainer, kind: Format, unit: Frac
     BitStreamFilterContext("null", in_stream=template, out_stream=stream)
     stream.codec_context.codec_tag = _tag(template, kind)
     stream.time_base = unit
-    stream.metadata.update(stream_metadata(template, rate))
+    stream.metadata.update(stream_metadata(template, _fastest(template, rate)))
     stream.disposition = template.disposition.value
     return stream
+
+
+def _rate(pictures: Any) -> Fraction:
+    """Pictures per second: the lower of two guesses, since each is a multiple of it in some films."""
+    return min((rate for rate in (pictures.guessed_rate, pictures.average_rate) if rate), default=_ANY_RATE)
+
+
+def _fastest(template: Any, rate: Fraction) -> Fraction:
+    """The pictures per second that a muxer may count time codes by: the film's, or what the codec's header says."""
+    return max(rate, getattr(template.codec_context, "framerate", None) or rate)
 
 
 def _tag(template: Any, kind: Format) -> str:

@@ -29,7 +29,7 @@ def write(target, path, **output):
 @pytest.fixture
 def subtitled(render):
     """A film of two seconds with title, date, place, chapters, a language and two lines of SubRip."""
-    silent = render("silent.mkv", rate=10, frames=20)
+    silent = render("silent.avi", rate=10, frames=20)
     lines = "1\n00:00:00,200 --> 00:00:00,900\nOne\n\n2\n00:00:01,100 --> 00:00:01,800\nTwo\n"
     (render.folder / "lines.srt").write_text(lines)
     path = render.folder / "film.mkv"
@@ -106,7 +106,7 @@ def test_matroska_keeps_all_of_it(subtitled, tmp_path):
 @pytest.mark.parametrize("suffix", [".mp4", ".mov"])
 def test_mp4_keeps_what_it_can_and_the_rest_is_said(subtitled, tmp_path, suffix):
     (note,) = write(tmp_path / f"out{suffix}", subtitled)
-    assert note == f"{tmp_path / f'out{suffix}'} leaves out: subtitles (subrip, ger)"
+    assert note == f"{tmp_path / f'out{suffix}'} leaves out: subtitles (srt, ger)"
     title, date, place, chapters, timecode, _, _ = told(tmp_path / f"out{suffix}")
     assert (title, date, timecode) == ("Holiday", "2024-05-01", "01:00:00:00")
     assert place.startswith("+48.1")

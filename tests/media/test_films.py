@@ -62,7 +62,7 @@ FILMS = [
     Film("a.3gp", "libx264"),
     Film("a.avi", "libx264"),
     Film("a.nut", "libx264"),
-    Film("a.h264", "libx264"),
+    Film("a.h264", "libx264", options={"bf": "0"}),
     Film("a.mp4", "libx265", size=(64, 64), options=QUIET),
     Film("a.mov", "libx265", size=(64, 64), options=QUIET, turned=THREE_QUARTERS),
     Film("a.mkv", "libx265", size=(64, 64), options=QUIET, rate=NTSC),
