@@ -7,7 +7,7 @@ BUNDLE ?=
 VIDEO ?= assets/sample.mp4
 SOUND ?= build/sample.mdsgen.mp4
 
-.PHONY: run test lint pytest lean gpu clean
+.PHONY: run test lint pytest slow lean gpu clean
 
 run: $(VENV)/.lean ## Give VIDEO its sound, with the demo model or that of BUNDLE
 	mkdir -p $(dir $(SOUND))
@@ -23,6 +23,9 @@ lint: $(VENV)/.installed
 
 pytest: $(VENV)/.installed
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
+
+slow: $(VENV)/.installed ## Tests of the published sizes, which take a minute and 4 GB
+	$(BIN)/python -m pytest -m slow
 
 gpu: $(VENV)/.installed ## All that only a GPU can show: correctness, memory checks where compute-sanitizer is, and speed
 	sh tests/gpu.sh $(BIN)

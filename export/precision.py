@@ -53,9 +53,7 @@ def to_half(model: onnx.ModelProto, islands: Sequence[str], nodes: Sequence[str]
 
 def without_half(model: onnx.ModelProto) -> onnx.ModelProto:
     """The reverse of :func:`to_half`: all in FP32, weights rounded as they are. Changes and returns ``model``."""
-    kinds = _element_types(model)
-    restore_full(model)
-    graph = model.graph
+    kinds, graph = _element_types(model), model.graph
     for tensor in graph.initializer:
         if tensor.data_type == onnx.TensorProto.FLOAT16:
             values = onnx.numpy_helper.to_array(tensor).astype(np.float32)

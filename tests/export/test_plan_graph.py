@@ -15,6 +15,7 @@ from mdsgen.errors import ExportError
 from mdsgen.export.activations import open_model
 from mdsgen.export.linear_layers import linear_layers
 from mdsgen.export.plan_graph import fold_constants, normalise_layers, plan_graph
+from mdsgen.export.precision import in_precision
 from mdsgen.geometry import PAPER, RELEASE
 from mdsgen.parity import snr_db
 from mdsgen.precision import PRECISIONS
@@ -177,3 +178,19 @@ def test_what_depends_on_constants_alone_is_computed_once() -> None:
 
 def test_the_release_s_geometry_is_the_one_that_is_not_folded() -> None:
     assert RELEASE.tokens > 512 >= PAPER.tokens
+
+
+def test_a_constant_that_is_read_in_both_types_is_found_by_both_readers() -> None:
+    """An untrained model's biases are one tensor of zeros, for products and normalisations alike."""
+    ones, square = np.ones(6, np.float32), np.eye(6, dtype=np.float32)
+    nodes = (
+        helper.make_node("MatMul", ["x", "w"], ["a"], "a"),
+        helper.make_node("Add", ["a", "one"], ["b"], "b"),
+        helper.make_node("LayerNormalization", ["b", "one", "one"], ["c"], "c"),
+        helper.make_node("LeakyRelu", ["c"], ["y"], "d"),
+    )
+    half = in_precision(small(*nodes, w=square, one=ones), VOCODER, "fp16")
+    expected = computed(half)
+    plan = plan_graph(half, PRECISIONS["fp16"])
+    onnx.checker.check_model(plan, full_check=True)
+    np.testing.assert_allclose(computed(plan), expected, atol=2e-3)

@@ -17,21 +17,30 @@ import onnx
 import pytest
 from click.testing import CliRunner
 
-from mdsgen.bundle import CONDITIONING, DENOISER, GRAPHS, LATENT_DECODER, VOCODER, Bundle, write_manifest
+from mdsgen.bundle import (
+    CONDITIONING,
+    DENOISER,
+    GRAPHS,
+    LATENT_DECODER,
+    VOCODER,
+    Bundle,
+    SamplerDefaults,
+    write_manifest,
+)
 from mdsgen.cli.export import main
 from mdsgen.engines import open_engine
 from mdsgen.engines.plans import PLANS_FOLDER, PlanRecord
 from mdsgen.errors import EngineError, ExportError
 from mdsgen.export import plans, tensorrt
-from mdsgen.export.clip import verification_frames
 from mdsgen.export.int8 import store_int8
 from mdsgen.export.plan_options import PlanOptions
 from mdsgen.export.plan_progress import progress_monitor
 from mdsgen.export.plans import build_plans
 from mdsgen.export.tensorrt import build_plan, config_arguments, pin_full_precision
 from mdsgen.export.verify import compare
-from mdsgen.geometry import PAPER
+from mdsgen.geometry import FEATURE_CHANNELS, PAPER
 from mdsgen.precision import CLIP, PRECISIONS, SPECTROGRAM, Thresholds
+from mdsgen.runtime import Networks, seeded_noise
 from mdsgen.tensor import TensorSpec
 from tests.engines.fake_gpu import FakeGpu
 from tests.engines.fake_tensorrt import DataType, plan_of
@@ -70,6 +79,7 @@ class Polygraphy:
         self.substitute: dict[str, str] = {}
         self.layers: list[Any] = []
         self.folder = Path()  # of the bundle
+        self.lengths = LENGTHS
 
     def network_from_onnx_path(self, path: str, **how: Any) -> tuple[Any, Any, Any]:
         self.parsed = how
@@ -89,7 +99,7 @@ class Polygraphy:
         Path(save_timing_cache).write_bytes(b"timings")
         self.shapes |= {tensor.name: tensor.shape for tensor in network[1].tensors}
         name = self.substitute.get(self.onnx.stem, self.onnx.stem)
-        return plan_of(self.folder / f"{name}.onnx", lengths=LENGTHS)
+        return plan_of(self.folder / f"{name}.onnx", lengths=self.lengths)
 
 
 class Names(enum.IntEnum):
@@ -126,11 +136,6 @@ def bundle(bundle_path: Path, tmp_path: Path, request: pytest.FixtureRequest) ->
     if "polygraphy" in request.fixturenames:
         request.getfixturevalue("polygraphy").folder = bundle.folder
     return bundle
-
-
-@pytest.fixture(scope="module")
-def frames() -> np.ndarray:
-    return verification_frames(PAPER)
 
 
 def in_int8(bundle: Bundle) -> Bundle:
@@ -326,6 +331,30 @@ def test_plans_are_built_verified_and_opened(
     assert cache.read_bytes() == b"timings"
     with open_engine(bundle.path(DENOISER), "tensorrt") as engine:
         assert engine.name == "tensorrt"
+
+
+@ONE
+@pytest.mark.usefixtures("trt")
+def test_what_is_never_guided_gets_a_plan_of_the_conditional_branch_alone(
+    polygraphy: Polygraphy, bundles: dict[str, Bundle], frames: np.ndarray, tmp_path: Path
+) -> None:
+    """As a distilled model's: half of the work of a step."""
+    folder = Path(shutil.copytree(bundles["fp32"].folder, tmp_path / "distilled"))
+    manifest = dataclasses.replace(Bundle.open(folder).manifest, sampler=SamplerDefaults(steps=2, guidance=1.0))
+    write_manifest(folder, manifest)
+    polygraphy.folder, polygraphy.lengths = folder, {**LENGTHS, "branches": (1, 1, 1)}
+    polygraphy.specs = {name: graph.inputs for name, graph in manifest.graphs.items()}
+    bundle = Bundle.open(folder)
+    build_plans(bundle, frames=frames, options=PlanOptions(max_steps=8), cache=tmp_path / "timings")
+    assert polygraphy.shapes["modulations"][0] == 1
+    latent, features = seeded_noise(PAPER, 0), np.ones((1, PAPER.video_frames, FEATURE_CHANNELS), np.float32)
+    with Networks(bundle, "tensorrt") as planned, Networks(bundle, "onnxruntime") as exact:
+        assert (planned.branches, exact.branches) == (1, 2)
+        (modulations,) = exact.condition(features, np.array([500], np.float32))
+        expected = exact.denoise(latent, modulations)[0]
+        np.testing.assert_allclose(planned.denoise_conditional(latent, modulations), expected, rtol=1e-3, atol=1e-4)
+        with pytest.raises(EngineError, match="the plan computes no unconditional branch"):
+            planned.denoise(latent, modulations)
 
 
 @ONE
