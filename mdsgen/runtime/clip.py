@@ -1,4 +1,4 @@
-"""One window from frames to sound, stage by stage."""
+"""One window of a video from frames to sound, stage by stage."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ class Generator(Protocol):
 
 
 class Generators:
-    """The generators of opened networks. Graph and buffers of the last clip are kept for the next one like it."""
+    """The generators of opened networks. Graph and buffers of the last window are kept for the next one like it."""
 
     def __init__(self, networks: Networks) -> None:
         self._networks = networks
@@ -58,7 +58,7 @@ class Generators:
     def clip(
         self, engines: Mapping[str, DeviceEngine], steps: int, picture: tuple[int, int] | None = None
     ) -> DeviceClip:
-        """The clip of so many steps and pictures of that size: the one at hand, or a new one in its place."""
+        """Buffers and graph for so many steps and pictures of that size: those at hand, or new ones in their place."""
         picture = picture or (self._clip.picture if self._clip else _PICTURE)
         if self._clip is None or (self._clip.steps, self._clip.picture) != (steps, picture):
             from mdsgen.kernels.module import Kernels

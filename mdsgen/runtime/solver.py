@@ -14,12 +14,12 @@ import numpy as np
 from mdsgen.errors import SettingsError
 from mdsgen.kernels import StepCoefficients
 from mdsgen.runtime.guidance import guidance_scale
-from mdsgen.runtime.multistep import Way, dpm_solver, unipc
+from mdsgen.runtime.multistep import NoiseLevels, dpm_solver, unipc
 from mdsgen.runtime.schedule import ContinuousSchedule
 from mdsgen.sampling import PURE_NOISE, Sampling
 from mdsgen.schedule import NoiseSchedule
 
-TABLES: dict[str, tuple[int, Callable[[Way], np.ndarray]]] = {
+TABLES: dict[str, tuple[int, Callable[[NoiseLevels], np.ndarray]]] = {
     "ddim": (1, partial(dpm_solver, order=1)),
     "dpm-2m": (2, partial(dpm_solver, order=2)),
     "dpm-3m": (3, partial(dpm_solver, order=3)),
@@ -63,12 +63,12 @@ def plan_steps(sampling: Sampling, schedule: NoiseSchedule) -> Plan:
         sampling.guidance_power,
         sampling.guidance_interval,
     )  # [steps]
-    way = Way(continuous.alpha(times), continuous.sigma(times), continuous.half_log_snr(times))
+    levels = NoiseLevels(continuous.alpha(times), continuous.sigma(times), continuous.half_log_snr(times))
     history, table = TABLES[sampling.solver]
-    rows = table(way)[:, : 1 + history]  # [steps, 1 + history]
+    rows = table(levels)[:, : 1 + history]  # [steps, 1 + history]
     branches = _unconditional(scales, sampling.unconditional_every)
     return tuple(
-        SolverStep(float(timestep), _coefficients(way, step, float(scale), row, sampling.clean_limit), branch)
+        SolverStep(float(timestep), _coefficients(levels, step, float(scale), row, sampling.clean_limit), branch)
         for step, (timestep, scale, row, branch) in enumerate(zip(timesteps, scales, rows, branches, strict=True))
     )
 
@@ -83,9 +83,11 @@ def passes_of(plan: Sequence[SolverStep]) -> int:
     return sum(2 if step.unconditional == FRESH else 1 for step in plan)
 
 
-def _coefficients(way: Way, step: int, scale: float, row: np.ndarray, clean_limit: float) -> StepCoefficients:
+def _coefficients(
+    levels: NoiseLevels, step: int, scale: float, row: np.ndarray, clean_limit: float
+) -> StepCoefficients:
     """From weights of the clean estimate to those of the noise that it is made from."""
-    clean_latent, clean_noise = 1.0 / way.alpha[step], -way.sigma[step] / way.alpha[step]
+    clean_latent, clean_noise = 1.0 / levels.alpha[step], -levels.sigma[step] / levels.alpha[step]
     keep, of_clean, *earlier = row
     return StepCoefficients(
         guidance=scale,
