@@ -8,8 +8,7 @@ from typing import Any
 from mdsgen.engines.plans import HARDWARE_LEVELS
 from mdsgen.errors import ExportError
 from mdsgen.precision import PRECISIONS, Precision, Thresholds
-
-_BRANCHES = 2  # of guidance, in one batch; a plan always computes both
+from mdsgen.sampling import Sampling
 
 
 @dataclass(frozen=True)
@@ -42,15 +41,20 @@ class PlanOptions:
         """As plain JSON values."""
         return {**vars(self), "tactic_sources": list(self.tactic_sources)}
 
-    def lengths(self, name: str, steps: int) -> tuple[int, int, int]:
-        """The least, best and most of an open axis, where plans are best at ``steps``."""
-        if name == "branches":
-            return (_BRANCHES,) * 3
-        if name != "steps":
-            raise ExportError(f"a graph has an open axis {name!r}: expected steps or branches; export the bundle again")
+    def lengths(self, axis: str, sampling: Sampling) -> tuple[int, int, int]:
+        """The least, best and most of an open axis, for a bundle that is sampled so."""
+        if axis == "branches":
+            return (branches_of(sampling),) * 3
+        if axis != "steps":
+            raise ExportError(f"a graph has an open axis {axis!r}: expected steps or branches; export the bundle again")
         if self.fixed_steps is not None:
             return (self.fixed_steps,) * 3
-        return 1, min(steps, self.max_steps), self.max_steps
+        return 1, min(sampling.steps, self.max_steps), self.max_steps
+
+
+def branches_of(sampling: Sampling) -> int:
+    """How many branches of guidance a plan computes at once: both, or the conditional one of what is never guided."""
+    return 1 if sampling.guidance == 1.0 else 2
 
 
 def plan_thresholds(precision: Precision) -> Thresholds:

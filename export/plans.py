@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mdsgen.bundle import GRAPHS, Bundle, describe_file
+from mdsgen.bundle import GRAPHS, Bundle
 from mdsgen.cache import cache_folder
 from mdsgen.engines import EngineOptions
 from mdsgen.engines.cuda import Device
@@ -22,7 +22,7 @@ from mdsgen.export.parity import require_passed, table
 from mdsgen.export.plan_options import PlanOptions, plan_thresholds
 from mdsgen.export.tensorrt import build_plan, import_polygraphy
 from mdsgen.export.verify import Reference, compare, run_reference
-from mdsgen.files import whole_folder
+from mdsgen.files import sha256, whole_folder
 from mdsgen.parity import Parity
 from mdsgen.precision import PRECISIONS, Thresholds
 from mdsgen.report import Report
@@ -87,17 +87,9 @@ def _build_all(
     for count, name in enumerate(GRAPHS):
         report(f"building {name} ({count + 1} of {len(GRAPHS)})")
         start, path = time.perf_counter(), folder / f"{bundle.path(name).stem}{SUFFIX}"
-        content = build_plan(
-            bundle.path(name),
-            manifest.graphs[name].inputs,
-            PRECISIONS[manifest.precision],
-            manifest.sampler.steps,
-            options,
-            cache,
-            report,
-        )
+        content = build_plan(bundle, name, options, cache, report)
         path.write_bytes(content)
-        plans[path.stem] = describe_file(path).sha256
+        plans[path.stem] = sha256(path)
         report(f"  {name}: {len(content) / 1e6:.1f} MB in {time.perf_counter() - start:.0f} s")
     sources = {bundle.path(n).stem: {f.file: f.sha256 for f in manifest.graphs[n].files} for n in GRAPHS}
     return PlanRecord(machine, sources, plans, options.to_dict())
@@ -113,11 +105,10 @@ def _verify(
 
 def _reference(bundle: Bundle, frames: np.ndarray, options: PlanOptions) -> Reference:
     """The clip as ONNX Runtime makes it, in as many steps as the plans take."""
-    sampler = bundle.manifest.sampler
-    steps = options.fixed_steps or min(sampler.steps, options.max_steps)
+    steps = options.fixed_steps or min(bundle.sampling.steps, options.max_steps)
     with Networks(bundle, "onnxruntime") as networks:
         original = BundleOriginal(networks, "ONNX Runtime")
-        return run_reference(original, frames, dataclasses.replace(sampler, steps=steps))
+        return run_reference(original, frames, bundle.sampling.changed(steps=steps))
 
 
 @contextmanager

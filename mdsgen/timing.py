@@ -10,7 +10,7 @@ from statistics import median
 import numpy as np
 
 PAUSE = 0.05
-"""Seconds between rivals that are timed in turn: their threads spin for some milliseconds before they sleep."""
+"""Seconds between two that are timed in turn: the threads of the one spin for some milliseconds before they sleep."""
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from mdsgen import Pipeline
-from tests.media.conftest import Renderer, file_size_limit, heard, packets
+from tests.media.conftest import Renderer, file_size_limit, heard, packets, sound_packets
 from tests.planned import fake_gpu, planned_bundle, trt_major
 
 # The device's part is tested without PyTorch, too: what needs it is then left out.
@@ -28,6 +28,7 @@ __all__ = [
     "packets",
     "pipeline",
     "planned_bundle",
+    "sound_packets",
     "trt_major",
 ]
 

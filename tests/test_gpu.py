@@ -19,14 +19,15 @@ from mdsgen.engines.tensorrt import TensorRtEngine
 from mdsgen.errors import MdsgenError
 from mdsgen.geometry import FRAME_SIZE, PAPER, Geometry
 from mdsgen.kernels.module import Kernels
-from mdsgen.runtime import ClipGenerator, Networks, SamplerSettings, Timings, seeded_noise
+from mdsgen.runtime import ClipGenerator, Networks, Timings, seeded_noise
 from mdsgen.runtime.device_clip import DeviceClip
 from mdsgen.runtime.generators import Generators
 from mdsgen.runtime.replay import Replay
+from mdsgen.sampling import Sampling
 from tests.gpu import BUNDLE, there_is_no
 
 pytestmark = [pytest.mark.gpu, pytest.mark.timeout(3600)]
-SETTINGS = SamplerSettings(steps=25, guidance=5.0, guidance_power=0.01)
+SETTINGS = Sampling(steps=25, guidance=5.0, guidance_power=0.01)
 
 MOST_HOST_MICROSECONDS = 50.0
 LEAST_SPEEDUP = {"torch-fp16": 3.0, "torch-compile": 1.5}

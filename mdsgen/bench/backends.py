@@ -1,4 +1,4 @@
-"""Who can be compared: their names, and the one protocol that all of them follow.
+"""The backends that can be compared: their names, and the protocol that all of them follow.
 
 A new kind of backend is a file with a class of :class:`Backend`, and a line in :data:`KINDS`.
 """
@@ -17,7 +17,7 @@ import numpy as np
 from mdsgen.bench.subject import Inputs, Subject
 from mdsgen.bundle import Bundle
 from mdsgen.errors import ExportError, MdsgenError
-from mdsgen.runtime.clip import SamplerSettings
+from mdsgen.sampling import Sampling
 
 Run = Callable[[], np.ndarray]
 """Computes once and returns the result: arrays on the host, everything done. It may reuse the array, and may not be
@@ -41,11 +41,11 @@ class Backend(abc.ABC):
         """One guided denoiser step: both branches' noise ``[2, C, H, W]``."""
 
     @abc.abstractmethod
-    def loop(self, inputs: Inputs, settings: SamplerSettings) -> Run:
+    def loop(self, inputs: Inputs, sampling: Sampling) -> Run:
         """The denoising loop, from features and noise to the latent ``[1, C, H, W]``, conditioning included."""
 
     @abc.abstractmethod
-    def clip(self, inputs: Inputs, settings: SamplerSettings) -> Run:
+    def clip(self, inputs: Inputs, sampling: Sampling) -> Run:
         """The whole clip, from frames and noise to the waveform ``[samples]``."""
 
     def settle(self) -> None:  # noqa: B027
@@ -68,15 +68,15 @@ class Kind(NamedTuple):
 
 
 _ENGINES, _TORCH = "mdsgen.bench.engine_backend", "mdsgen.bench.torch_backends"
-_TENSORRT, _CUDA = "mdsgen.bench.tensorrt_backend", "mdsgen.bench.torch_backends"
+_TENSORRT = "mdsgen.bench.tensorrt_backend"
 KINDS = {
-    "torch": Kind(_TORCH, "Published", graphs=False),
-    "torch-fused": Kind(_TORCH, "Fused", graphs=False),
+    "torch": Kind(_TORCH, "published_on_cpu", graphs=False),
+    "torch-fused": Kind(_TORCH, "fused_on_cpu", graphs=False),
     "onnxruntime": Kind(_ENGINES, "on_onnxruntime", graphs=True),
     "openvino": Kind(_ENGINES, "on_openvino", graphs=True),
     "openvino-bf16": Kind(_ENGINES, "on_openvino_bf16", graphs=True),
-    "torch-fp16": Kind(_CUDA, "eager", graphs=False, device=True),
-    "torch-compile": Kind(_CUDA, "compiled", graphs=False, device=True),
+    "torch-fp16": Kind(_TORCH, "published_on_gpu", graphs=False, device=True),
+    "torch-compile": Kind(_TORCH, "compiled", graphs=False, device=True),
     "tensorrt": Kind(_TENSORRT, "on_graph", graphs=True, device=True),
     "tensorrt-stream": Kind(_TENSORRT, "in_stream_order", graphs=True, device=True),
     "auto": Kind(_ENGINES, "on_auto", graphs=True),

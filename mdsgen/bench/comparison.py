@@ -4,26 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
 
 from mdsgen.bench.backends import Backend, Entry, Run
 from mdsgen.bench.device_memory import DeviceMemory, device_memory
-from mdsgen.bench.peak import peak_totals
+from mdsgen.bench.peak import add_shares, machine_peaks, peak_totals
 from mdsgen.bench.report import Report
-from mdsgen.bench.shares import add_shares, machine_peaks
 from mdsgen.bench.subject import Inputs, Subject
-from mdsgen.bench.work import BRANCHES, Work, denoiser_passes, stage_work, total, work_of
+from mdsgen.bench.work import BRANCHES, denoiser_passes, flop_of, stage_flop
 from mdsgen.bundle import DENOISER
-from mdsgen.engines import EngineOptions, first_that_opens
+from mdsgen.engines import ON_CPU, EngineOptions, first_that_opens
 from mdsgen.errors import MdsgenError
 from mdsgen.parity import snr_db
 from mdsgen.precision import CLIP, PRECISIONS, DataType
-from mdsgen.runtime.clip import SamplerSettings
 from mdsgen.runtime.networks import graph_options
-from mdsgen.runtime.quality import PRESETS
+from mdsgen.sampling import PRESETS, Sampling
 from mdsgen.timing import Measurement, side_by_side
 
 STEP, LOOP, CLIPS = TASKS = ("step", "loop", "clip")
@@ -43,24 +41,24 @@ _CHECKED_STEPS = 2  # of the loops and clips that are compared before anything i
 
 @dataclass(frozen=True)
 class Task:
-    """What every backend does. Published ones sample with ``published``, the others with ``settings``."""
+    """What every backend does. Published ones sample with ``published``, the others with ``sampling``."""
 
     of: str
-    settings: SamplerSettings
-    published: SamplerSettings
+    sampling: Sampling
+    published: Sampling
 
     @classmethod
-    def named(cls, of: str, settings: SamplerSettings, torch_steps: int | None = None) -> Task:
+    def named(cls, of: str, sampling: Sampling, torch_steps: int | None = None) -> Task:
         """A loop has as many steps on all sides; a clip as published has ``torch_steps``, or 50."""
-        steps = (torch_steps or PUBLISHED_STEPS) if of == CLIPS else settings.steps
-        return cls(of, settings, _plainly(settings, steps))
+        steps = (torch_steps or PUBLISHED_STEPS) if of == CLIPS else sampling.steps
+        return cls(of, sampling, _plainly(sampling, steps))
 
-    def settings_of(self, backend: Backend) -> SamplerSettings:
-        return self.published if backend.published else self.settings
+    def sampling_of(self, backend: Backend) -> Sampling:
+        return self.published if backend.published else self.sampling
 
     def check(self) -> Task:
         """The same in a few steps, sampled in one way by all of them."""
-        few = _plainly(self.settings, _CHECKED_STEPS)
+        few = _plainly(self.sampling, _CHECKED_STEPS)
         return Task(self.of, few, few)
 
     def run(self, backend: Backend, inputs: Inputs) -> Run:
@@ -68,13 +66,12 @@ class Task:
         if self.of == STEP:
             return backend.step(inputs)
         begin = backend.loop if self.of == LOOP else backend.clip
-        return begin(inputs, self.settings_of(backend))
+        return begin(inputs, self.sampling_of(backend))
 
 
-def _plainly(settings: SamplerSettings, steps: int) -> SamplerSettings:
+def _plainly(sampling: Sampling, steps: int) -> Sampling:
     """In so many steps of the published solver, guided in every one."""
-    plain = SamplerSettings(steps, settings.guidance, settings.guidance_power)
-    return replace(plain, clean_limit=settings.clean_limit)
+    return sampling.changed(quality="best", steps=steps)
 
 
 def compare(
@@ -105,7 +102,10 @@ def compare(
     if task.of == CLIPS:
         for name, found in measured.items():
             figures[name]["real-time factor"] = found.median / subject.geometry.duration
-    passes = {name: denoiser_passes(task.settings_of(backends[name]), on_device[name]) for name in backends}
+    passes = {
+        name: denoiser_passes(task.sampling_of(backend), subject.schedule, on_device[name])
+        for name, backend in backends.items()
+    }
     totals, notes = _against_peak(subject, task, backends, passes, measured, figures, threads if peak else None)
     return Report(
         TITLES[task.of],
@@ -114,7 +114,7 @@ def compare(
         figures,
         totals,
         descriptions={name: backend.what for name, backend in backends.items()},
-        notes=[*notes, *_verdict(subject, measured, threads)],
+        notes=[*notes, *_automatic_choice(subject, measured, threads)],
     )
 
 
@@ -189,33 +189,29 @@ def _against_peak(
     if threads is None:
         return {}, []
     try:
-        work, totals = _work(subject, task)
+        flop, totals = _flop(subject, task)
     except (ImportError, MdsgenError) as error:
         return {}, [f"the share of the matrix peak is left out: {error}"]
     peaks, notes = machine_peaks(threads, (backend.data_type for backend in backends.values()))
     for name, backend in backends.items():
-        done = work(task.settings_of(backend).steps, passes[name])
+        done = flop(task.sampling_of(backend).steps, passes[name])
         add_shares(figures[name], done, measured[name].median, backend.data_type, peaks)
     return {**totals, **peak_totals(peaks)}, notes
 
 
-def _work(subject: Subject, task: Task) -> tuple[Callable[[int, int], Work], dict[str, object]]:
-    """The work of the task in so many steps and passes of the denoiser, and what there is to say of a step."""
-    step = work_of(subject.path(DENOISER), **{BRANCHES: 2})
-    totals: dict[str, object] = {
-        "GFLOP per step": step.flop / 1e9,
-        "weights MB": step.weight_bytes / 1e6,
-        "activations MB per step": step.activation_bytes / 1e6,
-    }
+def _flop(subject: Subject, task: Task) -> tuple[Callable[[int, int], int], dict[str, object]]:
+    """The operations of the task in so many steps and passes of the denoiser, and those of a step as a total."""
+    step = flop_of(subject.path(DENOISER), **{BRANCHES: 2})
+    totals: dict[str, object] = {"GFLOP per step": step / 1e9}
     if task.of == STEP:
         return lambda steps, passes: step, totals
     stages = {LOOP: ("conditioning", "denoiser")}.get(task.of)
 
-    def work(steps: int, passes: int) -> Work:
-        found = stage_work(subject.path, steps, passes)
-        return total(found[stage] for stage in stages or found)
+    def flop(steps: int, passes: int) -> int:
+        found = stage_flop(subject.path, steps, passes)
+        return sum(found[stage] for stage in stages or found)
 
-    return work, totals
+    return flop, totals
 
 
 def _settings(
@@ -233,18 +229,17 @@ def _settings(
     }
     if task.of != STEP:
         for name, backend in backends.items():
-            used = task.settings_of(backend)
+            used = task.sampling_of(backend)
             settings[f"sampling, {name}"] = f"{used.steps} steps of {used.solver}, {passes[name]} denoiser passes"
     return settings
 
 
-def _verdict(subject: Subject, measured: Mapping[str, Measurement], threads: int) -> list[str]:
+def _automatic_choice(subject: Subject, measured: Mapping[str, Measurement], threads: int) -> list[str]:
     """Which engine ``auto`` takes here, where both that it chooses from have just been measured."""
-    rivals = ("onnxruntime", "openvino")
-    if not set(rivals) <= measured.keys():
+    if not set(ON_CPU) <= measured.keys():
         return []
     options = graph_options(DENOISER, EngineOptions(threads), subject.geometry)
     chosen = first_that_opens("auto", subject.path(DENOISER), lambda name: name, options)
-    fastest = min(rivals, key=lambda name: measured[name].median)
+    fastest = min(ON_CPU, key=lambda name: measured[name].median)
     agrees = "which was the faster one here, too" if chosen == fastest else f"while {fastest} was the faster one here"
     return [f"--engine auto takes {chosen}, {agrees}"]

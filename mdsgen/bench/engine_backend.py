@@ -9,15 +9,16 @@ from functools import partial
 import numpy as np
 
 from mdsgen.bench.backends import Backend, Run
-from mdsgen.bench.peak import computes_bfloat16
 from mdsgen.bench.subject import Inputs, Subject
 from mdsgen.bundle import CONDITIONING, DENOISER
 from mdsgen.engines import EngineOptions, open_engine
 from mdsgen.errors import EngineError
 from mdsgen.precision import PRECISIONS, DataType
-from mdsgen.runtime.clip import ClipGenerator, SamplerSettings, Timings, timesteps_of
+from mdsgen.runtime.clip import ClipGenerator, Timings
 from mdsgen.runtime.generators import Generators
 from mdsgen.runtime.networks import Networks, graph_options
+from mdsgen.runtime.solver import plan_steps, timesteps_of
+from mdsgen.sampling import Sampling
 
 
 def data_type(precision: str, engine: str, bfloat16: bool, quantised: bool = True) -> str:
@@ -77,15 +78,16 @@ class EngineBackend(Backend):
 
         return step
 
-    def loop(self, inputs: Inputs, settings: SamplerSettings) -> Run:
-        networks, timesteps = self._open(), timesteps_of(settings.solve())
-        generator = ClipGenerator(networks, settings)
+    def loop(self, inputs: Inputs, sampling: Sampling) -> Run:
+        networks = self._open()
+        timesteps = timesteps_of(plan_steps(sampling, networks.schedule))
+        generator = ClipGenerator(networks, sampling)
         return lambda: generator.denoise(inputs.latent, networks.condition(inputs.features, timesteps))
 
-    def clip(self, inputs: Inputs, settings: SamplerSettings) -> Run:
+    def clip(self, inputs: Inputs, sampling: Sampling) -> Run:
         generators = Generators(self._open())
         self._hold().callback(generators.close)
-        generate = generators.of(settings)
+        generate = generators.of(sampling)
         return lambda: generate(inputs.pictures, inputs.latent, Timings())
 
     def _open(self) -> Networks:
@@ -116,3 +118,12 @@ def on_openvino_bf16(source: Subject, threads: int) -> EngineBackend:
     if not computes_bfloat16():
         raise EngineError("openvino-bf16: OpenVINO is not installed, or this processor does not compute in bfloat16")
     return EngineBackend(source, threads, "openvino", bfloat16=True)
+
+
+def computes_bfloat16() -> bool:
+    """Whether OpenVINO is here and this processor is one on which it computes in bfloat16, not in FP32 instead."""
+    try:
+        import openvino
+    except ImportError:
+        return False
+    return "BF16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")

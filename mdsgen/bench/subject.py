@@ -10,13 +10,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mdsgen.bundle import GRAPHS, VIDEO_ENCODER, Bundle, Graph, Manifest, SamplerDefaults
+from mdsgen.bundle import GRAPHS, VIDEO_ENCODER, Bundle, Graph, Manifest
 from mdsgen.engines import open_engine
 from mdsgen.errors import ExportError, MdsgenError
 from mdsgen.geometry import FEATURE_CHANNELS, FRAME_SIZE, Geometry, geometry
 from mdsgen.media import prepare_frames
 from mdsgen.runtime.sampler import seeded_noise
+from mdsgen.sampling import Sampling
 from mdsgen.scenes import sample_scene
+from mdsgen.schedule import NoiseSchedule
 
 if TYPE_CHECKING:
     from mdsgen.export.models import Models
@@ -55,9 +57,14 @@ class Subject:
         return str(self._bundle.folder) if self._bundle else "seeded weights"
 
     @property
-    def sampler(self) -> SamplerDefaults:
+    def sampling(self) -> Sampling:
         """How its clips are sampled."""
-        return self._bundle.manifest.sampler if self._bundle else SamplerDefaults()
+        return self._bundle.sampling if self._bundle else Sampling()
+
+    @property
+    def schedule(self) -> NoiseSchedule:
+        """The noise schedule that it was trained with."""
+        return self._bundle.manifest.schedule if self._bundle else self.models.schedule
 
     @cached_property
     def models(self) -> Models:
@@ -89,10 +96,17 @@ class Subject:
             return self._bundle
         for graph in GRAPHS:
             self.path(graph)
-        described = self.models.describe()
-        return Bundle(
-            self._traced_in, Manifest(self.geometry, self._traced, "fp32", described, self.models.provenance, "")
+        models = self.models
+        manifest = Manifest(
+            self.geometry,
+            self._traced,
+            "fp32",
+            models.describe(),
+            models.provenance,
+            models.licence,
+            schedule=models.schedule,
         )
+        return Bundle(self._traced_in, manifest)
 
     def encode(self, frames: np.ndarray) -> np.ndarray:
         """``frames [F, 3, 224, 224]`` -> features ``[1, F, 512]``, in FP32: the same ones for every backend."""

@@ -10,9 +10,10 @@ from mdsgen.bench.subject import Inputs, Subject
 from mdsgen.engines.cuda import Pinned
 from mdsgen.errors import EngineError
 from mdsgen.kernels import module as kernels
-from mdsgen.runtime.clip import SamplerSettings
 from mdsgen.runtime.device_clip import SOURCES, DeviceClip
 from mdsgen.runtime.replay import Mark, Replay
+from mdsgen.runtime.solver import plan_steps
+from mdsgen.sampling import Sampling
 
 
 class TensorRtBackend(EngineBackend):
@@ -26,8 +27,8 @@ class TensorRtBackend(EngineBackend):
         super()._describe(engine)
         self.what += ", solver on the device, " + ("one CUDA graph" if self._graph else "in stream order")
 
-    def loop(self, inputs: Inputs, settings: SamplerSettings) -> Run:
-        clip = self._clip(settings)
+    def loop(self, inputs: Inputs, sampling: Sampling) -> Run:
+        clip = self._clip(sampling)
         clip.put("features", inputs.features)
         loop = DeviceLoop(clip, self._graph)
         self._held.callback(loop.close)
@@ -35,17 +36,18 @@ class TensorRtBackend(EngineBackend):
         self._require_graph(loop.replay)
         return lambda: loop(inputs.latent)
 
-    def clip(self, inputs: Inputs, settings: SamplerSettings) -> Run:
-        clip = self._clip(settings)
+    def clip(self, inputs: Inputs, sampling: Sampling) -> Run:
+        clip = self._clip(sampling)
         clip(inputs.pictures, inputs.latent)
         self._require_graph(clip.replay)
         return lambda: clip(inputs.pictures, inputs.latent)
 
-    def _clip(self, settings: SamplerSettings) -> DeviceClip:
-        steps, held = settings.solve(), self._hold()
-        clip = DeviceClip(self._open().device_engines, kernels.Kernels(SOURCES), len(steps), graph=self._graph)
+    def _clip(self, sampling: Sampling) -> DeviceClip:
+        networks, held = self._open(), self._hold()
+        plan = plan_steps(sampling, networks.schedule)
+        clip = DeviceClip(networks.device_engines, kernels.Kernels(SOURCES), len(plan), graph=self._graph)
         held.callback(clip.close)
-        clip.load(steps)
+        clip.load(plan)
         return clip
 
     def _require_graph(self, replay: Replay) -> None:

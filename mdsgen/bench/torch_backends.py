@@ -1,7 +1,6 @@
-"""The model in PyTorch on a GPU, in FP16: eagerly as published, and compiled, which captures CUDA graphs.
+"""The model in PyTorch on a processor or a GPU: eagerly, as published and with fused attention, and compiled.
 
-Everything between upload and download stays on the device. Device and data type are parameters: the same code runs on a
-processor.
+Everything between upload and download stays on the device.
 """
 
 from __future__ import annotations
@@ -9,7 +8,8 @@ from __future__ import annotations
 import abc
 import copy
 import gc
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from functools import cached_property, partial
 from importlib.util import find_spec
@@ -29,7 +29,8 @@ from mdsgen.kernels import coefficient_table
 from mdsgen.model.attention import RelativePositionBias
 from mdsgen.model.denoiser import Denoiser
 from mdsgen.model.istft_vocoder import InverseFourier
-from mdsgen.runtime.clip import SamplerSettings, timesteps_of
+from mdsgen.runtime.solver import Plan, plan_steps, timesteps_of
+from mdsgen.sampling import Sampling
 
 _RUNS_TO_CAPTURE = 2  # the first one warms up
 _PRECISIONS = {torch.float16: "fp16", torch.float32: "fp32"}
@@ -40,28 +41,37 @@ Denoise = Callable[[Tensor, Tensor], Tensor]
 """Noise ``[1, C, H, W]`` in float32 and features ``[1, F, 512]`` to the latent."""
 
 
-class CudaBackend(Backend):
-    """Networks in one data type, latent and solver in float32. Raises :class:`EngineError` where there is no GPU."""
+class TorchBackend(Backend):
+    """Networks in one data type on a device, latent and solver in float32; on a processor with so many threads.
 
-    def __init__(self, source: Subject, device: str = "cuda", dtype: torch.dtype = torch.float16) -> None:
+    Raises :class:`EngineError` where there is no such device.
+    """
+
+    def __init__(self, source: Subject, device: str, dtype: torch.dtype, threads: int | None = None) -> None:
         if device == "cuda" and not torch.cuda.is_available():
             raise EngineError(f"PyTorch {torch.__version__} finds no CUDA device here: compare torch-fused instead")
         self._source, self._device, self._dtype = source, device, dtype
         self.precision = _PRECISIONS[dtype]
         self.data_type = f"cuda {self.precision}" if device == "cuda" else self.precision
+        _ = source.models  # refused before anything is opened
+        self._stack = ExitStack()
+        if device == "cpu" and threads:
+            self._stack.enter_context(torch_threads(threads))
 
     @cached_property
     def _models(self) -> Models:
         """On the device, once."""
-        return moved(self._source.models, self._device, self._dtype)
+        models = self._source.models
+        as_it_is = (self._device, self._dtype) == ("cpu", torch.float32)
+        return models if as_it_is else moved(models, self._device, self._dtype)
 
-    def loop(self, inputs: Inputs, settings: SamplerSettings) -> Run:
-        denoise = self._denoise(settings)
+    def loop(self, inputs: Inputs, sampling: Sampling) -> Run:
+        denoise = self._denoise(sampling)
         features = self._up(inputs.features).to(self._dtype)  # the video encoder leaves them there
         return self._run(lambda: denoise(self._up(inputs.latent), features))
 
-    def clip(self, inputs: Inputs, settings: SamplerSettings) -> Run:
-        denoise = self._denoise(settings)
+    def clip(self, inputs: Inputs, sampling: Sampling) -> Run:
+        denoise = self._denoise(sampling)
         encode, decode = map(self._built, (self._models.video_encoder, self._models.codec))
 
         def clip() -> Tensor:
@@ -74,8 +84,11 @@ class CudaBackend(Backend):
         return self._run(clip)
 
     @abc.abstractmethod
-    def _denoise(self, settings: SamplerSettings) -> Denoise:
+    def _denoise(self, sampling: Sampling) -> Denoise:
         """The loop on the device, with its tables there already."""
+
+    def _plan(self, sampling: Sampling) -> Plan:
+        return plan_steps(sampling, self._models.schedule)
 
     def _built(self, module: nn.Module) -> Callable[..., Any]:
         """A network as it is called."""
@@ -104,25 +117,44 @@ class CudaBackend(Backend):
     def close(self) -> None:
         for name in [name for name in vars(self) if isinstance(getattr(type(self), name, None), cached_property)]:
             delattr(self, name)
+        self._stack.close()
         self.settle()
 
 
-class Eager(CudaBackend):
-    """As the release computes it, half as precise."""
+class Eager(TorchBackend):
+    """Two passes a step, each of which computes its condition anew; attention as the release writes it, or fused."""
 
-    what = "PyTorch eager, FP16, as published: two passes, conditioning in every pass, attention written out"
     published = True
 
+    def __init__(
+        self,
+        source: Subject,
+        device: str,
+        dtype: torch.dtype,
+        threads: int | None = None,
+        *,
+        fused_attention: bool = False,
+    ) -> None:
+        super().__init__(source, device, dtype, threads)
+        self._fused_attention = fused_attention
+        attention = "fused attention" if fused_attention else "attention written out, as published"
+        self.what = f"PyTorch eager, {self.precision.upper()}, two passes, conditioning in every pass, {attention}"
+
+    @cached_property
+    def _denoiser(self) -> Denoiser:
+        denoiser = self._models.denoiser
+        return denoiser if self._fused_attention else published(denoiser)
+
     def step(self, inputs: Inputs) -> Run:
-        denoiser, timestep = published(self._models.denoiser), self._up(inputs.timestep)
+        denoiser, timestep = self._denoiser, self._up(inputs.timestep)
         features = self._up(inputs.features).to(self._dtype)
         return self._run(lambda: two_passes(denoiser, self._up(inputs.latent).to(self._dtype), timestep, features))
 
-    def _denoise(self, settings: SamplerSettings) -> Denoise:
-        steps, denoiser = settings.solve(), published(self._models.denoiser)
-        timesteps = self._up(timesteps_of(steps))[:, None]  # [steps, 1]
-        table = coefficient_table(step.coefficients for step in steps).tolist()
-        looks_back = _looks_back(settings)
+    def _denoise(self, sampling: Sampling) -> Denoise:
+        plan, denoiser = self._plan(sampling), self._denoiser
+        timesteps = self._up(timesteps_of(plan))[:, None]  # [steps, 1]
+        table = coefficient_table(step.coefficients for step in plan).tolist()
+        looks_back = _looks_back(plan)
 
         def denoise(noise: Tensor, features: Tensor) -> Tensor:
             latent, history = noise, [torch.zeros_like(noise)] * looks_back
@@ -141,7 +173,7 @@ def max_autotune(function: Callable[..., Any]) -> Callable[..., Any]:
     return compiled
 
 
-class Compiled(CudaBackend):
+class Compiled(TorchBackend):
     """This project's model: conditioning once per clip, and a step (both branches in one batch, guidance, solver) that
     is one compiled function. Position biases are computed once, as in the plans."""
 
@@ -166,10 +198,11 @@ class Compiled(CudaBackend):
         both = self._built(partial(one_pass, self._folded))
         return self._run(lambda: both(self._up(inputs.latent).to(self._dtype), modulations))
 
-    def _denoise(self, settings: SamplerSettings) -> Denoise:
-        steps, looks_back = settings.solve(), _looks_back(settings)
-        timesteps = self._up(timesteps_of(steps))  # [steps]
-        table = self._up(coefficient_table(step.coefficients for step in steps))  # [steps, 10]
+    def _denoise(self, sampling: Sampling) -> Denoise:
+        plan = self._plan(sampling)
+        looks_back = _looks_back(plan)
+        timesteps = self._up(timesteps_of(plan))  # [steps]
+        table = self._up(coefficient_table(step.coefficients for step in plan))  # [steps, 10]
 
         def denoise(noise: Tensor, features: Tensor) -> Tensor:
             latent, history = noise, [torch.zeros_like(noise)] * looks_back
@@ -294,16 +327,37 @@ def moved(models: Models, device: str, dtype: torch.dtype) -> Models:
     return replace(models, denoiser=networks[0], video_encoder=networks[1], codec=networks[2])
 
 
-def _looks_back(settings: SamplerSettings) -> int:
+def _looks_back(plan: Plan) -> int:
     """How many clean estimates of earlier steps a solver wants."""
-    return 1 + max(len(step.coefficients.next_older) for step in settings.solve())
+    return 1 + max(len(step.coefficients.next_older) for step in plan)
 
 
-def eager(source: Subject, threads: int) -> Eager:
-    """On the GPU in FP16."""
-    return Eager(source)
+def published_on_cpu(source: Subject, threads: int) -> Eager:
+    """As the public release computes it, on the processor."""
+    return Eager(source, "cpu", torch.float32, threads)
+
+
+def fused_on_cpu(source: Subject, threads: int) -> Eager:
+    """With the project's own attention, on the processor."""
+    return Eager(source, "cpu", torch.float32, threads, fused_attention=True)
+
+
+def published_on_gpu(source: Subject, threads: int) -> Eager:
+    """As the public release computes it, in FP16 on the GPU."""
+    return Eager(source, "cuda", torch.float16)
 
 
 def compiled(source: Subject, threads: int) -> Compiled:
     """On the GPU in FP16."""
     return Compiled(source)
+
+
+@contextmanager
+def torch_threads(threads: int) -> Iterator[None]:
+    """PyTorch on so many threads while the context is open."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

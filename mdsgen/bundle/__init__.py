@@ -19,7 +19,6 @@ from mdsgen.bundle.manifest import (
     VIDEO_ENCODER,
     VOCODER,
     Manifest,
-    SamplerDefaults,
 )
 
 __all__ = [
@@ -35,7 +34,6 @@ __all__ = [
     "DataFile",
     "Graph",
     "Manifest",
-    "SamplerDefaults",
     "check_target",
     "create_bundle",
     "default_bundle",

@@ -11,10 +11,12 @@ from typing import Any, TypeVar
 
 import click
 
-from mdsgen.bundle import DENOISER, Bundle, Graph, Manifest, SamplerDefaults, default_bundle
+from mdsgen.bundle import DENOISER, Bundle, Graph, Manifest, default_bundle
 from mdsgen.command import command
 from mdsgen.engines.choice import Choice, choices_for, forget
 from mdsgen.geometry import SAMPLE_RATE, Geometry
+from mdsgen.sampling import ALWAYS, Sampling
+from mdsgen.schedule import NoiseSchedule
 from mdsgen.table import aligned
 
 T = TypeVar("T")
@@ -64,7 +66,6 @@ def _document(bundle: Bundle, verified: bool) -> dict[str, Any]:
 
 def _page(bundle: Bundle, verified: bool) -> Iterator[str]:
     manifest = bundle.manifest
-    sampler = manifest.sampler
     total = sum(part.bytes for part in manifest.files)
     checked = "every SHA-256 is right" if verified else "SHA-256 not checked"
     yield aligned(
@@ -76,7 +77,8 @@ def _page(bundle: Bundle, verified: bool) -> Iterator[str]:
             ("window", _window(manifest.geometry)),
             ("precision", manifest.precision),
             ("model", _pairs(manifest.model)),
-            ("sampler", _sampler(sampler)),
+            ("sampling", _sampling(manifest.sampling)),
+            ("noise schedule", _schedule(manifest.schedule)),
             *_provenance(manifest.provenance),
             ("licence", manifest.licence),
             *_engines(bundle),
@@ -103,13 +105,21 @@ def _engines(bundle: Bundle) -> Iterator[tuple[str, str]]:
         yield "", "mdsgen-info --forget-engine has the engines tried again"
 
 
-def _sampler(sampler: SamplerDefaults) -> str:
-    words = f"{sampler.steps} steps, guidance {sampler.guidance:g}, power {sampler.guidance_power:g}, {sampler.solver}"
-    if sampler.guidance_interval != SamplerDefaults.guidance_interval:
-        low, high = sampler.guidance_interval
+def _schedule(schedule: NoiseSchedule) -> str:
+    return (
+        f"{schedule.kind}, betas {schedule.beta_start:g} to {schedule.beta_end:g} in {schedule.train_steps} timesteps"
+    )
+
+
+def _sampling(sampling: Sampling) -> str:
+    words = (
+        f"{sampling.steps} steps, guidance {sampling.guidance:g}, power {sampling.guidance_power:g}, {sampling.solver}"
+    )
+    if sampling.guidance_interval != ALWAYS:
+        low, high = sampling.guidance_interval
         words += f", guided at timesteps {low:g} to {high:g}"
-    if sampler.unconditional_every > 1:
-        words += f", unconditional every {sampler.unconditional_every} steps"
+    if sampling.unconditional_every > 1:
+        words += f", unconditional every {sampling.unconditional_every} steps"
     return words
 
 

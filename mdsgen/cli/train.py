@@ -11,8 +11,8 @@ import click
 
 from mdsgen.cli.reporting import reporting
 from mdsgen.command import Command
-from mdsgen.errors import DatasetError, TrainingError
-from mdsgen.media import VIDEO_SUFFIXES
+from mdsgen.errors import TrainingError
+from mdsgen.media import read_folder
 from mdsgen.training.recipe import BUILT_IN, STAGES, StageEntry, load_recipe
 
 DEFAULT_WORK = Path("build/training")
@@ -58,6 +58,7 @@ def _options(function: F) -> F:
 @click.argument("videos", required=False, type=click.Path(path_type=Path))
 @_options
 @click.option("--workers", type=click.IntRange(1), default=1, show_default=True, help="Processes that prepare clips.")
+@click.option("--recursive", is_flag=True, help="Take the videos in the folders below VIDEOS, too.")
 @click.option("--cavp", type=click.Path(path_type=Path), help="Make features with these weights (cavp_epoch66.ckpt).")
 @click.option("--audioldm", help="Make latents with these audio networks (cvssp/audioldm-s-full-v2).")
 def prepare(
@@ -66,6 +67,7 @@ def prepare(
     work: Path,
     threads: int | None,
     workers: int,
+    recursive: bool,
     quiet: bool,
     cavp: Path | None,
     audioldm: str | None,
@@ -88,21 +90,9 @@ def prepare(
             render_scenes(place, loaded, workers=workers, report=report)
         else:
             networks = None if cavp is None or audioldm is None else (cavp, audioldm)
-            prepare_films(place, loaded, videos, _films(videos), networks, workers=workers, report=report)
-
-
-def _films(folder: Path) -> list[Path]:
-    """All videos in a folder, at any depth, in one order on every machine."""
-    found = sorted(
-        path
-        for path in folder.rglob("*")
-        if path.suffix.lower() in VIDEO_SUFFIXES
-        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
-        and path.is_file()
-    )
-    if not found:
-        raise DatasetError(f"no videos in {folder}: expected files that end in {', '.join(sorted(VIDEO_SUFFIXES))}")
-    return found
+            folder = read_folder(videos, recursive=recursive)
+            report(folder.summary())
+            prepare_films(place, loaded, videos, folder.videos, networks, workers=workers, report=report)
 
 
 @main.command("encode", cls=Command)
@@ -118,6 +108,19 @@ def encode(recipe: str, work: Path, threads: int | None, quiet: bool) -> None:
             encode_dataset(Work(work), load_recipe(recipe), here.device, report)
 
 
+@main.command("decode", cls=Command)
+@_options
+def decode(recipe: str, work: Path, threads: int | None, quiet: bool) -> None:
+    """Make spectrograms as the finished model decodes them, with the trained autoencoder and denoiser."""
+    _use_torch(threads)
+    from mdsgen.training.processes import processes
+    from mdsgen.training.work import Work, decode_dataset
+
+    with processes() as here, reporting(quiet) as report:
+        if here.first:
+            decode_dataset(Work(work), load_recipe(recipe), here.device, report)
+
+
 @main.command("fidelity", cls=Command)
 @_options
 @click.option("--scenes", type=click.IntRange(1), default=60, show_default=True, help="How many held-out scenes.")
@@ -127,11 +130,12 @@ def fidelity(recipe: str, work: Path, threads: int | None, quiet: bool, scenes: 
     _use_torch(threads)
     from mdsgen.model.compact_codec import CompactCodec
     from mdsgen.training.fidelity import measure_fidelity
-    from mdsgen.training.trained import load_autoencoder, load_vocoder
+    from mdsgen.training.trained import final_vocoder, load_autoencoder, load_vocoder
     from mdsgen.training.work import Work
 
     place, geometry = Work(work), load_recipe(recipe).geometry
-    codec = CompactCodec(geometry, load_autoencoder(place.stage("autoencoder")), load_vocoder(place.stage("vocoder")))
+    vocoder = load_vocoder(place.stage(final_vocoder(work)))
+    codec = CompactCodec(geometry, load_autoencoder(place.stage("autoencoder")), vocoder)
     with reporting(quiet) as report:
         figures = measure_fidelity(codec, range(scenes), report)
     click.echo(json.dumps(vars(figures)) if as_json else figures.table())
@@ -164,12 +168,11 @@ def _use_torch(threads: int | None) -> None:
 
 def _add_stages() -> None:
     """In the order of training: what the others need first, then the encoding, then what needs that."""
-    for dataset in ("clips", "latents"):
+    for dataset, made_by in (("clips", "prepare"), ("latents", "encode"), ("decoded", "decode")):
+        main.add_command(main.commands.pop(made_by))
         for name, entry in STAGES.items():
             if entry.dataset == dataset:
                 main.add_command(_stage_command(name, entry))
-        if dataset == "clips":
-            main.add_command(main.commands.pop("encode"))
     main.add_command(main.commands.pop("fidelity"))
 
 

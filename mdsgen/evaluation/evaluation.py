@@ -51,7 +51,7 @@ class Evaluation:
             generated=self._score(self.generated, everyone, frechet_distance(generated, real)),
             real=self._score(self.real, everyone, frechet_distance(*halves) if len(halves[1]) > 1 else None),
             shuffled=self._score(self.shuffled, everyone),
-            shifted=Score(alone.clips, alone.aligned, onsets=alone.onsets),
+            shifted=Score(alone.clips, alone.aligned, onsets=alone.onsets, strict_onsets=alone.strict_onsets),
             kinds={
                 kind: self._score([self.generated[index] for index in chosen], chosen)
                 for kind, chosen in kinds.items()

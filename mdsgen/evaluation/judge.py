@@ -13,6 +13,7 @@ from mdsgen.engines import EngineOptions, open_engine
 from mdsgen.errors import TensorError
 from mdsgen.evaluation.labels import SOUNDS
 from mdsgen.evaluation.onsets import onsets
+from mdsgen.evaluation.periodicity import hop_autocorrelation
 from mdsgen.evaluation.spectrogram import log_mel
 from mdsgen.geometry import DEMO, PICTURE_SIZE
 from mdsgen.media import averaged
@@ -37,6 +38,7 @@ class Prediction:
     sounds: np.ndarray
     embedding: np.ndarray
     onsets: np.ndarray
+    hop_autocorrelation: float
 
     @property
     def aligned(self) -> bool:
@@ -71,7 +73,14 @@ class Judge:
         figures = self._engine.run({FRAMES: films, LOG_MEL: mels})[FIGURES]  # [N, 1 + kinds + sounds + embedding]
         aligned, kinds, heard, embedding = np.split(figures, np.cumsum([1, len(KINDS), len(SOUNDS)]), axis=1)
         return [
-            Prediction(float(aligned[index, 0]), kinds[index], heard[index], embedding[index], onsets(sound))
+            Prediction(
+                float(aligned[index, 0]),
+                kinds[index],
+                heard[index],
+                embedding[index],
+                onsets(sound),
+                hop_autocorrelation(sound),
+            )
             for index, sound in enumerate(sounds)
         ]
 

@@ -10,7 +10,8 @@ import numpy as np
 
 from mdsgen.evaluation.judge import Prediction
 from mdsgen.evaluation.labels import MATERIALS, all_impacts, kinds_of, materials_of
-from mdsgen.evaluation.matching import Matches, match
+from mdsgen.evaluation.matching import STRICT_TOLERANCE, TOLERANCE, Matches, match
+from mdsgen.evaluation.periodicity import all_noise
 from mdsgen.scenes import Truth
 from mdsgen.table import aligned
 
@@ -21,8 +22,10 @@ class Score:
 
     ``aligned``: called aligned with the pictures. ``kind``: what is heard most clearly is one of the things that are
     seen. ``material``: what the scene's main thing is heard to be made of is what it, or another of its kind there, is
-    made of; of kinds that come in several materials. ``onsets``: over scenes in which everything sounds in blows.
-    ``frechet``: distance from the sounds of the same scenes; of real sound, between every other of them and the rest.
+    made of; of kinds that come in several materials. ``onsets``: over scenes in which everything sounds in blows;
+    ``strict_onsets``: the same with less tolerance. ``hop_autocorrelation``: the mean of its magnitude over scenes in
+    which everything is noise. ``frechet``: distance from the sounds of the same scenes; of real sound, between every
+    other of them and the rest.
     """
 
     clips: int
@@ -30,6 +33,8 @@ class Score:
     kind: float | None = None
     material: float | None = None
     onsets: Matches | None = None
+    strict_onsets: Matches | None = None
+    hop_autocorrelation: float | None = None
     frechet: float | None = None
 
     @classmethod
@@ -43,10 +48,11 @@ class Score:
         """Of as many predictions, truths and onsets."""
         pairs = list(zip(predictions, truths, strict=True))
         blows = [
-            match(prediction.onsets, times)
+            (prediction.onsets, times)
             for (prediction, truth), times in zip(pairs, onset_times, strict=True)
             if all_impacts(truth)
         ]
+        periodic = [abs(prediction.hop_autocorrelation) for prediction, truth in pairs if all_noise(truth)]
         return cls(
             clips=len(pairs),
             aligned=_share([prediction.aligned for prediction in predictions]),
@@ -58,22 +64,26 @@ class Score:
                     if truth.kind in MATERIALS
                 ]
             ),
-            onsets=sum(blows, Matches()) if blows else None,
+            onsets=_matches(blows, TOLERANCE),
+            strict_onsets=_matches(blows, STRICT_TOLERANCE),
+            hop_autocorrelation=float(np.mean(periodic)) if periodic else None,
             frechet=frechet,
         )
 
     def to_dict(self) -> dict[str, Any]:
         """As plain JSON values."""
-        onsets = self.onsets
+        onsets, strict = self.onsets, self.strict_onsets
         return {
             "clips": self.clips,
             "aligned": self.aligned,
             "kind": self.kind,
             "material": self.material,
             "onset_f1": onsets and onsets.f1,
+            "onset_f1_strict": strict and strict.f1,
             "onset_precision": onsets and onsets.precision,
             "onset_recall": onsets and onsets.recall,
             "onsets": onsets and onsets.true,
+            "hop_autocorrelation": self.hop_autocorrelation,
             "frechet": self.frechet,
         }
 
@@ -114,8 +124,10 @@ _ROWS: dict[str, Callable[[Score], str]] = {
     "called aligned": lambda score: _percent(score.aligned),
     "kind heard as seen": lambda score: _percent(score.kind),
     "material heard as seen": lambda score: _percent(score.material),
-    "onset F1 at ±125 ms": lambda score: "" if score.onsets is None else f"{score.onsets.f1:.3f}",
-    "Fréchet distance": lambda score: "" if score.frechet is None else f"{score.frechet:.2f}",
+    "onset F1 at ±125 ms": lambda score: _f1(score.onsets),
+    "onset F1 at ±50 ms": lambda score: _f1(score.strict_onsets),
+    "hop autocorrelation": lambda score: _number(score.hop_autocorrelation),
+    "Fréchet distance": lambda score: _number(score.frechet),
 }
 
 
@@ -123,8 +135,21 @@ def _table(columns: Mapping[str, Score]) -> list[tuple[str, ...]]:
     return [("", *columns), *((name, *map(cell, columns.values())) for name, cell in _ROWS.items())]
 
 
+def _f1(matches: Matches | None) -> str:
+    return "" if matches is None else f"{matches.f1:.3f}"
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.2f}"
+
+
 def _percent(share: float | None) -> str:
     return "" if share is None else f"{100 * share:.1f} %"
+
+
+def _matches(rows: Sequence[tuple[np.ndarray, np.ndarray]], tolerance: float) -> Matches | None:
+    """Of pairs of found and true onsets, added up."""
+    return sum((match(found, true, tolerance) for found, true in rows), Matches()) if rows else None
 
 
 def _share(right: Sequence[bool]) -> float | None:

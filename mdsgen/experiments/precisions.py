@@ -40,8 +40,8 @@ from mdsgen.geometry import FEATURE_CHANNELS
 from mdsgen.media import prepare_frames
 from mdsgen.precision import PRECISIONS
 from mdsgen.report import Report
-from mdsgen.runtime import ClipGenerator, Networks, Timings, sampler_settings, seeded_noise
-from mdsgen.runtime.clip import timesteps_of
+from mdsgen.runtime import ClipGenerator, Networks, Timings, seeded_noise
+from mdsgen.runtime.solver import plan_steps, timesteps_of
 from mdsgen.timing import Measurement, side_by_side
 
 COMPARED = tuple(PRECISIONS)[1:]
@@ -98,18 +98,18 @@ def compare_bundles(
     threads: int | None = None,
     report: Report = lambda line: None,
 ) -> dict[str, Judged]:
-    """Judge bundles of one model: the first one is the reference, and its sampler that of all.
+    """Judge bundles of one model: the first one is the reference, and its sampling that of all.
 
     Each clip goes through all bundles, wholly, from one noise, before the next one; the figures are those of
     :func:`~mdsgen.experiments.variants.compare_variants`.
     """
-    settings = sampler_settings(next(iter(bundles.values())).manifest.sampler)
+    first = next(iter(bundles.values()))
     options = EngineOptions(threads=threads)
     with ExitStack() as stack:
         opened = {name: stack.enter_context(Networks(bundle, engine, options)) for name, bundle in bundles.items()}
         report("timing the denoiser's step")
-        steps = _time_steps(opened, timesteps_of(settings.solve()))
-        generators = [(networks, ClipGenerator(networks, settings)) for networks in opened.values()]
+        steps = _time_steps(opened, timesteps_of(plan_steps(first.sampling, first.manifest.schedule)))
+        generators = [(networks, ClipGenerator(networks, first.sampling)) for networks in opened.values()]
         figures = compare_variants(
             list(opened),
             partial(_sounds, generators),
@@ -213,7 +213,7 @@ def main(
     if not others:
         raise click.UsageError(f"{source.folder} is in {precisions[0]} itself: name another one to compare it with")
     page, machine = MarkedPage(output) if output else None, conditions()
-    settings = {"clips": clips, "seed": seed, **sampler_settings(source.manifest.sampler).to_dict()}
+    settings = {"clips": clips, "seed": seed, **source.sampling.to_dict()}
     with _folder(keep, others) as folder:  # of what goes wrong nothing is kept: it can be repeated
         made = make_bundles(source, folder, others, _say)
         bundles = {source.manifest.precision: source, **made}

@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import click
 import numpy as np
 
-from mdsgen.bundle import Bundle, SamplerDefaults, default_bundle
+from mdsgen.bundle import Bundle, default_bundle
 from mdsgen.command import command
 from mdsgen.engines import ENGINES, EngineOptions
 from mdsgen.evaluation.held_out import HELD_OUT, Clip, check_held_out
@@ -22,41 +21,41 @@ from mdsgen.evaluation.judge import fitted
 from mdsgen.experiments.variants import compare_variants
 from mdsgen.media import prepare_frames
 from mdsgen.report import Report
-from mdsgen.runtime import QUALITIES, SOLVERS, ClipGenerator, Networks, SamplerSettings, sampler_settings, seeded_noise
-from mdsgen.runtime.clip import timesteps_of
+from mdsgen.runtime import ClipGenerator, Networks, seeded_noise
+from mdsgen.runtime.solver import passes_of, plan_steps, timesteps_of
+from mdsgen.sampling import PRESETS, SOLVERS, Sampling
 from mdsgen.table import markdown
 
 REFERENCE = "reference"
 """The published way: 50 steps of DPM-Solver++ 2M, both branches in every one of them."""
 
-_REFERENCE_STEPS = 50
 _STEPS = (6, 8, 12, 16, 25)
 
 
-def presets(defaults: SamplerDefaults) -> dict[str, SamplerSettings]:
+def presets(sampling: Sampling) -> dict[str, Sampling]:
     """The table as it stands."""
-    return {quality: sampler_settings(defaults, quality=quality) for quality in QUALITIES}
+    return {quality: sampling.changed(quality=quality) for quality in PRESETS}
 
 
-def solvers(defaults: SamplerDefaults) -> dict[str, SamplerSettings]:
+def solvers(sampling: Sampling) -> dict[str, Sampling]:
     """Every solver of a higher order at every number of steps."""
     return {
-        f"{solver}, {steps} steps": sampler_settings(defaults, solver=solver, steps=steps)
+        f"{solver}, {steps} steps": sampling.changed(solver=solver, steps=steps)
         for solver in SOLVERS[1:]
         for steps in _STEPS
     }
 
 
-def savings(defaults: SamplerDefaults) -> dict[str, SamplerSettings]:
+def savings(sampling: Sampling) -> dict[str, Sampling]:
     """Guidance in intervals, and an unconditional branch that is kept, at 8, 12 and 16 steps of UniPC 2."""
     found = {}
     for steps in (8, 12, 16):
-        unipc = sampler_settings(defaults, solver="unipc-2", steps=steps)
+        unipc = sampling.changed(solver="unipc-2", steps=steps)
         found[f"{steps} steps"] = unipc
         for low, high in ((0.0, 900.0), (0.0, 700.0), (200.0, 1000.0), (400.0, 1000.0), (200.0, 900.0)):
-            found[f"{steps} steps, guided {low:g} to {high:g}"] = replace(unipc, guidance_interval=(low, high))
+            found[f"{steps} steps, guided {low:g} to {high:g}"] = unipc.changed(guidance_interval=(low, high))
         for every in (2, 3, 4):
-            found[f"{steps} steps, unconditional every {every}"] = replace(unipc, unconditional_every=every)
+            found[f"{steps} steps, unconditional every {every}"] = unipc.changed(unconditional_every=every)
     return found
 
 
@@ -65,7 +64,7 @@ GRIDS = {"presets": presets, "solvers": solvers, "savings": savings}
 
 def compare_settings(
     bundle: Bundle,
-    settings: Mapping[str, SamplerSettings],
+    settings: Mapping[str, Sampling],
     *,
     clips: int,
     first_seed: int = 0,
@@ -78,11 +77,7 @@ def compare_settings(
     ``passes`` is how often the denoiser looked at a latent; the others are those of
     :func:`~mdsgen.experiments.variants.compare_variants`.
     """
-    defaults = bundle.manifest.sampler
-    reference = SamplerSettings(
-        _REFERENCE_STEPS, defaults.guidance, defaults.guidance_power, clean_limit=defaults.clean_limit
-    )
-    tried = {REFERENCE: reference, **settings}
+    tried = {REFERENCE: bundle.sampling.changed(quality="best"), **settings}
     with Networks(bundle, engine, EngineOptions(threads)) as networks:
         figures = compare_variants(
             list(tried),
@@ -92,18 +87,19 @@ def compare_settings(
             threads=threads,
             report=report,
         )
+    passes = {name: passes_of(plan_steps(chosen, bundle.manifest.schedule)) for name, chosen in tried.items()}
     return {
-        name: {"passes": chosen.passes, **figures[name], "settings": chosen.to_dict()} for name, chosen in tried.items()
+        name: {"passes": passes[name], **figures[name], "settings": chosen.to_dict()} for name, chosen in tried.items()
     }
 
 
-def _sounds(
-    networks: Networks, clip: Clip, frames: np.ndarray, settings: Sequence[SamplerSettings]
-) -> Iterator[np.ndarray]:
+def _sounds(networks: Networks, clip: Clip, frames: np.ndarray, settings: Sequence[Sampling]) -> Iterator[np.ndarray]:
     geometry = networks.geometry
     features = networks.encode(prepare_frames(frames[: geometry.video_frames]))  # [1, F, 512]
     for chosen in settings:
-        modulations = networks.condition(features, timesteps_of(chosen.solve()))  # [steps, 2, V, D]
+        modulations = networks.condition(
+            features, timesteps_of(plan_steps(chosen, networks.schedule))
+        )  # [steps, 2, V, D]
         latent = ClipGenerator(networks, chosen).denoise(seeded_noise(geometry, clip.scene.seed), modulations)
         yield fitted(np.clip(networks.vocode(networks.decode(latent))[0], -1.0, 1.0))
 
@@ -146,7 +142,7 @@ def main(
     """Sample held-out scenes with many settings and judge each: what does less work do to the sound?"""
     check_held_out(clips, seed)
     opened = Bundle.open(bundle or default_bundle())
-    settings = GRIDS[grid](opened.manifest.sampler)
+    settings = GRIDS[grid](opened.sampling)
     rows = compare_settings(opened, settings, clips=clips, first_seed=seed, engine=engine, threads=threads, report=_say)
     click.echo(json.dumps(rows, indent=2, ensure_ascii=False) if as_json else table(rows))
 

@@ -68,7 +68,7 @@ class JudgeStage(Stage):
         per_picture = geometry.mel_frames // geometry.video_frames
         sizes = (geometry.mel.bins, per_picture, len(KINDS), len(SOUNDS))
         self.judge = Judge(JudgeConfig(*sizes, config.width, config.joint, config.embedding))
-        # Seen and heard onsets are learned beside the verdict: they lead the comparison to what it is about.
+        # Seen and heard onsets are learned beside the prediction: they lead the comparison to what it is about.
         self.seen_onsets = nn.Conv1d(config.joint, 1, kernel_size=1)
         self.heard_onsets = nn.Conv1d(config.joint, 1, kernel_size=1)
         self.seen_kinds = nn.Linear(config.joint, len(KINDS))

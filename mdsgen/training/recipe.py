@@ -7,6 +7,7 @@ how it is trained under ``training``. Two recipes come with the package, ``demo`
 from __future__ import annotations
 
 import dataclasses
+import math
 import reprlib
 import sys
 from collections.abc import Mapping
@@ -36,12 +37,12 @@ _shown = reprlib.Repr()
 
 @dataclass(frozen=True)
 class StageEntry:
-    """Where a stage is written, which of the two datasets it learns from, and what it is, in one line."""
+    """Where a stage is written, which of the datasets it learns from, and what it is, in one line."""
 
     module: str
     stage: str
     config: str
-    dataset: Literal["clips", "latents"]
+    dataset: Literal["clips", "latents", "decoded"]
     summary: str
 
     def config_class(self) -> type[Any]:
@@ -75,6 +76,13 @@ STAGES = {
     "denoiser": StageEntry(
         "mdsgen.training.denoising", "DenoiserStage", "DenoiserStageConfig", "latents", "features to latent"
     ),
+    "noisy_vocoder": StageEntry(
+        "mdsgen.training.noisy_vocoding",
+        "NoisyVocoderStage",
+        "NoisyVocoderConfig",
+        "decoded",
+        "the vocoder again, with noise that does not buzz",
+    ),
 }
 """Every stage by the name of its section. One more entry is one more stage, in recipes and on the command line."""
 
@@ -89,6 +97,24 @@ class Scenes:
     def __post_init__(self) -> None:
         if self.scenes < 1 or self.first_seed < 0:
             raise TrainingError(f"scenes must be at least 1 and first_seed at least 0, not {vars(self)}")
+
+
+@dataclass(frozen=True)
+class Decoding:
+    """How many clips are decoded, the first of the dataset, and how the denoiser samples their latents."""
+
+    clips: int
+    steps: int = 12
+    guidance: float = 2.0
+    clean_limit: float = 4.0
+
+    def __post_init__(self) -> None:
+        if self.clips < 1 or self.steps < 1:
+            raise TrainingError(f"clips and steps must be at least 1, not {self.clips} and {self.steps}")
+        if not (math.isfinite(self.guidance) and self.clean_limit > 0):
+            raise TrainingError(
+                f"guidance must be finite and clean_limit positive, not {self.guidance} and {self.clean_limit}"
+            )
 
 
 @dataclass(frozen=True)
@@ -122,6 +148,7 @@ class Recipe:
     geometry: Geometry
     data: Scenes | None
     sections: Mapping[str, Section]
+    decoding: Decoding | None = None
 
     def section(self, stage: str) -> Section:
         """The section of a stage. Raises :class:`TrainingError` where there is none."""
@@ -139,6 +166,13 @@ class Recipe:
                 f"{self.source} has no section [data]: say scenes and first_seed, or name a folder of videos"
             )
         return self.data
+
+    @property
+    def decoded(self) -> Decoding:
+        """What to decode. Raises :class:`TrainingError` where the recipe does not say."""
+        if self.decoding is None:
+            raise TrainingError(f"{self.source} has no section [decoding]: say clips, and how they are sampled")
+        return self.decoding
 
     def only(self, stage: str) -> dict[str, Any]:
         """Geometry and one section as plain values, which :func:`parse_recipe` reads."""
@@ -177,12 +211,13 @@ def _parse_toml(text: str) -> dict[str, Any]:
 
 def parse_recipe(values: Mapping[str, Any], source: str) -> Recipe:
     """A recipe from plain values. Raises :class:`TrainingError` naming ``source``, the key and what is expected."""
-    known = ("geometry", "data", *STAGES)
+    known = ("geometry", "data", "decoding", *STAGES)
     if unknown := [key for key in values if key not in known]:
         raise TrainingError(f"{source}: {_name(unknown[0])} is unknown: expected {', '.join(known)}")
     data = _read(Scenes, values["data"], f"{source}: data") if "data" in values else None
+    decoding = _read(Decoding, values["decoding"], f"{source}: decoding") if "decoding" in values else None
     sections = {name: _section(name, values[name], f"{source}: {name}") for name in STAGES if name in values}
-    return Recipe(source, _geometry(values.get("geometry"), source), data, sections)
+    return Recipe(source, _geometry(values.get("geometry"), source), data, sections, decoding)
 
 
 def _geometry(value: object, source: str) -> Geometry:

@@ -8,7 +8,6 @@ goes on where it stopped.
 from __future__ import annotations
 
 import bisect
-import hashlib
 import itertools
 import json
 from collections.abc import Mapping, Sequence
@@ -17,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from mdsgen import files
 from mdsgen.errors import DatasetError, writing
 from mdsgen.files import sweep, whole_folder, write_whole
 
@@ -87,14 +87,10 @@ def _read_description(path: Path) -> dict[str, Any] | None:
 
 def sha256(path: Path) -> str:
     """The checksum of a file that a dataset was made with. Raises :class:`DatasetError` where it cannot be read."""
-    digest = hashlib.sha256()
     try:
-        with path.open("rb") as file:
-            while block := file.read(1 << 20):
-                digest.update(block)
+        return files.sha256(path)
     except OSError as error:
         raise DatasetError(f"cannot read {path}: {error.strerror}") from error
-    return digest.hexdigest()
 
 
 class Shards:

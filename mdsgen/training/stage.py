@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -32,6 +33,9 @@ class Stage(nn.Module, ABC):
     geometry: Geometry
     config: Any
     """The stage's own settings, a dataclass of plain values."""
+
+    def take(self, folder: Path) -> None:
+        """Begin with what an earlier stage of the same model left in its ``folder``, where this one goes on from it."""
 
     @abstractmethod
     def draw(self, clips: Shards, size: int, rng: np.random.Generator) -> dict[str, Tensor]:

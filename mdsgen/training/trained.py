@@ -104,8 +104,15 @@ def load_autoencoder(folder: str | Path) -> CompactAutoencoder:
 
 
 def load_vocoder(folder: str | Path) -> IstftVocoder:
-    """The vocoder that was trained in ``folder``."""
-    return _load(Path(folder), "vocoder", IstftVocoder)
+    """The vocoder that was trained in ``folder``, with noise or without."""
+    path = Path(folder)
+    noisy = (path / WEIGHTS).is_file() and read_training(path / WEIGHTS).stage == "noisy_vocoder"
+    return _load(path, "noisy_vocoder" if noisy else "vocoder", IstftVocoder)
+
+
+def final_vocoder(work: Path) -> str:
+    """The stage whose vocoder is a model's: the one with noise, where that has been trained."""
+    return "noisy_vocoder" if (work / "noisy_vocoder" / WEIGHTS).is_file() else "vocoder"
 
 
 def load_denoiser(folder: str | Path) -> Denoiser:

@@ -13,22 +13,23 @@ from mdsgen.bench.backends import KINDS, Backend, Entry, first_bundle, parse
 from mdsgen.bench.engine_backend import data_type
 from mdsgen.bench.subject import Inputs, Subject
 from mdsgen.bench.torch_backends import torch_threads
-from mdsgen.bundle import Bundle, SamplerDefaults
+from mdsgen.bundle import Bundle
 from mdsgen.errors import EngineError, MdsgenError
 from mdsgen.export.models import Models
 from mdsgen.export.original import PyTorchOriginal
 from mdsgen.export.verify import Reference, run_reference
 from mdsgen.geometry import PAPER
 from mdsgen.parity import snr_db
+from mdsgen.sampling import Sampling
 
-SAMPLER = SamplerDefaults(steps=3)
+SAMPLING = Sampling(steps=3)
 Make = Callable[[str], Backend]
 
 
 @pytest.fixture(scope="module")
 def reference(models: Models) -> Reference:
     """The plain clip, as an export is verified against it: other code, from the same noise."""
-    return run_reference(PyTorchOriginal(models), Inputs(PAPER).frames, SAMPLER)
+    return run_reference(PyTorchOriginal(models), Inputs(PAPER).frames, SAMPLING)
 
 
 @pytest.fixture
@@ -52,13 +53,13 @@ class TestEveryOne:
             pytest.importorskip("openvino", reason="OpenVINO is not installed")
 
     def test_makes_the_plain_clip_from_the_same_noise(self, name: str, make: Make, reference: Reference) -> None:
-        found = make(name).clip(Inputs(PAPER), reference.settings)()
+        found = make(name).clip(Inputs(PAPER), reference.sampling)()
         assert snr_db(reference.waveform[0], found) > 60
 
     def test_has_the_same_latent_after_the_loop(self, name: str, make: Make, reference: Reference) -> None:
         inputs = Inputs(PAPER)
         inputs.features = reference.features
-        assert snr_db(reference.latent, make(name).loop(inputs, reference.settings)()) > 60
+        assert snr_db(reference.latent, make(name).loop(inputs, reference.sampling)()) > 60
 
     def test_estimates_the_noise_of_both_branches_in_a_step(self, name: str, make: Make, models: Models) -> None:
         inputs = Inputs(PAPER)
@@ -122,9 +123,7 @@ def test_what_is_not_installed_says_how_to_install_it(subject: Subject, monkeypa
         Entry("openvino-bf16").make(subject, 1)
 
 
-def test_without_pytorch_its_contenders_say_how_to_install_it(
-    subject: Subject, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_without_pytorch_its_backends_say_how_to_install_it(subject: Subject, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "mdsgen.bench.torch_backends", None)
     with pytest.raises(MdsgenError, match=r"comparing torch needs PyTorch .* pip install 'mdsgen\[export\]'"):
         Entry("torch").make(subject, 1)

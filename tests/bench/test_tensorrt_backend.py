@@ -15,12 +15,12 @@ from mdsgen.bundle import CONDITIONING, Bundle
 from mdsgen.engines import open_engine
 from mdsgen.errors import EngineError
 from mdsgen.geometry import PAPER
-from mdsgen.runtime.clip import SamplerSettings
 from mdsgen.runtime.device_clip import TABLE_COLUMNS
+from mdsgen.sampling import Sampling
 from tests.engines.fake_gpu import FakeGpu
 
 pytestmark = pytest.mark.parametrize("trt_major", [10], indirect=True)
-SETTINGS = SamplerSettings(3, 2.0, 0.01)
+SETTINGS = Sampling(3, 2.0, 0.01)
 
 
 @pytest.mark.parametrize("of", ["step", "loop", "clip"])

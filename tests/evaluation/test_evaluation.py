@@ -15,6 +15,8 @@ from mdsgen.evaluation.judge import JUDGE_FILE
 from mdsgen.geometry import DEMO, RELEASE
 from mdsgen.scenes import IMPACTS, KINDS, sample_scene
 
+HOP = DEMO.mel.hop
+
 
 def test_real_sound_is_aligned_and_of_its_kind(evaluation: Evaluation) -> None:
     real = evaluation.scores.real
@@ -27,6 +29,22 @@ def test_real_sound_is_aligned_and_of_its_kind(evaluation: Evaluation) -> None:
     assert real.material >= 0.7
     assert real.onsets is not None
     assert real.onsets.f1 >= 0.9
+    assert real.strict_onsets is not None
+    assert 0.9 <= real.strict_onsets.f1 <= real.onsets.f1
+    assert real.hop_autocorrelation is not None
+    assert real.hop_autocorrelation < 0.1
+
+
+def test_sound_that_is_late_by_a_tenth_of_a_second_and_buzzes_is_found_out(clips: list[Clip]) -> None:
+    few = [clip for clip in clips if clip.scene.kind in ("hammer", "rain")]
+    bad = [np.roll(np.tile(clip.sound.reshape(-1, 2, HOP)[:, :1], (1, 2, 1)).reshape(-1), 1600) for clip in few]
+    generated = evaluate(few, bad, threads=1).scores.generated
+    assert generated.onsets is not None
+    assert generated.strict_onsets is not None
+    assert generated.onsets.f1 > 0.8
+    assert generated.strict_onsets.f1 < 0.5
+    assert generated.hop_autocorrelation is not None
+    assert generated.hop_autocorrelation > 0.4
 
 
 def test_a_recording_of_another_level_and_with_hiss_is_judged_alike(evaluation: Evaluation) -> None:

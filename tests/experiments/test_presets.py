@@ -8,13 +8,15 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from mdsgen.bundle import Bundle, SamplerDefaults
+from mdsgen.bundle import Bundle
 from mdsgen.experiments.presets import GRIDS, REFERENCE, compare_settings, main, table
-from mdsgen.runtime import QUALITIES, SamplerSettings
+from mdsgen.runtime.solver import plan_steps
+from mdsgen.sampling import Sampling
+from mdsgen.schedule import NoiseSchedule
 
 SETTINGS = {
-    "the reference again": SamplerSettings(50, 5.0, 0.01),
-    "one step": SamplerSettings(1, 5.0, 0.01),
+    "the reference again": Sampling(50, 5.0, 0.01),
+    "one step": Sampling(1, 5.0, 0.01),
 }
 
 
@@ -45,13 +47,13 @@ def test_people_read_a_table_for_the_documentation(rows: dict[str, dict]) -> Non
 
 @pytest.mark.parametrize("grid", GRIDS)
 def test_every_grid_can_be_sampled(grid: str) -> None:
-    for settings in GRIDS[grid](SamplerDefaults(guidance=3.0)).values():
-        assert settings.guidance == 3.0
-        assert settings.passes >= settings.steps
+    for sampling in GRIDS[grid](Sampling(guidance=3.0)).values():
+        assert sampling.guidance == 3.0
+        assert len(plan_steps(sampling, NoiseSchedule())) == sampling.steps
 
 
 def test_programs_read_one_document(bundle_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(GRIDS, "presets", lambda defaults: {QUALITIES[0]: SamplerSettings(2, 5.0, 0.01)})
+    monkeypatch.setitem(GRIDS, "presets", lambda defaults: {"fast": Sampling(2)})
     words = ["--bundle", str(bundle_path), "--clips", "2", "--threads", "1", "--json"]
     result = CliRunner().invoke(main, words)
     assert result.exit_code == 0, result.output

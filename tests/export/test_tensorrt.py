@@ -19,7 +19,7 @@ from click.testing import CliRunner
 
 from mdsgen.bundle import CONDITIONING, DENOISER, GRAPHS, LATENT_DECODER, VOCODER, Bundle, write_manifest
 from mdsgen.cli.export import main
-from mdsgen.engines import EngineOptions, open_engine
+from mdsgen.engines import open_engine
 from mdsgen.engines.plans import PLANS_FOLDER, PlanRecord
 from mdsgen.errors import EngineError, ExportError
 from mdsgen.export import plans, tensorrt
@@ -37,7 +37,6 @@ from tests.engines.fake_gpu import FakeGpu
 from tests.engines.fake_tensorrt import DataType, plan_of
 from tests.planned import LENGTHS, machine
 
-INT8 = PRECISIONS["int8"]
 ONE = pytest.mark.parametrize("trt_major", [10], indirect=True)
 
 
@@ -70,6 +69,7 @@ class Polygraphy:
         self.before: Callable[[str], None] = lambda graph: None
         self.substitute: dict[str, str] = {}
         self.layers: list[Any] = []
+        self.folder = Path()  # of the bundle
 
     def network_from_onnx_path(self, path: str, **how: Any) -> tuple[Any, Any, Any]:
         self.parsed = how
@@ -88,8 +88,8 @@ class Polygraphy:
         self.before(self.onnx.stem)
         Path(save_timing_cache).write_bytes(b"timings")
         self.shapes |= {tensor.name: tensor.shape for tensor in network[1].tensors}
-        onnx = self.onnx.with_name(f"{self.substitute.get(self.onnx.stem, self.onnx.stem)}.onnx")
-        return plan_of(onnx, lengths=LENGTHS)
+        name = self.substitute.get(self.onnx.stem, self.onnx.stem)
+        return plan_of(self.folder / f"{name}.onnx", lengths=LENGTHS)
 
 
 class Names(enum.IntEnum):
@@ -115,20 +115,27 @@ def trt(fake_gpu: FakeGpu, trt_major: int) -> ModuleType:
     module.BuilderFlag = SimpleNamespace(VERSION_COMPATIBLE=1)
     module.IBuilderConfig = SimpleNamespace(max_aux_streams=None, builder_optimization_level=None)
     module.MemoryPoolType = SimpleNamespace(WORKSPACE="workspace")
-    module.OnnxParserFlag = SimpleNamespace(NATIVE_INSTANCENORM="native")
     module.HardwareCompatibilityLevel = SimpleNamespace(AMPERE_PLUS="ampere")
     module.TacticSource = Names
     return module  # type: ignore[no-any-return]
 
 
 @pytest.fixture
-def bundle(bundle_path: Path, tmp_path: Path) -> Bundle:
-    return Bundle.open(shutil.copytree(bundle_path, tmp_path / "bundle"))
+def bundle(bundle_path: Path, tmp_path: Path, request: pytest.FixtureRequest) -> Bundle:
+    bundle = Bundle.open(shutil.copytree(bundle_path, tmp_path / "bundle"))
+    if "polygraphy" in request.fixturenames:
+        request.getfixturevalue("polygraphy").folder = bundle.folder
+    return bundle
 
 
 @pytest.fixture(scope="module")
 def frames() -> np.ndarray:
     return verification_frames(PAPER)
+
+
+def in_int8(bundle: Bundle) -> Bundle:
+    """The bundle, said to be in INT8."""
+    return Bundle(bundle.folder, dataclasses.replace(bundle.manifest, precision="int8"))
 
 
 # What Polygraphy is told
@@ -210,9 +217,7 @@ def test_int8_is_allowed_where_the_graph_quantises_and_nothing_is_pinned(
 ) -> None:
     """Without Q/DQ a builder that may use INT8 wants a calibrator and gives up; with it, pins would be in the way."""
     polygraphy.layers = [SimpleNamespace(type=kind) for kind in ("constant", *["quantize"] * quantised)]
-    build_plan(
-        bundle.path(DENOISER), polygraphy.specs[DENOISER], INT8, 25, PlanOptions(), tmp_path / "t", lambda line: None
-    )
+    build_plan(in_int8(bundle), DENOISER, PlanOptions(), tmp_path / "t", lambda line: None)
     assert polygraphy.config.get("int8", False) == (quantised and trt_major < 10)
     assert "precision_constraints" not in polygraphy.config
     assert all(vars(layer) == {"type": layer.type} for layer in polygraphy.layers)
@@ -222,48 +227,26 @@ def test_int8_is_allowed_where_the_graph_quantises_and_nothing_is_pinned(
 def test_before_tensorrt_10_weights_in_int8_reach_the_parser_in_fp32(
     polygraphy: Polygraphy, bundle: Bundle, tmp_path: Path, trt_major: int
 ) -> None:
-    path = tmp_path / "vocoder.onnx"
     model = store_int8(onnx.load(bundle.path(VOCODER)))
-    onnx.save_model(model, str(path), save_as_external_data=True, location="vocoder.weights")
-    log_mel = np.random.default_rng(0).random((1, PAPER.mel_frames, PAPER.mel.bins), np.float32)
-
-    def waveform(file: Path) -> np.ndarray:
-        with open_engine(file, "onnxruntime", EngineOptions(threads=1)) as engine:
-            return engine.run({"log_mel": log_mel})["waveform"].copy()
-
-    seen: list[tuple[Path, onnx.ModelProto, np.ndarray]] = []
-    polygraphy.before = lambda graph: seen.append(
-        (polygraphy.onnx, onnx.load(polygraphy.onnx), waveform(polygraphy.onnx))
-    )
-    build_plan(path, polygraphy.specs[VOCODER], INT8, 25, PlanOptions(), tmp_path / "t", lambda line: None)
-    ((parsed, graph, sound),) = seen
-    assert (parsed == path) == (trt_major >= 10)
-    stored = {tensor.name for tensor in graph.graph.initializer if tensor.data_type == onnx.TensorProto.INT8}
-    refused = [node for node in graph.graph.node if node.op_type == "DequantizeLinear" and node.input[0] in stored]
+    onnx.save_model(model, str(bundle.path(VOCODER)), save_as_external_data=True, location="vocoder.int8")
+    seen: list[onnx.ModelProto] = []
+    polygraphy.before = lambda graph: seen.append(onnx.load(polygraphy.onnx))
+    build_plan(in_int8(bundle), VOCODER, PlanOptions(), tmp_path / "t", lambda line: None)
+    (graph,) = (model.graph for model in seen)
+    stored = {tensor.name for tensor in graph.initializer if tensor.data_type == onnx.TensorProto.INT8}
+    refused = [node for node in graph.node if node.op_type == "DequantizeLinear" and node.input[0] in stored]
     assert bool(refused) == (trt_major >= 10)
-    np.testing.assert_allclose(sound, waveform(path), atol=1e-6)
-    assert parsed.exists() == (trt_major >= 10), "the copy must not outlive the build"
-
-
-@pytest.mark.usefixtures("trt")
-@pytest.mark.parametrize("trt_major", [8], indirect=True)
-def test_a_graph_without_int8_is_parsed_as_it_is(polygraphy: Polygraphy, bundle: Bundle, tmp_path: Path) -> None:
-    """Of an INT8 bundle that is every one but the denoiser's: no second copy of their weights."""
-    seen: list[Path] = []
-    polygraphy.before = lambda graph: seen.append(polygraphy.onnx)
-    path = bundle.path(VOCODER)
-    build_plan(path, polygraphy.specs[VOCODER], INT8, 25, PlanOptions(), tmp_path / "t", lambda line: None)
-    assert seen == [path]
+    assert not polygraphy.onnx.exists(), "what is parsed must not outlive the build"
 
 
 @pytest.mark.usefixtures("trt", "polygraphy")
-@pytest.mark.parametrize("trt_major", [8], indirect=True)
+@ONE
 def test_without_onnx_the_command_that_brings_it_is_named(
     bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "onnx", None)
-    with pytest.raises(ExportError, match=r"needs ONNX to read INT8 weights .*: pip install 'mdsgen\[convert\]'"):
-        build_plan(bundle.path(DENOISER), (), INT8, 25, PlanOptions(), tmp_path / "t", lambda line: None)
+    with pytest.raises(ExportError, match=r"building plans needs ONNX .*: pip install 'mdsgen\[tensorrt\]'"):
+        build_plan(bundle, DENOISER, PlanOptions(), tmp_path / "t", lambda line: None)
 
 
 @ONE
@@ -273,24 +256,30 @@ def test_open_axes_are_closed_where_they_have_one_length(
 ) -> None:
     both = TensorSpec("modulations", "float32", ("branches", 14, 16))
     latent = TensorSpec("latent", "float32", (1, 4, 16, 64))
-    polygraphy.specs[DENOISER] = (latent, both)
 
-    def build(name: str, options: PlanOptions) -> None:
+    def build(name: str, options: PlanOptions, *inputs: TensorSpec, **sampler: float) -> None:
         polygraphy.profiles.clear()
-        cache = tmp_path / "timings"
-        build_plan(bundle.path(name), polygraphy.specs[name], PRECISIONS["fp16"], 25, options, cache, lambda line: None)
+        manifest = bundle.manifest
+        graphs = dict(manifest.graphs)
+        if inputs:
+            graphs[name] = dataclasses.replace(graphs[name], inputs=inputs)
+            polygraphy.specs[name] = inputs
+        how = dataclasses.replace(manifest.sampler, steps=25, **sampler)
+        changed = Bundle(bundle.folder, dataclasses.replace(manifest, graphs=graphs, sampler=how))
+        build_plan(changed, name, options, tmp_path / "timings", lambda line: None)
 
-    build(DENOISER, PlanOptions())
+    build(DENOISER, PlanOptions(), latent, both)
     assert polygraphy.shapes["modulations"] == (2, 14, 16)
+    build(DENOISER, PlanOptions(), latent, both, guidance=1.0)
+    assert polygraphy.shapes["modulations"] == (1, 14, 16), "what is never guided has one branch"
     assert polygraphy.profiles == {}
     build(CONDITIONING, PlanOptions())
     assert polygraphy.profiles == {"timesteps": ((1,), (25,), (50,))}
     build(CONDITIONING, PlanOptions(fixed_steps=8))
     assert polygraphy.profiles == {}
     assert polygraphy.shapes["timesteps"] == (8,)
-    polygraphy.specs[DENOISER] = (TensorSpec("latent", "float32", ("weeks",)),)
     with pytest.raises(ExportError, match="an open axis 'weeks': expected steps or branches"):
-        build(DENOISER, PlanOptions())
+        build(DENOISER, PlanOptions(), TensorSpec("latent", "float32", ("weeks",)))
 
 
 def test_progress_is_told_by_quarters_of_the_outer_phases_and_an_interruption_stops_the_build() -> None:

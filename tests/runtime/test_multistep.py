@@ -11,8 +11,10 @@ import pytest
 
 from mdsgen.kernels import guided_step
 from mdsgen.runtime.multistep import Way, dpm_solver, unipc
-from mdsgen.runtime.schedule import NoiseSchedule
-from mdsgen.runtime.solver import solver_steps
+from mdsgen.runtime.schedule import ContinuousSchedule
+from mdsgen.runtime.solver import plan_steps
+from mdsgen.sampling import Sampling
+from mdsgen.schedule import NoiseSchedule
 
 Table = Callable[[Way], np.ndarray]
 
@@ -78,7 +80,7 @@ def estimate(latent: np.ndarray, step: int) -> np.ndarray:
 
 
 def trajectory(solver: str, noise: np.ndarray, steps: int) -> list[np.ndarray]:
-    plan = solver_steps(steps, guidance=1.0, guidance_power=1.0, solver=solver)
+    plan = plan_steps(Sampling(steps, guidance=1.0, solver=solver), NoiseSchedule())
     latent, clean = noise.astype(np.float32), np.zeros(noise.shape, np.float32)
     older = [np.zeros_like(clean) for _ in plan[0].coefficients.next_older]
     latents = []
@@ -93,7 +95,7 @@ def diffusers_trajectory(scheduler: Any, noise: np.ndarray, steps: int) -> list[
     """By a scheduler of diffusers, brought to this project's times."""
     import torch
 
-    schedule = NoiseSchedule()
+    schedule = ContinuousSchedule(NoiseSchedule())
     times = schedule.times(steps)
     scheduler.set_timesteps(steps)
     scheduler.sigmas = torch.from_numpy(schedule.sigma(times) / schedule.alpha(times))

@@ -76,7 +76,7 @@ def test_a_missing_section_is_named_when_it_is_needed() -> None:
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"vocodr": {}}, r"my\.toml: vocodr is unknown: expected geometry, data, video_encoder"),
+        ({"vocodr": {}}, r"my\.toml: vocodr is unknown: expected geometry, data, decoding, video_encoder"),
         ({"geometry": "huge"}, r"my\.toml: geometry is 'huge': expected one of paper"),
         ({"geometry": {"name": "x"}}, r"my\.toml: geometry: "),
         ({"vocoder": 3}, r"my\.toml: vocoder must be a section, not 3"),
