@@ -19,6 +19,9 @@ from mdsgen.tensor import TensorSpec, check_feeds
 
 E = TypeVar("E", bound="Engine")
 
+MOST_THREADS = 1024
+"""More than any machine has cores for; a library that is asked for a million runs out of memory."""
+
 
 @dataclass(frozen=True)
 class EngineOptions:
@@ -39,13 +42,24 @@ class EngineOptions:
     bfloat16: bool = False
 
     def __post_init__(self) -> None:
-        if self.threads is not None and (not isinstance(self.threads, int) or self.threads < 1):
-            raise EngineError(f"threads must be 1 or more, or None for the engine's own choice, not {self.threads!r}")
+        threads = self.threads
+        if threads is not None and (type(threads) is not int or not 1 <= threads <= MOST_THREADS):
+            raise EngineError(
+                f"threads must be 1 to {MOST_THREADS}, or None for the engine's own choice, not {threads!r:.80}"
+            )
         if not self.providers:
             raise EngineError("providers must name at least one, such as CPUExecutionProvider")
 
 
 DEFAULT_OPTIONS = EngineOptions()
+
+
+def provider_names(providers: Iterable[str]) -> tuple[str, ...]:
+    """Names of execution providers as a caller gives them. Raises :class:`EngineError` for what is no list of names."""
+    names = () if isinstance(providers, str) or not isinstance(providers, Iterable) else tuple(providers)
+    if not names or not all(isinstance(name, str) for name in names):
+        raise EngineError(f'providers must be a list of names such as ["CPUExecutionProvider"], not {providers!r:.80}')
+    return names
 
 
 class Engine(abc.ABC):

@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from numbers import Integral
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from mdsgen.bundle import Bundle, default_bundle
-from mdsgen.engines import EngineOptions
+from mdsgen.engines import EngineOptions, provider_names
 from mdsgen.errors import Cancelled, SettingsError
 from mdsgen.geometry import SAMPLE_RATE
 from mdsgen.runtime.clip import Timings
@@ -95,7 +95,7 @@ class Pipeline:
         Raises :class:`~mdsgen.errors.BundleError` or :class:`~mdsgen.errors.EngineError`.
         """
         opened = Bundle.open(default_bundle() if bundle is None else bundle, verify=verify)
-        options = EngineOptions(threads=threads, providers=tuple(providers), bfloat16=bfloat16)
+        options = EngineOptions(threads=threads, providers=provider_names(providers), bfloat16=bfloat16)
         return cls(opened, Networks(opened, engine, options))
 
     @property
@@ -128,6 +128,7 @@ class Pipeline:
         that is not a usable video, :class:`~mdsgen.errors.SettingsError` for impossible settings.
         """
         timings = Timings()
+        _check_kind(sampling, Sampling | None, "sampling", "a Sampling")
         chosen = (sampling or self.bundle.sampling).changed(**changes)
         stream = self.stream(
             video, chosen, seed=seed, start=start, duration=duration, progress=progress, timings=timings
@@ -148,6 +149,8 @@ class Pipeline:
         """As a call, but block after block ``[samples]`` as windows are done: memory does not grow with the length."""
         if not isinstance(seed, Integral) or isinstance(seed, bool) or seed < 0:
             raise SettingsError(f"a seed must be a whole number, 0 or more, not {seed!r:.80}")
+        _check_kind(sampling, Sampling | None, "sampling", "a Sampling")
+        _check_kind(progress, Callable | None, "progress", "a function")
         sampling = sampling or self.bundle.sampling
         with self._turn.taken():
             generator = self._generators.of(sampling)
@@ -194,6 +197,11 @@ class Pipeline:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _check_kind(value: object, kind: Any, name: str, expected: str) -> None:
+    if not isinstance(value, kind):
+        raise SettingsError(f"{name} must be {expected} or None, not {value!r:.80}")
 
 
 def _reporter(progress: OnProgress | None, window: Window, windows: int, steps: int) -> Callable[[int], None]:

@@ -37,7 +37,13 @@ def open_source(video: VideoSource, start: float, duration: float | None) -> tup
 
 
 def _is_number(value: object) -> bool:
-    return isinstance(value, Real) and not isinstance(value, bool) and not math.isnan(value)
+    """Infinite is one, too: a duration of it lasts to the end."""
+    if not isinstance(value, Real) or isinstance(value, bool):
+        return False
+    try:
+        return not math.isnan(float(value))
+    except OverflowError:  # whole numbers may be larger than any float
+        return False
 
 
 def _kind(value: object) -> str:
