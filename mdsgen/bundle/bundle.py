@@ -64,7 +64,8 @@ def write_manifest(folder: str | os.PathLike[str], manifest: Manifest) -> None:
         text = json.dumps(manifest.to_dict(), indent=2, ensure_ascii=False, allow_nan=False)
     except (TypeError, ValueError) as error:
         raise BundleError(f"the manifest holds a value that JSON has no word for: {error}") from error
-    write_whole(Path(folder) / MANIFEST_FILE, text + "\n")
+    # a file name that is not UTF-8 becomes an escape, as JSON has them
+    write_whole(Path(folder) / MANIFEST_FILE, f"{text}\n".encode(errors="backslashreplace"))
 
 
 def describe_file(path: str | os.PathLike[str]) -> DataFile:
