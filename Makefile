@@ -7,7 +7,7 @@ BUNDLE ?=
 VIDEO ?= assets/sample.mp4
 SOUND ?= build/sample.mdsgen.mp4
 
-.PHONY: run test lint pytest slow lean gpu clean
+.PHONY: run test lint pytest slow lean gpu kills soak clean
 
 run: $(VENV)/.lean ## Give VIDEO its sound, with the demo model or that of BUNDLE
 	mkdir -p $(dir $(SOUND))
@@ -26,6 +26,12 @@ pytest: $(VENV)/.installed
 
 slow: $(VENV)/.installed ## Tests of the published sizes, which take a minute and 4 GB
 	$(BIN)/python -m pytest -m slow
+
+kills: $(VENV)/.installed ## 400 commands killed at random moments and run again: an hour
+	$(BIN)/python -m tests.kills --count 80
+
+soak: $(VENV)/.installed ## 1000 clips and 200 pipelines in one process, 8 threads on one: two minutes
+	$(BIN)/python -m tests.soak
 
 gpu: $(VENV)/.installed ## All that only a GPU can show: correctness, memory checks where compute-sanitizer is, and speed
 	sh tests/gpu.sh $(BIN)
