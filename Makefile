@@ -36,8 +36,8 @@ soak: $(VENV)/.installed ## 1000 clips and 200 pipelines in one process, 8 threa
 gpu: $(VENV)/.installed ## All that only a GPU can show: correctness, memory checks where compute-sanitizer is, and speed
 	sh tests/gpu.sh $(BIN)
 
-lean: ## The device's part alone, without PyTorch and ONNX, in the other supported Pythons that are present
-	sh tests/lean.sh 3.10 3.12
+lean: ## The device's part alone, without PyTorch and ONNX: with the lowest versions, and with the newest
+	sh tests/lean.sh 3.10=tests/lowest.txt 3.12
 
 $(VENV)/.lean: pyproject.toml $(VENV)/.made
 	@echo "installing mdsgen into $(VENV)"

@@ -9,11 +9,12 @@ from pathlib import Path
 
 import click
 import pytest
-from click.testing import CliRunner, Result
+from click.testing import Result
 
 from mdsgen.command import command
 from mdsgen.errors import BundleError
 from tests.children import LIMIT, child
+from tests.runner import Runner
 
 
 def run(error: BaseException | None, *arguments: str) -> Result:
@@ -24,7 +25,7 @@ def run(error: BaseException | None, *arguments: str) -> Result:
             raise error
         click.echo("done")
 
-    return CliRunner().invoke(main, arguments)
+    return Runner().invoke(main, arguments)
 
 
 def test_a_command_that_works_exits_with_zero() -> None:
@@ -160,7 +161,7 @@ def test_afterwards_sigterm_is_what_it_was() -> None:
         seen.append(signal.getsignal(signal.SIGTERM))
         raise BundleError("no")
 
-    assert CliRunner().invoke(main).exit_code == 1
+    assert Runner().invoke(main).exit_code == 1
     assert seen != [before]
     assert signal.getsignal(signal.SIGTERM) == before
 
