@@ -6,6 +6,7 @@ import math
 import os
 from collections.abc import Iterator
 from numbers import Real
+from typing import Any
 
 import numpy as np
 
@@ -36,9 +37,9 @@ def open_source(video: VideoSource, start: float, duration: float | None) -> tup
     return frames, sample_count(seconds)
 
 
-def _is_number(value: object) -> bool:
+def _is_number(value: Any) -> bool:
     """Infinite is one, too: a duration of it lasts to the end."""
-    if not isinstance(value, Real) or isinstance(value, bool):
+    if isinstance(value, bool) or not isinstance(value, Real):
         return False
     try:
         return not math.isnan(float(value))
