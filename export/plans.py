@@ -32,12 +32,7 @@ precisions have no plans."""
 
 def this_machine() -> Machine:
     """What plans would be built for. Raises :class:`~mdsgen.errors.EngineError` that names what is missing."""
-    trt = import_tensorrt()
-    device = Device.acquire()
-    try:
-        return machine_of(trt, device)
-    finally:
-        device.release()
+    return machine_of(import_tensorrt(), Device.shared())
 
 
 def require_plannable(precision: str) -> None:

@@ -40,7 +40,7 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     if missing:
         there_is_no(f"{', '.join(missing)} not installed")
     try:
-        Device.acquire().release()
+        Device.shared()
     except MdsgenError as error:
         there_is_no(error)
     if given := os.environ.get(BUNDLE):

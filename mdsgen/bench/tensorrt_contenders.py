@@ -63,7 +63,7 @@ class DeviceLoop:
     def __init__(self, clip: DeviceClip, graph: bool) -> None:
         self._clip = clip
         self._latent: Pinned = clip.device.pinned(clip.latent_shape, "float32")
-        self.replay = Replay(clip.device, clip.connect, self._enqueue, self._latent, graph)
+        self.replay = Replay(clip.device, clip.connect, self._enqueue, self._latent, graph, clip.shape_changes)
 
     def __call__(self, noise: np.ndarray) -> np.ndarray:
         """``noise`` to the latent, both ``[1, C, H, W]``. The array is the same in every call."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
+from mdsgen.bundle import DENOISER
 from mdsgen.engines import warn_once
 from mdsgen.engines.device import DeviceEngine
 from mdsgen.errors import MdsgenError
@@ -63,6 +64,7 @@ class Generators:
             from mdsgen.runtime.device_clip import SOURCES, DeviceClip
 
             self._close_clip()
+            engines[DENOISER].device.make_current()
             self._kernels = self._kernels or Kernels(SOURCES)
             self._clip = DeviceClip(engines, self._kernels, steps, picture)
         return self._clip

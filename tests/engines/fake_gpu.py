@@ -82,11 +82,10 @@ class FakeGpu:
         return np.frombuffer((ctypes.c_byte * nbytes).from_address(address), dtype)
 
     def leaks(self) -> dict[str, int]:
-        """What has not been given back."""
+        """What has not been given back. The context is the process's: see ``contexts``."""
         held = {
             "memory": len(self.memory),
             "pinned": len(self.pinned),
-            "contexts": self.contexts,
             "graphs": len(self.graphs),
             "executables": len(self.executables),
             "captures": int(self.capturing is not None),
@@ -134,7 +133,8 @@ def _driver(gpu: FakeGpu) -> ModuleType:
     class Stream:
         handle = 77
 
-        def __init__(self) -> None:
+        def __init__(self, flags: int) -> None:
+            assert flags == 1, "a stream that waits for the legacy one"
             called("Stream")
 
         def synchronize(self) -> None:
@@ -160,6 +160,9 @@ def _driver(gpu: FakeGpu) -> ModuleType:
         def pop(self) -> None:
             gpu.contexts -= 1
             called("pop")
+
+        def detach(self) -> None:
+            called("detach")
 
     class Device:
         def __init__(self, index: int) -> None:

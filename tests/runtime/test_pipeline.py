@@ -273,7 +273,7 @@ def test_where_nobody_names_a_bundle_the_default_one_opens(bundle_path: Path, mo
 
 
 def test_a_closed_pipeline_refuses_to_run(bundle_path: Path) -> None:
-    with Pipeline.open(bundle_path) as pipeline:
+    with Pipeline.open(bundle_path, "onnxruntime") as pipeline:
         assert (pipeline.engine, pipeline.providers) == ("onnxruntime", ("CPUExecutionProvider",))
     with pytest.raises(EngineError, match="closed"):
         pipeline(moving(8))
@@ -334,7 +334,7 @@ def test_a_minute_is_right_to_the_sample_and_has_no_audible_seams(pipeline: Pipe
 MEASURE = """
 import re, sys
 from mdsgen import Pipeline
-with Pipeline.open(sys.argv[1], threads=1) as pipeline:
+with Pipeline.open(sys.argv[1], "onnxruntime", threads=1) as pipeline:
     samples = sum(map(len, pipeline.stream(sys.argv[2], steps=1)))
 print(samples, re.search(r"VmHWM:\\s*(\\d+)", open("/proc/self/status").read())[1])
 """
