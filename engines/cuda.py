@@ -220,6 +220,8 @@ class Device:
             with suppress(MdsgenError):
                 user.close()
         self._leave()
+        with suppress(Exception):  # or pycuda does it wrongly, when its object goes
+            self._context.detach()
 
 
 class _Stay:

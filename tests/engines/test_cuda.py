@@ -55,7 +55,7 @@ def test_at_the_end_of_the_process_what_is_open_is_closed_before_the_device(devi
     held = Held()
     device.close_at_exit(held)
     end_process()
-    assert fake_gpu.calls[-2:] == ["closed in 1 context", "pop"]
+    assert fake_gpu.calls[-3:] == ["closed in 1 context", "pop", "detach"]
 
 
 def test_a_context_that_cannot_be_popped_is_let_go(device: Device, fake_gpu: FakeGpu) -> None:
