@@ -22,8 +22,8 @@ lint: $(VENV)/.installed
 pytest: $(VENV)/.installed
 	$(BIN)/python -m pytest
 
-gpu: $(VENV)/.installed ## All that only a GPU can show: correctness, memory checks where compute-sanitizer is, and speed
-	sh tests/gpu.sh $(BIN)
+gpu: $(VENV)/.installed ## All that only a GPU can show, in parts; TensorRT, pycuda and cuda-bindings are there already
+	$(BIN)/python -m tests.gpu
 
 lean: ## The device's part alone, without PyTorch and ONNX, in the other supported Pythons that are present
 	sh tests/lean.sh 3.10 3.12

@@ -219,6 +219,7 @@ class Device:
         for user in list(self._open):
             with suppress(MdsgenError):
                 user.close()
+        self._stream = None  # destroyed while its context is there
         self._leave()
         with suppress(Exception):  # or pycuda does it wrongly, when its object goes
             self._context.detach()

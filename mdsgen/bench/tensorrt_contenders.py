@@ -42,8 +42,10 @@ class TensorRtContender(EngineContender):
         return lambda: clip(inputs.pictures, inputs.latent)
 
     def _clip(self, settings: SamplerSettings) -> DeviceClip:
-        steps, held = settings.solve(), self._hold()
-        clip = DeviceClip(self._open().device_engines, kernels.Kernels(SOURCES), len(steps), graph=self._graph)
+        steps, held, engines = settings.solve(), self._hold(), self._open().device_engines
+        loaded = kernels.Kernels(SOURCES)
+        held.callback(loaded.close)
+        clip = DeviceClip(engines, loaded, len(steps), graph=self._graph)
         held.callback(clip.close)
         clip.load(steps)
         return clip

@@ -8,7 +8,7 @@ those of all steps; other guidance is another table of coefficients under the sa
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -41,6 +41,7 @@ class StepKernels(Protocol):
     """What of :class:`~mdsgen.kernels.module.Kernels` is needed."""
 
     def launch(self, launch: Launch, stream: Any) -> None: ...
+    def close(self) -> None: ...
 
 
 class DeviceClip:
@@ -129,8 +130,10 @@ class DeviceClip:
         self._host["latent"].array[...] = noise
 
     def close(self) -> None:
-        """Give graph and buffers back. Closing twice is harmless."""
+        """Give graph and buffers back, once nothing on the stream uses them. Closing twice is harmless."""
         with self._made:
+            with suppress(EngineError):  # a lost device's stream is empty
+                self.device.synchronize()
             self.replay.close()
 
     def _shapes(self) -> dict[str, tuple[int, ...]]:

@@ -71,8 +71,12 @@ class Generators:
 
     def close(self) -> None:
         """Give back what is on the GPU. Closing twice is harmless."""
-        self._close_clip()
-        self._kernels = None
+        kernels, self._kernels = self._kernels, None
+        try:
+            self._close_clip()
+        finally:
+            if kernels is not None:
+                kernels.close()
 
     def _close_clip(self) -> None:
         clip, self._clip = self._clip, None

@@ -78,6 +78,7 @@ class Networks:
         self._latent = np.zeros((1, *self.geometry.latent_shape), np.float32)
         self._modulations = np.zeros((self.branches, vectors, width), np.float32)
         self._noise = np.zeros((self.branches, *self.geometry.latent_shape), np.float32)
+        self._step: Callable[[], None]
         self._conditional_step: Callable[[], None] | None = None
         if specs["noise"].shape[0] == 1:
             steps = [self._bound(slice(i, i + 1)) for i in range(self.branches)]

@@ -276,6 +276,8 @@ class FakeKernels:
         work = {"guided_step": self._step, "prepare_rgb": self._prepare}[launch.function]
         self._gpu.enqueue(partial(work, launch))
 
+    def close(self) -> None: ...
+
     def _step(self, launch: Any) -> None:
         latent, conditional, unconditional, clean, table, step, older, count = launch.arguments
         row = self._gpu.view(table, 10 * (step + 1)).reshape(-1, 10)[step].tolist()

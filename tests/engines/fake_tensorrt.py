@@ -107,9 +107,7 @@ def fake_tensorrt(gpu: Gpu, major: int) -> ModuleType:
             addresses, needed = dict(self._addresses), self._engine.needed
             shapes = {name: self.get_tensor_shape(name) for name in self._engine.names}
             address, size = self._activations or (self.device_memory, needed)
-            return gpu.enqueue_on(
-                stream, lambda: self._engine.execute(addresses, shapes, (address, max(size, needed)))
-            )
+            return gpu.enqueue_on(stream, lambda: self._engine.execute(addresses, shapes, (address, max(size, needed))))
 
     class Engine:
         def __init__(self, facts: dict[str, Any]) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import shutil
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +13,7 @@ import pytest
 from mdsgen import Pipeline
 from mdsgen.bundle import CONDITIONING, DENOISER, Bundle
 from mdsgen.engines import EngineOptions
-from mdsgen.errors import EngineError, MdsgenError, TensorError
+from mdsgen.errors import EngineError, TensorError
 from mdsgen.geometry import FRAME_SIZE, PAPER
 from mdsgen.kernels.frames import prepare_rgb
 from mdsgen.runtime import ClipGenerator, Networks, SamplerSettings, Timings, seeded_noise
@@ -23,7 +22,7 @@ from mdsgen.runtime.generators import Generators
 from mdsgen.runtime.replay import GRAPH
 from tests.engines.fake_gpu import FakeGpu
 from tests.one_branch import with_one_branch
-from tests.planned import end_process, machine, write_plans
+from tests.planned import machine, write_plans
 
 SETTINGS = SamplerSettings(steps=3, guidance=3.0, guidance_power=0.01)
 OTHER_GUIDANCE = dataclasses.replace(SETTINGS, guidance=1.5)
@@ -297,36 +296,6 @@ def test_a_graph_that_sounds_different_is_not_used(
     generators.of(SETTINGS)(frames, seeded_noise(PAPER, 0), Timings())
     assert "replayed it sounds different" in caplog.text
     assert not fake_gpu.executables
-
-
-@ONE
-def test_whichever_call_fails_everything_is_given_back_once(
-    fake_gpu: FakeGpu, planned_bundle: Path, frames: np.ndarray, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The fake refuses to free anything twice, and the fixture finds what is left."""
-    bundle = Bundle.open(planned_bundle)
-
-    def clips() -> None:
-        with Networks(bundle, "tensorrt") as networks:
-            generators = Generators(networks)
-            try:
-                for _ in range(2):
-                    generators.of(SETTINGS)(frames, seeded_noise(PAPER, 0), Timings())
-            finally:
-                generators.close()
-
-    clips()
-    count = len(fake_gpu.calls)
-    monkeypatch.setattr("tests.engines.fake_gpu.FakeGpu.enqueue", lambda gpu, work: None)  # only the calls matter here
-    opening = fake_gpu.calls.index("set_tensor_address")
-    chosen = [*range(opening), *range(opening, count, 7), *range(count - 30, count)]
-    for index in chosen:
-        end_process()
-        fake_gpu.calls.clear()
-        fake_gpu.fail_at = index
-        with suppress(MdsgenError):
-            clips()
-        assert fake_gpu.leaks() == {}, f"after call {index}, {fake_gpu.calls[index]}"
 
 
 @ONE

@@ -520,6 +520,11 @@ Result cuModuleGetFunction(void** function, void* handle, const char* name) {
     *function = made;
     return end(OK);
 }
+Result cuFuncSetBlockShape(void* function, int x, int y, int z) {  // as pycuda does before each launch
+    (void)x, (void)y, (void)z;
+    const Result r = begin("cuFuncSetBlockShape", 1);
+    return end(r ? r : find(function, FUNCTION) ? OK : INVALID_HANDLE);
+}
 Result cuFuncSetCacheConfig(void* function, int config) { return (void)function, (void)config, OK; }
 Result cuFuncGetAttribute(int* value, int attribute, void* function) { return (void)attribute, (void)function, *value = 0, OK; }
 Result cuLaunchKernel(void* function, unsigned gx, unsigned gy, unsigned gz, unsigned bx, unsigned by, unsigned bz,

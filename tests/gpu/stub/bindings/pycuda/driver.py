@@ -263,6 +263,7 @@ class Function:
     def prepared_async_call(
         self, grid: tuple[int, ...], block: tuple[int, ...], stream: Stream, *arguments: Any, shared_size: int = 0
     ) -> None:
+        _call("cuFuncSetBlockShape", _void(self._handle), *block)
         packed = struct.pack(self._format, *arguments)
         size = _size(len(packed))
         extra = (_void * 5)(1, ctypes.cast(ctypes.c_char_p(packed), _void), 2, ctypes.addressof(size), None)
