@@ -7,7 +7,7 @@ BUNDLE ?=
 VIDEO ?= assets/sample.mp4
 SOUND ?= build/sample.mdsgen.mp4
 
-.PHONY: run test lint pytest slow lean gpu clean
+.PHONY: run test lint pytest slow fuzz lean gpu clean
 
 run: $(VENV)/.lean ## Give VIDEO its sound, with the demo model or that of BUNDLE
 	mkdir -p $(dir $(SOUND))
@@ -26,6 +26,9 @@ pytest: $(VENV)/.installed
 
 slow: $(VENV)/.installed ## Tests of the published sizes, which take a minute and 4 GB
 	$(BIN)/python -m pytest -m slow
+
+fuzz: $(VENV)/.installed ## Damaged input of every kind by the thousand, in child processes: a table of what came of it
+	$(BIN)/python -m tests.fuzz
 
 gpu: $(VENV)/.installed ## All that only a GPU can show: correctness, memory checks where compute-sanitizer is, and speed
 	sh tests/gpu.sh $(BIN)
