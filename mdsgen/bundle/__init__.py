@@ -6,7 +6,6 @@ from mdsgen.bundle.bundle import (
     create_bundle,
     describe_file,
     describe_graph,
-    folder_beside,
     write_manifest,
 )
 from mdsgen.bundle.default import default_bundle
@@ -16,13 +15,10 @@ from mdsgen.bundle.manifest import (
     DENOISER,
     GRAPHS,
     LATENT_DECODER,
-    PRECISIONS,
     SCHEMA,
     VIDEO_ENCODER,
     VOCODER,
     Manifest,
-    Quality,
-    SamplerDefaults,
 )
 
 __all__ = [
@@ -31,7 +27,6 @@ __all__ = [
     "GRAPHS",
     "LATENT_DECODER",
     "MANIFEST_FILE",
-    "PRECISIONS",
     "SCHEMA",
     "VIDEO_ENCODER",
     "VOCODER",
@@ -39,13 +34,10 @@ __all__ = [
     "DataFile",
     "Graph",
     "Manifest",
-    "Quality",
-    "SamplerDefaults",
     "check_target",
     "create_bundle",
     "default_bundle",
     "describe_file",
     "describe_graph",
-    "folder_beside",
     "write_manifest",
 ]

@@ -14,8 +14,8 @@ from typing import Any
 
 import click
 
-from mdsgen.cli.errors import command
-from mdsgen.cli.sampling import finite, sampling_options
+from mdsgen.cli.sampling import finite, sampling_options, take_sampling
+from mdsgen.command import command
 from mdsgen.engines import ENGINES
 from mdsgen.errors import MdsgenError, MediaError, SettingsError
 from mdsgen.media import FORMATS, Output, choose_suffix, read_folder
@@ -85,18 +85,21 @@ def main(
     **settings: Any,
 ) -> None:
     """Generate the sound of VIDEOS (files, or folders of them) and write them with it."""
-    wanted = _wanted(mix, keep_original, suffix)
+    wanted, changes = _wanted(mix, keep_original, suffix), take_sampling(settings)
     jobs, folder = _jobs(videos, output, wanted, recursive)
     providers = provider or ("CPUExecutionProvider",)
     results: list[Rendered] = []
     failures: list[dict[str, str]] = []
     with Pipeline.open(bundle, engine, threads=threads, providers=providers, bfloat16=bfloat16) as pipeline:
+        sampling = pipeline.bundle.sampling.changed(**changes)
         if folder is not None:
             _make_folder(folder)
         for job in jobs:
             try:
                 with _progress_bar(job.source) as progress:
-                    rendered = render(pipeline, job.source, job.target, output=wanted, progress=progress, **settings)
+                    rendered = render(
+                        pipeline, job.source, job.target, sampling, output=wanted, progress=progress, **settings
+                    )
             except MdsgenError as error:
                 if len(jobs) == 1:
                     raise

@@ -43,7 +43,7 @@ class Networks:
     """
 
     def __init__(self, bundle: Bundle, engine: str = "auto", options: EngineOptions = DEFAULT_OPTIONS) -> None:
-        self.geometry = bundle.manifest.geometry
+        self.geometry, self.schedule = bundle.manifest.geometry, bundle.manifest.schedule
         self._engines: dict[str, Engine] = {}
         tried = graph_options(DENOISER, options, self.geometry)
         first_that_opens(engine, bundle.path(DENOISER), lambda name: self._open(bundle, name, options), tried)
@@ -70,6 +70,8 @@ class Networks:
             for spec in (*denoiser.inputs, *denoiser.outputs)
         }
         self._latent, self._modulations = arrays["latent"], arrays["modulations"]
+        self.branches = len(self._modulations)
+        """How many branches of guidance a step can compute; 1 are plans of a bundle that is never guided."""
         self._noise = arrays["noise"]
         self._step = denoiser.bind({"latent": self._latent, "modulations": self._modulations}, {"noise": self._noise})
         self._conditional_step: Callable[[], None] | None = None
@@ -113,6 +115,10 @@ class Networks:
 
         Both are views of one buffer, valid until the next call.
         """
+        if self.branches == 1:
+            raise EngineError(
+                f"{DENOISER}: the plan computes no unconditional branch, as the bundle is sampled without guidance"
+            )
         self._latent[...], self._modulations[...] = latent, modulations
         self._step()
         return self._noise[:1], self._noise[1:]
@@ -120,7 +126,7 @@ class Networks:
     def denoise_conditional(self, latent: np.ndarray, modulations: np.ndarray) -> np.ndarray:
         """As :meth:`denoise`, but the conditional noise alone, for half the work where the bundle allows it."""
         self._conditional_step = self._conditional_step or self._bind_conditional_step()
-        self._latent[...], self._modulations[...] = latent, modulations
+        self._latent[...], self._modulations[...] = latent, modulations[: self.branches]
         self._conditional_step()
         return self._noise[:1]
 
@@ -159,9 +165,9 @@ def _interfaces(geometry: Geometry) -> dict[str, tuple[TensorSpec, ...]]:
     features = TensorSpec("features", "float32", (1, geometry.video_frames, FEATURE_CHANNELS))
     timesteps = TensorSpec("timesteps", "float32", ("steps",))
     all_modulations = TensorSpec("modulations", "float32", ("steps", _BRANCHES, "vectors", "width"))
-    modulations = TensorSpec("modulations", "float32", (_BRANCHES, "vectors", "width"))
+    modulations = TensorSpec("modulations", "float32", ("branches", "vectors", "width"))
     latent = TensorSpec("latent", "float32", (1, *geometry.latent_shape))
-    noise = TensorSpec("noise", "float32", (_BRANCHES, *geometry.latent_shape))
+    noise = TensorSpec("noise", "float32", ("branches", *geometry.latent_shape))
     log_mel = TensorSpec("log_mel", "float32", (1, geometry.mel_frames, geometry.mel.bins))
     return {
         VIDEO_ENCODER: (frames, features),

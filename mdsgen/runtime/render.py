@@ -12,7 +12,7 @@ from mdsgen.geometry import SAMPLE_RATE
 from mdsgen.media import DEFAULT_OUTPUT, Output, open_writer, probe, sample_count
 from mdsgen.runtime.clip import Timings
 from mdsgen.runtime.pipeline import OnProgress, Pipeline
-from mdsgen.runtime.quality import Sampling
+from mdsgen.sampling import Sampling
 
 MARK = ".mdsgen"
 """What tells a result from its source where nobody names it: ``video.mp4`` becomes ``video.mdsgen.mp4``."""
@@ -61,33 +61,26 @@ def render(
     pipeline: Pipeline,
     source: str | os.PathLike[str],
     target: str | os.PathLike[str],
+    sampling: Sampling | None = None,
     *,
     start: float = 0.0,
     duration: float | None = None,
     output: Output = DEFAULT_OUTPUT,
     seed: int = 0,
     progress: OnProgress | None = None,
-    quality: str | None = None,
-    steps: int | None = None,
-    guidance: float | None = None,
-    solver: str | None = None,
-    guidance_interval: tuple[float, float] | None = None,
 ) -> Rendered:
     """Give a video its sound and write it; the suffix of ``target`` chooses the format (:data:`mdsgen.media.FORMATS`).
 
     ``output`` says what becomes of the sound that the video has. The file appears whole or not at all. Raises
     :class:`~mdsgen.errors.MediaError` and what :meth:`Pipeline.stream` raises.
     """
-    sampling = Sampling(
-        quality=quality, steps=steps, guidance=guidance, solver=solver, guidance_interval=guidance_interval
-    )
     timings, begun = Timings(), time.perf_counter()
     with timings.stage("video decoding"):
         info = probe(source)
     seconds = info.remaining(start, duration)
     with open_writer(target, info, start=start, duration=seconds, output=output) as writer:
         blocks = pipeline.stream(
-            info, seed=seed, start=start, duration=duration, progress=progress, timings=timings, **sampling
+            info, sampling, seed=seed, start=start, duration=duration, progress=progress, timings=timings
         )
         for block in blocks:
             with timings.stage("writing"):

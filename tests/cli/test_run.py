@@ -95,7 +95,7 @@ def test_the_output_s_name_chooses_the_format(
 
 def test_json_is_one_document(run: Run, film: Renderer, tmp_path: Path) -> None:
     path = film(frames=8, rate=4)
-    result = run(path, "-o", tmp_path / "a.flac", "--json")
+    result = run(path, "-o", tmp_path / "a.flac", "--json", "--engine", "onnxruntime")
     assert (result.exit_code, result.stderr) == (0, "")
     document = json.loads(result.stdout)
     assert (document["engine"], document["providers"]) == ("onnxruntime", ["CPUExecutionProvider"])

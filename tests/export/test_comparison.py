@@ -9,8 +9,8 @@ import pytest
 from click.testing import CliRunner
 
 from mdsgen.bundle import Bundle
-from mdsgen.evaluation.precision_tables import tables
-from mdsgen.evaluation.precisions import main
+from mdsgen.experiments.precision_tables import tables
+from mdsgen.experiments.precisions import main
 
 
 def test_int8_is_made_judged_kept_and_shown_with_its_layers(bundles: dict[str, Bundle], tmp_path: Path) -> None:

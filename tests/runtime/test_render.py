@@ -16,6 +16,7 @@ from mdsgen.errors import Cancelled, MediaError
 from mdsgen.geometry import PAPER, SAMPLE_RATE
 from mdsgen.media import Output, probe, read_sound
 from mdsgen.runtime import Rendered, default_target, render
+from mdsgen.sampling import Sampling
 from tests.media.conftest import Renderer
 
 STEP = 1 / 32767
@@ -91,7 +92,7 @@ def test_a_part_alone_is_that_part(pipeline: Pipeline, film: Renderer, tmp_path:
 
 def test_settings_reach_the_pipeline(pipeline: Pipeline, film: Renderer, tmp_path: Path, heard: Heard) -> None:
     path = film(frames=8, rate=4)
-    how: dict[str, Any] = {"seed": 5, "steps": 2, "guidance": 2.0}
+    how: dict[str, Any] = {"seed": 5, "sampling": Sampling(steps=2, guidance=2.0)}
     render(pipeline, path, tmp_path / "out.flac", **how)
     np.testing.assert_allclose(heard(tmp_path / "out.flac"), pipeline(path, **how).audio, atol=STEP)
 
@@ -117,7 +118,15 @@ def test_the_original_sound_runs_along_over_many_windows(
     pipeline: Pipeline, film: Renderer, tmp_path: Path, heard: Heard
 ) -> None:
     path = film("a.mov", frames=80, rate=4, sound=rising_tone(20))
-    render(pipeline, path, tmp_path / "out.flac", output=Output(mix=1.0), start=0.5, duration=19.0, steps=1)
+    render(
+        pipeline,
+        path,
+        tmp_path / "out.flac",
+        output=Output(mix=1.0),
+        start=0.5,
+        duration=19.0,
+        sampling=Sampling(steps=1),
+    )
     np.testing.assert_allclose(heard(tmp_path / "out.flac"), original(path)[8000:-8000], atol=STEP)
 
 
@@ -214,6 +223,6 @@ def test_a_target_that_nobody_names(source: str, folder: Path | None, target: st
 
 def test_what_is_written_can_be_read_again(pipeline: Pipeline, film: Renderer, tmp_path: Path) -> None:
     path = film(frames=43, rate=30)
-    render(pipeline, path, tmp_path / "one.mp4", steps=1)
-    render(pipeline, tmp_path / "one.mp4", tmp_path / "two.mp4", steps=1, output=Output(mix=0.5))
+    render(pipeline, path, tmp_path / "one.mp4", Sampling(steps=1))
+    render(pipeline, tmp_path / "one.mp4", tmp_path / "two.mp4", Sampling(steps=1), output=Output(mix=0.5))
     assert probe(tmp_path / "two.mp4").duration == pytest.approx(43 / 30, abs=1e-3)
