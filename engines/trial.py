@@ -18,13 +18,12 @@ from mdsgen.cache import cache_folder
 from mdsgen.engines.base import Engine, EngineOptions
 from mdsgen.engines.choice import Choice, available_cores, deciding, digest_of, load_average
 from mdsgen.tensor import TensorSpec
+from mdsgen.timing import PAUSE
 
 LEAST_DECIBELS = 25.0
 """What an engine must reach against the first one to be trusted with the sound."""
 
 _ROUNDS, _WARMUP, _RUNS = 2, 1, 3
-PAUSE = 0.05
-"""Seconds between rivals that are timed in turn: their threads spin for some milliseconds before they sleep."""
 _OPEN_AXIS = 2  # how long an axis is whose length is open: both branches of guidance, or two steps
 
 OpenWith = Callable[[str], Engine]

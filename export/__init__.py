@@ -15,17 +15,18 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from mdsgen.export.calibration_clips import CalibrationOptions
     from mdsgen.export.clip import verification_frames
     from mdsgen.export.convert import convert_bundle
     from mdsgen.export.exporter import export_bundle
     from mdsgen.export.models import Models, published_models, seeded_models, trained_models
-    from mdsgen.export.parity import THRESHOLDS, decibels
+    from mdsgen.export.options import ExportOptions
 
 __all__ = [
-    "THRESHOLDS",
+    "CalibrationOptions",
+    "ExportOptions",
     "Models",
     "convert_bundle",
-    "decibels",
     "export_bundle",
     "published_models",
     "seeded_models",
@@ -34,10 +35,10 @@ __all__ = [
 ]
 
 _HOMES = {
-    "THRESHOLDS": "parity",
+    "CalibrationOptions": "calibration_clips",
+    "ExportOptions": "options",
     "Models": "models",
     "convert_bundle": "convert",
-    "decibels": "parity",
     "export_bundle": "exporter",
     "published_models": "models",
     "seeded_models": "models",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 
@@ -13,7 +13,8 @@ import onnx
 from mdsgen.bundle import DENOISER, GRAPHS, MANIFEST_FILE, Bundle, Graph, Manifest
 from mdsgen.errors import ExportError
 from mdsgen.export.bundle_original import BundleOriginal
-from mdsgen.export.calibration import CalibrationClip, check_clips, scene_clips
+from mdsgen.export.calibration_clips import CalibrationOptions
+from mdsgen.export.options import DEFAULT_EXPORT, ExportOptions
 from mdsgen.export.precision import restore_full
 from mdsgen.export.quantiser import Quantiser
 from mdsgen.export.verify import Reference, run_reference
@@ -23,49 +24,37 @@ from mdsgen.runtime.networks import Networks
 
 _OF_ONE_PRECISION = ("evaluation",)  # what of a provenance is not true of other precisions
 
-CONVERTIBLE = ("fp32", "fp16-weights")
-"""The precisions whose graphs compute in FP32."""
-
 
 def convert_bundle(
     source: Bundle,
     target: Path,
+    options: ExportOptions = DEFAULT_EXPORT,
     *,
-    precision: str = "fp16",
     frames: np.ndarray,
-    calibration: Sequence[CalibrationClip] = (),
-    seed: int = 0,
-    tolerance: float = 0.0,
-    replace: bool = False,
     report: Report = lambda line: None,
 ) -> Bundle:
-    """Write ``source`` in another precision, verify it against ``source`` and keep it; see :func:`write_bundle`.
+    """Write ``source`` in another precision, verify it against ``source`` and keep it, as :func:`write_bundle` does.
 
-    Geometry, sampler, model, licence and provenance stay; the provenance also says what it was converted from. Weights
-    that ``source`` has rounded to FP16 stay rounded, in FP32 too. Raises :class:`ExportError` also for a source that
-    computes in less than FP32.
-
-    ``int8`` is calibrated on the clips of ``calibration``, or on rendered scenes where there are none, from noise of
-    ``seed``; the provenance says on which. Other precisions are not: clips are refused there.
+    All else of the manifest stays; the provenance also says what it was converted from. Weights that ``source`` has
+    rounded to FP16 stay rounded, in FP32 too. Raises :class:`ExportError` also for a source that computes in less than
+    FP32.
     """
-    found = source.manifest.precision
-    if found not in CONVERTIBLE:
+    found, convertible = source.manifest.precision, options.into.convertible_from
+    if found not in convertible:
         raise ExportError(
             f"{source.folder} is in {found}, whose weights and arithmetic have been rounded for good: "
-            f"expected a bundle in {' or '.join(CONVERTIBLE)}, such as the one that it was made from"
+            f"expected a bundle in {' or '.join(convertible)}, such as the one that it was made from"
         )
-    check_clips(precision, calibration)
-    clips = calibration or scene_clips(source.manifest.geometry, seed=seed)
-    quantise = Quantiser(source, clips, seed=seed, report=report) if precision == "int8" else None
-    return write_bundle(
-        lambda: BundleSource(source, origin_of(source), quantise),
-        target,
-        precision=precision,
-        frames=frames,
-        tolerance=tolerance,
-        replace=replace,
-        report=report,
-    )
+    quantise = quantiser_of(source, options, report)
+    load = partial(BundleSource, source, origin_of(source), quantise)
+    return write_bundle(load, target, options, frames=frames, report=report)
+
+
+def quantiser_of(source: Bundle, options: ExportOptions, report: Report) -> Quantiser | None:
+    """What makes the denoiser of a precision that is calibrated, on the clips of the options; None for the others."""
+    if not options.into.needs_calibration:
+        return None
+    return Quantiser(source, options.calibration or CalibrationOptions(), report)
 
 
 def origin_of(source: Bundle) -> dict[str, str]:
@@ -84,7 +73,7 @@ class BundleSource:
 
     def __init__(self, bundle: Bundle, origin: Mapping[str, str], quantise: Quantiser | None = None) -> None:
         self.bundle, self.origin, self.quantise = bundle, origin, quantise
-        self.geometry, self.sampler = bundle.manifest.geometry, bundle.manifest.sampler
+        self.geometry, self.sampling = bundle.manifest.geometry, bundle.sampling
 
     def graphs(self) -> Iterator[tuple[str, Callable[[], onnx.ModelProto]]]:
         for name in GRAPHS:
@@ -103,12 +92,13 @@ class BundleSource:
             model=source.model,
             provenance=provenance,
             licence=source.licence,
-            sampler=source.sampler,
+            sampling=source.sampling,
+            schedule=source.schedule,
         )
 
     def reference(self, frames: np.ndarray) -> Reference:
         with Networks(self.bundle, "onnxruntime") as networks:
-            return run_reference(BundleOriginal(networks, self.name), frames, self.sampler)
+            return run_reference(BundleOriginal(networks, self.name), frames, self.sampling)
 
     def _load(self, name: str) -> onnx.ModelProto:
         model = restore_full(onnx.load(self.bundle.path(name)))

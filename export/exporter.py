@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -20,23 +20,24 @@ from mdsgen.bundle import (
     Bundle,
     Graph,
     Manifest,
-    SamplerDefaults,
     check_target,
 )
-from mdsgen.export.calibration import CalibrationClip, check_clips, scene_clips
-from mdsgen.export.convert import BundleSource
+from mdsgen.export.convert import BundleSource, quantiser_of
 from mdsgen.export.graphs import BRANCHES, Conditioning, DenoiserStep, fusable
 from mdsgen.export.models import Models
 from mdsgen.export.onnx_graph import Network, trace
+from mdsgen.export.options import DEFAULT_EXPORT, ExportOptions
 from mdsgen.export.original import PyTorchOriginal
-from mdsgen.export.quantiser import Quantiser
 from mdsgen.export.verify import Reference, run_reference
 from mdsgen.export.writer import disk_errors, write_bundle
 from mdsgen.files import hidden_folder
 from mdsgen.geometry import FEATURE_CHANNELS, FRAME_SIZE
 from mdsgen.model.codec import LatentDecoder, Vocoder
+from mdsgen.precision import PRECISIONS
 from mdsgen.report import Report
+from mdsgen.sampling import Sampling
 
+_WIDEST = next(iter(PRECISIONS))  # what a precision that is calibrated is made of
 _STEPS_AXIS = "steps"
 _BRANCHES_AXIS = "branches"  # two, or the conditional one alone
 
@@ -44,48 +45,42 @@ _BRANCHES_AXIS = "branches"  # two, or the conditional one alone
 def export_bundle(
     models: Models | Callable[[], Models],
     target: Path,
+    options: ExportOptions = DEFAULT_EXPORT,
     *,
-    precision: str = "fp16",
     frames: np.ndarray,
-    sampler: SamplerDefaults | None = None,
-    calibration: Sequence[CalibrationClip] = (),
-    seed: int = 0,
-    tolerance: float = 0.0,
-    replace: bool = False,
+    sampling: Sampling | None = None,
     report: Report = lambda line: None,
 ) -> Bundle:
-    """Export, verify and keep a bundle; ``frames``, ``tolerance`` and ``replace`` are as in :func:`write_bundle`.
+    """Export, verify and keep a bundle; ``frames`` are as in :func:`write_bundle`.
 
     ``models`` may be a function that loads them: it is called once all that can be checked without them is checked,
     the target above all.
 
-    ``int8`` is made of an FP32 bundle beside the target, which is gone afterwards: ``converted_from`` in the provenance
-    has its precision and no checksum. ``calibration`` and ``seed`` are as in
-    :func:`~mdsgen.export.convert.convert_bundle`.
+    What is calibrated is made of an FP32 bundle beside the target, which is gone afterwards: ``converted_from`` in the
+    provenance has its precision and no checksum.
     """
-    check_clips(precision, calibration)
-    defaults = sampler or SamplerDefaults()
+    chosen = sampling or Sampling()
 
     def load() -> PyTorchSource:
-        return PyTorchSource(models() if callable(models) else models, defaults)
+        return PyTorchSource(models() if callable(models) else models, chosen)
 
-    write = partial(write_bundle, frames=frames, tolerance=tolerance, report=report)
-    if precision != "int8":
-        return write(load, target, precision=precision, replace=replace)
-    with disk_errors(target), _full_bundle(partial(write, load), target, replace) as full:
-        clips = calibration or scene_clips(full.manifest.geometry, seed=seed)
-        quantise = Quantiser(full, clips, seed=seed, report=report)
+    if not options.into.needs_calibration:
+        return write_bundle(load, target, options, frames=frames, report=report)
+    with disk_errors(target), _folder_beside(target, options.replace) as folder:
+        widest = ExportOptions(_WIDEST, tolerance=options.tolerance)
+        full = write_bundle(load, folder / _WIDEST, widest, frames=frames, report=report)
         origin = {"precision": full.manifest.precision}  # and no more: nobody will find it
-        return write(lambda: BundleSource(full, origin, quantise), target, precision=precision, replace=replace)
+        source = partial(BundleSource, full, origin, quantiser_of(full, options, report))
+        return write_bundle(source, target, options, frames=frames, report=report)
 
 
 @contextmanager
-def _full_bundle(write: Callable[..., Bundle], target: Path, replace: bool) -> Iterator[Bundle]:
-    """An FP32 bundle beside ``target``, which is found good before. It is gone afterwards."""
+def _folder_beside(target: Path, replace: bool) -> Iterator[Path]:
+    """A folder beside ``target``, which is found good before. It is gone afterwards."""
     target = target.resolve()
     check_target(target, replace)
     with hidden_folder(target) as folder:
-        yield write(folder / "fp32", precision="fp32", replace=False)
+        yield folder
 
 
 class PyTorchSource:
@@ -93,8 +88,8 @@ class PyTorchSource:
 
     name = "PyTorch"
 
-    def __init__(self, models: Models, sampler: SamplerDefaults) -> None:
-        self.models, self.sampler = models, sampler
+    def __init__(self, models: Models, sampling: Sampling) -> None:
+        self.models, self.sampling = models, sampling
         self.geometry = models.geometry
 
     def graphs(self) -> Iterator[tuple[str, Callable[[], onnx.ModelProto]]]:
@@ -109,11 +104,12 @@ class PyTorchSource:
             model=self.models.describe(),
             provenance=self.models.provenance,
             licence=self.models.licence,
-            sampler=self.sampler,
+            sampling=self.sampling,
+            schedule=self.models.schedule,
         )
 
     def reference(self, frames: np.ndarray) -> Reference:
-        return run_reference(PyTorchOriginal(self.models), frames, self.sampler)
+        return run_reference(PyTorchOriginal(self.models), frames, self.sampling)
 
 
 def networks_of(models: Models) -> Iterator[Network]:

@@ -62,11 +62,10 @@ def join_projections(model: onnx.ModelProto) -> onnx.ModelProto:
     gone: set[str] = set()
     for outputs in layers.values():
         products = [nodes[output] for output in outputs]
-        sums = [_bias_sum(model, readers[node.output[0]]) for node in products]
-        found = [node for node in sums if node is not None]
-        if len(products) > 1 and len(found) == len(products):
-            joined[outputs[0]] = _joined(model, products, found)
-            gone |= {node.output[0] for node in (*products, *found)}
+        if len(products) > 1:
+            sums = [_bias_sum(model, readers[output]) for output in outputs]
+            joined[outputs[0]] = _joined(model, products, sums)
+            gone |= {node.output[0] for node in (*products, *sums) if node is not None}
     kept: list[NodeProto] = []
     for node in model.graph.node:
         kept += joined.get(node.output[0], [])
@@ -118,24 +117,25 @@ def _bias(model: onnx.ModelProto, node: NodeProto) -> np.ndarray | None:
     return numpy_helper.to_array(vectors[0]) if len(vectors) == 1 and len(vectors[0].dims) == 1 else None
 
 
-def _joined(model: onnx.ModelProto, products: Sequence[NodeProto], sums: Sequence[NodeProto]) -> list[NodeProto]:
-    """One product, one sum and a split in place of several products and sums."""
+def _joined(model: onnx.ModelProto, products: Sequence[NodeProto], sums: Sequence[NodeProto | None]) -> list[NodeProto]:
+    """One product, one sum and a split in place of several products and their sums; None is a product without bias."""
     weights = [numpy_helper.to_array(constants(model)[node.input[1]]) for node in products]  # [K, N] each
-    biases = [_bias(model, node) for node in sums]
     name = _joint_name([node_name(node) for node in products])
-    parameters = {
-        "weight": np.concatenate(weights, axis=1),
-        "bias": np.concatenate([bias for bias in biases if bias is not None]),
-        "lengths": np.array([weight.shape[1] for weight in weights], np.int64),
-    }
+    lengths = np.array([weight.shape[1] for weight in weights], np.int64)
+    parameters = {"weight": np.concatenate(weights, axis=1), "lengths": lengths}
+    last = f"{name}.product"
+    nodes = [helper.make_node("MatMul", [products[0].input[0], f"{name}.weight"], [last], name)]
+    if any(total is not None for total in sums):
+        biases = [_bias(model, node) if node is not None else None for node in sums]
+        zeros = [np.zeros(length, weights[0].dtype) for length in lengths]
+        parameters["bias"] = np.concatenate(
+            [zero if bias is None else bias for zero, bias in zip(zeros, biases, strict=True)]
+        )
+        nodes.append(helper.make_node("Add", [last, f"{name}.bias"], [f"{name}.sum"], f"{name}.add"))
+        last = f"{name}.sum"
     model.graph.initializer.extend(numpy_helper.from_array(v, f"{name}.{k}") for k, v in parameters.items())
-    return [
-        helper.make_node("MatMul", [products[0].input[0], f"{name}.weight"], [f"{name}.product"], name),
-        helper.make_node("Add", [f"{name}.product", f"{name}.bias"], [f"{name}.sum"], f"{name}.add"),
-        helper.make_node(
-            "Split", [f"{name}.sum", f"{name}.lengths"], [s.output[0] for s in sums], f"{name}.split", axis=-1
-        ),
-    ]
+    outputs = [(product if total is None else total).output[0] for product, total in zip(products, sums, strict=True)]
+    return [*nodes, helper.make_node("Split", [last, f"{name}.lengths"], outputs, f"{name}.split", axis=-1)]
 
 
 def _joint_name(names: Sequence[str]) -> str:

@@ -1,78 +1,22 @@
-"""How close an exported graph comes to its PyTorch original: figures in decibels, their thresholds, and a table."""
+"""The parity figures of an export: as a table, as words, and whether all of them reach their thresholds."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
 
-import numpy as np
-
-from mdsgen.bundle import CONDITIONING, DENOISER, LATENT_DECODER, VIDEO_ENCODER, VOCODER, Quality
-
-UNUSABLE = -999.0
-"""The figure of an output that is not finite, or is something where nothing should be: below every threshold, and a
-number that a manifest can hold."""
-
-SPECTROGRAM, CLIP = "clip spectrogram", "clip"
-"""The names under which the whole way is reported, from frames to log-mel spectrogram and to waveform."""
-
-_FP32 = {
-    VIDEO_ENCODER: 80.0,
-    CONDITIONING: 80.0,
-    DENOISER: 80.0,
-    LATENT_DECODER: 80.0,
-    VOCODER: 80.0,
-    SPECTROGRAM: 60.0,
-    CLIP: 60.0,
-}
-_FP16 = {
-    VIDEO_ENCODER: 45.0,
-    CONDITIONING: 45.0,
-    DENOISER: 45.0,
-    LATENT_DECODER: 45.0,
-    VOCODER: 35.0,
-    SPECTROGRAM: 30.0,
-    CLIP: 30.0,
-}
-_INT8 = {**_FP16, DENOISER: 25.0, SPECTROGRAM: 20.0, CLIP: 6.0}
-_INT8_WEIGHTS = {**dict.fromkeys(_FP16, 25.0), SPECTROGRAM: 20.0, CLIP: 6.0}
-
-THRESHOLDS = {
-    "fp32": _FP32,
-    "fp16-weights": _FP16,
-    "fp16": _FP16,
-    "int8-weights": _INT8_WEIGHTS,
-    "int8": _INT8,
-}
-"""The least decibels per precision and graph. The clip's is lower: the diffusion loop feeds its own errors back. After
-INT8 a waveform may have other phases: its spectrogram is compared in earnest, and the waveform's 6 dB, an error of half
-the amplitude, only tell that it is the same sound."""
+from mdsgen.errors import ExportError
+from mdsgen.parity import UNUSABLE, Parity
+from mdsgen.table import aligned
 
 
-def decibels(reference: np.ndarray, measured: np.ndarray) -> float:
-    """Signal-to-noise ratio of ``measured``; infinite where equal, :data:`UNUSABLE` where it is not finite."""
-    reference64, measured64 = np.asarray(reference, np.float64), np.asarray(measured, np.float64)
-    if reference64.shape != measured64.shape:
-        raise ValueError(f"shapes differ: reference {reference64.shape}, measured {measured64.shape}")
-    if not np.isfinite(measured64).all():
-        return UNUSABLE
-    noise = float(np.sum((measured64 - reference64) ** 2))
-    if noise == 0.0:
-        return math.inf
-    signal = float(np.sum(reference64**2))
-    return max(UNUSABLE, 10.0 * math.log10(signal / noise)) if signal > 0.0 else UNUSABLE
-
-
-def table(figures: Sequence[Quality]) -> str:
-    """The figures as lines of text, each with its threshold and verdict."""
+def table(figures: Sequence[Parity]) -> str:
+    """The figures as lines of text, each with its threshold and whether it passed."""
     rows = [("graph", "compared on", "dB", "at least", "")]
     for figure in figures:
-        verdict = "ok" if figure.passed else "FAILED"
-        rows.append((figure.graph, figure.what, in_words(figure.decibels), f"{figure.threshold:g}", verdict))
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
-    )
+        passed = "ok" if figure.passed else "FAILED"
+        rows.append((figure.graph, figure.what, in_words(figure.snr_db), f"{figure.threshold:g}", passed))
+    return aligned(rows)
 
 
 def in_words(figure: float) -> str:
@@ -80,3 +24,17 @@ def in_words(figure: float) -> str:
     if figure == math.inf:
         return "exact"
     return "unusable" if figure == UNUSABLE else f"{figure:.1f}"
+
+
+def require_passed(figures: Sequence[Parity], beginning: str) -> None:
+    """Raise :class:`ExportError` with all figures where one is below its threshold; ``beginning`` says what failed."""
+    failed = [figure for figure in figures if not figure.passed]
+    if not failed:
+        return
+    passed = [f"{figure.graph} {in_words(figure.snr_db)}" for figure in figures if figure.passed]
+    raise ExportError(
+        f"{beginning}: "
+        + ", ".join(f"{figure.graph} {in_words(figure.snr_db)} dB of {figure.threshold:g}" for figure in failed)
+        + (f"; good enough are {', '.join(passed)}" if passed else "")
+        + "; a tolerance accepts less"
+    )

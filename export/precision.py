@@ -5,24 +5,21 @@ The INT8 that also computes is made by :mod:`mdsgen.export.quantiser`; here it o
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
+
 import numpy as np
 import onnx
 
-from mdsgen.bundle import CONDITIONING, DENOISER, LATENT_DECODER, VIDEO_ENCODER, VOCODER
+from mdsgen.bundle import DENOISER
 from mdsgen.errors import ExportError
 from mdsgen.export.int8 import store_int8
+from mdsgen.export.linear_layers import replace_nodes
 
+_ANGLES = ("Sin", "Cos")
 _NORMS = ("LayerNormalization", "InstanceNormalization", "ReduceMean", "ReduceL2", "Sqrt", "Pow", "Div")
-
-_FP32_ISLANDS: dict[str, tuple[str, ...]] = {
-    VIDEO_ENCODER: _NORMS,
-    CONDITIONING: (*_NORMS, "Sin", "Cos"),
-    DENOISER: _NORMS,
-    LATENT_DECODER: _NORMS,
-    # ONNX Runtime's CPU has no leaky ReLU in FP16 and takes it apart into three passes: twice the time and memory.
-    VOCODER: (*_NORMS, "LeakyRelu"),
-}
-"""Operators that stay in FP32, per graph: sums over many values, and what comes right before their results."""
+# ONNX Runtime's CPU has no leaky ReLU in FP16 and takes it apart into three passes: twice the time and memory.
+_NOT_IN_HALF = ("LeakyRelu", "Min", "Max", "Range", "CumSum", "TopK")
+_FLOATS = {onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16}
 
 _STORED_HALF_FROM = 256  # values; smaller tensors are shapes and scales, and save nothing
 
@@ -32,31 +29,65 @@ def in_precision(model: onnx.ModelProto, graph: str, precision: str) -> onnx.Mod
 
     May change ``model``. Raises :class:`ExportError` for a denoiser that would bear the name of INT8 for nothing.
     """
-    quantised = any(node.op_type == "QuantizeLinear" for node in model.graph.node)
-    if precision == "int8" and graph == DENOISER and not quantised:
-        raise ExportError("the denoiser has no INT8 in it: make it with mdsgen.export.quantiser.Quantiser before")
-    if precision == "fp32":
-        return model
-    if precision == "fp16":
-        return to_half(model, graph)
-    return store_half(store_int8(model) if precision == "int8-weights" else model)
+    return MADE[precision](model, graph)
 
 
-def to_half(model: onnx.ModelProto, graph: str) -> onnx.ModelProto:
-    """Weights and arithmetic in FP16; inputs and outputs stay FP32, so that the runtime is the same for both."""
-    from onnxruntime.transformers.float16 import DEFAULT_OP_BLOCK_LIST, convert_float_to_float16
+def to_half(model: onnx.ModelProto, islands: Sequence[str], nodes: Sequence[str] = ()) -> onnx.ModelProto:
+    """Weights and arithmetic in FP16, inputs and outputs in FP32, so that the runtime is the same for both.
+
+    ``islands`` are the operators that stay in FP32, beside the ``nodes`` of these names.
+    """
+    from onnxruntime.transformers.float16 import convert_float_to_float16
     from onnxruntime.transformers.onnx_model import OnnxModel
 
-    islands = [*DEFAULT_OP_BLOCK_LIST, *_FP32_ISLANDS[graph]]
-    # The timestep embedding's angles reach 999, where FP16 has no fractions left; a vocoder's phases are angles, too.
-    angles = _upstream(model, {"Sin", "Cos"})
+    # A timestep embedding's angles reach 999, where FP16 has no fractions left; a vocoder's phases are angles, too.
+    kept = [*nodes, *_upstream(model, _ANGLES)]
     converted = OnnxModel(
-        convert_float_to_float16(model, keep_io_types=True, op_block_list=islands, node_block_list=angles)
+        convert_float_to_float16(model, keep_io_types=True, op_block_list=[*islands, *_ANGLES], node_block_list=kept)
     )
     converted.topological_sort()  # the converter appends its casts at the end
     half: onnx.ModelProto = converted.model
     _join_islands(half)
     return half
+
+
+def without_half(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The reverse of :func:`to_half`: all in FP32, weights rounded as they are. Changes and returns ``model``."""
+    kinds, graph = _element_types(model), model.graph
+    for tensor in graph.initializer:
+        if tensor.data_type == onnx.TensorProto.FLOAT16:
+            values = onnx.numpy_helper.to_array(tensor).astype(np.float32)
+            tensor.CopyFrom(onnx.numpy_helper.from_array(values, tensor.name))
+    outputs = {value.name for value in graph.output}
+    same: dict[str, str] = {}  # casts come to nothing; of an output's the name stays
+    kept = []
+    for node in graph.node:
+        if node.op_type == "Cast" and {node.attribute[0].i, kinds.get(node.input[0])} <= _FLOATS:
+            before, after = _followed(same, node.input[0]), node.output[0]
+            same |= {before: after} if after in outputs else {after: before}
+        else:
+            kept.append(node)
+    for node in kept:
+        for names in (node.input, node.output):
+            names[:] = [_followed(same, name) for name in names]
+    replace_nodes(model, kept)
+    del graph.value_info[:]  # they would say FP16
+    return model
+
+
+def _element_types(model: onnx.ModelProto) -> dict[str, int]:
+    """The element type of every value."""
+    graph = onnx.shape_inference.infer_shapes(model).graph
+    values = {
+        value.name: value.type.tensor_type.elem_type for value in (*graph.value_info, *graph.input, *graph.output)
+    }
+    return values | {tensor.name: tensor.data_type for tensor in graph.initializer}
+
+
+def _followed(same: Mapping[str, str], name: str) -> str:
+    while name in same:
+        name = same[name]
+    return name
 
 
 def store_half(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -97,7 +128,7 @@ def restore_full(model: onnx.ModelProto) -> onnx.ModelProto:
     return model
 
 
-def _upstream(model: onnx.ModelProto, operators: set[str]) -> list[str]:
+def _upstream(model: onnx.ModelProto, operators: Sequence[str]) -> list[str]:
     """The names of all nodes whose results flow into these operators, back to the last normalisation."""
     names = []
     wanted = {name for node in model.graph.node if node.op_type in operators for name in node.input}
@@ -136,3 +167,35 @@ def _drop_unused(graph: onnx.GraphProto) -> None:
             kept.append(node)
     del graph.node[:]
     graph.node.extend(reversed(kept))
+
+
+def _as_it_is(model: onnx.ModelProto, graph: str) -> onnx.ModelProto:
+    return model
+
+
+def _weights_in_half(model: onnx.ModelProto, graph: str) -> onnx.ModelProto:
+    return store_half(model)
+
+
+def _weights_in_int8(model: onnx.ModelProto, graph: str) -> onnx.ModelProto:
+    return store_half(store_int8(model))
+
+
+def _in_half(model: onnx.ModelProto, graph: str) -> onnx.ModelProto:
+    return to_half(model, (*_NORMS, *_NOT_IN_HALF))
+
+
+def _quantised(model: onnx.ModelProto, graph: str) -> onnx.ModelProto:
+    if graph == DENOISER and not any(node.op_type == "QuantizeLinear" for node in model.graph.node):
+        raise ExportError("the denoiser has no INT8 in it: make it with mdsgen.export.quantiser.Quantiser before")
+    return store_half(model)
+
+
+MADE: Mapping[str, Callable[[onnx.ModelProto, str], onnx.ModelProto]] = {
+    "fp32": _as_it_is,
+    "fp16-weights": _weights_in_half,
+    "fp16": _in_half,
+    "int8-weights": _weights_in_int8,
+    "int8": _quantised,
+}
+"""What brings a graph into each of :data:`~mdsgen.precision.PRECISIONS`, as :func:`in_precision` does."""

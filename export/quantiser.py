@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from typing import Any
 
 import onnx
@@ -11,7 +10,8 @@ import onnx
 from mdsgen.bundle import Bundle
 from mdsgen.errors import ExportError
 from mdsgen.export.activations import Activations
-from mdsgen.export.calibration import CalibrationClip, calibrate
+from mdsgen.export.calibration import calibrate
+from mdsgen.export.calibration_clips import CalibrationOptions
 from mdsgen.export.conditioning import ConditioningNetworks
 from mdsgen.export.int8 import to_int8
 from mdsgen.export.linear_layers import join_projections, linear_layers
@@ -23,14 +23,11 @@ from mdsgen.report import Report
 class Quantiser:
     """Makes an INT8 denoiser of a bundle's FP32 one, and knows afterwards what it did.
 
-    The clips are its own bundle's business: their frames go through its video encoder. Same bundle, clips and seed,
-    same result.
+    The clips' frames go through the bundle's own video encoder. Same bundle and options, same result.
     """
 
-    def __init__(
-        self, bundle: Bundle, clips: Sequence[CalibrationClip], *, seed: int = 0, report: Report = lambda line: None
-    ) -> None:
-        self._bundle, self._clips, self._seed, self._report = bundle, clips, seed, report
+    def __init__(self, bundle: Bundle, options: CalibrationOptions, report: Report = lambda line: None) -> None:
+        self._bundle, self._options, self._report = bundle, options, report
         self._done: dict[str, Any] = {}
 
     def __call__(self, model: onnx.ModelProto) -> onnx.ModelProto:
@@ -46,10 +43,7 @@ class Quantiser:
                 "for: export it again, or choose int8-weights"
             )
         with ConditioningNetworks(self._bundle) as networks:
-            sampler = self._bundle.manifest.sampler
-            calibration = calibrate(
-                networks, Activations(joined), self._clips, sampler, seed=self._seed, report=self._report
-            )
+            calibration = calibrate(networks, Activations(joined), self._options, self._bundle.sampling, self._report)
         maxima = smooth(joined, calibration.maxima)
         layers = linear_layers(joined)
         found = sensitivities(joined, layers, maxima, calibration.feeds, self._report)

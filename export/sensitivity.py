@@ -11,7 +11,7 @@ from mdsgen.export.activations import open_model
 from mdsgen.export.calibration import Feed
 from mdsgen.export.int8 import to_int8
 from mdsgen.export.linear_layers import LinearLayer
-from mdsgen.export.parity import decibels
+from mdsgen.parity import snr_db
 from mdsgen.report import Report
 
 LEAST_DECIBELS = 40.0
@@ -40,7 +40,7 @@ def noise_decibels(model: onnx.ModelProto, feeds: Sequence[Feed]) -> float:
     """How close a denoiser's noise comes to that of the feeds, all of them taken together."""
     session = open_model(model)
     found = [session.run(None, {"latent": feed.latent, "modulations": feed.modulations})[0] for feed in feeds]
-    return decibels(np.stack([feed.noise for feed in feeds]), np.stack(found))
+    return snr_db(np.stack([feed.noise for feed in feeds]), np.stack(found))
 
 
 def kept_layers(layers: Sequence[LinearLayer], found: Mapping[str, float]) -> list[LinearLayer]:

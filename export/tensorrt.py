@@ -1,8 +1,9 @@
-"""One TensorRT plan from one ONNX graph, through Polygraphy, on the GPU that will run it.
+"""One TensorRT plan from one graph of a bundle, through Polygraphy, on the GPU that will run it.
 
-The precision is in the ONNX. TensorRT 10 and later obey it (strong typing); 8.5 and 8.6 choose per layer whatever is
-fastest, so there the FP16 flag is set for an FP16 graph, and every layer that it computes in FP32 is pinned to that.
-All of them compute INT8 where the graph says Q/DQ, and nowhere else.
+The graph is rewritten for TensorRT (:mod:`mdsgen.export.plan_graph`), and says the precision. TensorRT 10 and later
+obey it (strong typing); 8.5 and 8.6 choose per layer whatever is fastest, so there the FP16 flag is set for an FP16
+graph, and every layer that it computes in FP32 is pinned to that. All of them compute INT8 where the graph says Q/DQ,
+and nowhere else.
 """
 
 from __future__ import annotations
@@ -12,81 +13,38 @@ import logging
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from mdsgen.bundle import Bundle
+from mdsgen.engines import DEFAULT_OPTIONS
 from mdsgen.engines.plans import HARDWARE_LEVELS
 from mdsgen.engines.tensorrt import import_tensorrt
 from mdsgen.errors import ExportError
+from mdsgen.export.plan_options import PlanOptions
 from mdsgen.export.plan_progress import progress_monitor
+from mdsgen.precision import PRECISIONS, DataType, Precision
 from mdsgen.report import Report
-from mdsgen.tensor import TensorSpec
+from mdsgen.runtime.networks import graph_options
 
-_BRANCHES = 2  # of guidance, in one batch; a plan always computes both
 _MEBIBYTE = 1 << 20
 _OUT_OF_MEMORY = ("out of memory", "outofmemory", "out_of_memory", "insufficient memory", "insufficient workspace")
 
 
-@dataclass(frozen=True)
-class PlanOptions:
-    """How plans are built; None leaves it to TensorRT.
-
-    ``workspace``: MiB that a layer may use while it runs. ``optimisation_level``: 0 to 5, the higher the longer the
-    build. ``tactic_sources``: the only libraries to take kernels from. ``fixed_steps``: the one number of steps that
-    the plans take; otherwise they take 1 to ``max_steps``. ``version_compatible`` and ``hardware_compatible`` make
-    plans for other versions and GPUs too, at some cost in speed.
-    """
-
-    workspace: int | None = None
-    optimisation_level: int | None = None
-    tactic_sources: tuple[str, ...] = ()
-    version_compatible: bool = False
-    hardware_compatible: str | None = None
-    fixed_steps: int | None = None
-    max_steps: int = 50
-
-    def __post_init__(self) -> None:
-        if self.hardware_compatible not in (None, *HARDWARE_LEVELS):
-            known = ", ".join(HARDWARE_LEVELS)
-            raise ExportError(f"hardware compatibility must be one of {known}, not {self.hardware_compatible!r}")
-        for name in ("workspace", "fixed_steps", "max_steps"):
-            if (getattr(self, name) or 1) < 1:
-                raise ExportError(f"{name} must be 1 or more, not {getattr(self, name)}")
-
-    def lengths(self, name: str, steps: int) -> tuple[int, int, int]:
-        """The least, best and most of an open axis, where plans are best at ``steps``."""
-        if name == "branches":
-            return (_BRANCHES,) * 3
-        if name != "steps":
-            raise ExportError(f"a graph has an open axis {name!r}: expected steps or branches; export the bundle again")
-        if self.fixed_steps is not None:
-            return (self.fixed_steps,) * 3
-        return 1, min(steps, self.max_steps), self.max_steps
-
-
-def build_plan(
-    onnx: Path,
-    inputs: Sequence[TensorSpec],
-    precision: str,
-    steps: int,
-    options: PlanOptions,
-    timing_cache: Path,
-    report: Report,
-) -> bytes:
-    """The plan of an ONNX file with these inputs; it is best at ``steps`` steps. ``timing_cache`` is read and added to.
+def build_plan(bundle: Bundle, graph: str, options: PlanOptions, timing_cache: Path, report: Report) -> bytes:
+    """The plan of one of a bundle's graphs, best at the bundle's own number of steps. Timings are read and added to.
 
     Raises :class:`ExportError` with TensorRT's own words, and with the option that may help.
     """
     trt, polygraphy = import_tensorrt(), import_polygraphy()
-    typed = strongly_typed(trt)
-    monitor = progress_monitor(trt, onnx.stem, report)
-    with _failures(onnx.stem, monitor), _parseable(onnx, precision, typed) as file:
+    typed, precision = strongly_typed(trt), PRECISIONS[bundle.manifest.precision]
+    monitor = progress_monitor(trt, graph, report)
+    with _failures(graph, monitor), _plan_file(bundle, graph, typed) as file:
         arguments = config_arguments(trt, precision, options)
-        builder, network, parser = _parse(trt, polygraphy, file, typed)
-        profile = _fix_shapes(polygraphy, network, inputs, steps, options)
-        if not typed and precision == "fp16":
+        builder, network, parser = _parse(polygraphy, file, typed)
+        profile = _fix_shapes(polygraphy, network, bundle, graph, options)
+        if not typed and precision.computes is DataType.FP16:
             pin_full_precision(trt, network)
         if "int8" in arguments and not is_quantised(trt, network):
             del arguments["int8"]  # a builder that may use INT8 without Q/DQ wants to calibrate
@@ -112,15 +70,15 @@ def strongly_typed(trt: ModuleType) -> bool:
     return hasattr(trt.NetworkDefinitionCreationFlag, "STRONGLY_TYPED")
 
 
-def config_arguments(trt: ModuleType, precision: str, options: PlanOptions) -> dict[str, Any]:
+def config_arguments(trt: ModuleType, precision: Precision, options: PlanOptions) -> dict[str, Any]:
     """What Polygraphy's ``CreateConfig`` is told: only what this TensorRT has a word for.
 
     Raises :class:`ExportError` where an option that was asked for does not exist.
     """
     arguments: dict[str, Any] = {}
-    if not strongly_typed(trt) and precision == "fp16":
+    if not strongly_typed(trt) and precision.computes is DataType.FP16:
         arguments |= {"fp16": True, "precision_constraints": "obey"}
-    if precision == "int8":
+    if precision.computes is DataType.INT8:
         # What is not quantised is FP32 in the graph. Without FP16 there is nothing to pin, which might keep Q/DQ from
         # being fused; TF32 makes its products as fast, rounds less than INT8 beside it, and overflows nowhere.
         arguments |= {"tf32": True} if strongly_typed(trt) else {"tf32": True, "int8": True}
@@ -162,52 +120,43 @@ def is_quantised(trt: ModuleType, network: Any) -> bool:
 
 
 @contextmanager
-def _parseable(onnx: Path, precision: str, typed: bool) -> Iterator[Path]:
-    """The file to parse. TensorRT before 10 refuses weights in INT8: there a copy in which the graph quantises them."""
-    if typed or precision != "int8":  # so that ONNX is not needed
-        yield onnx
-        return
+def _plan_file(bundle: Bundle, graph: str, typed: bool) -> Iterator[Path]:
+    """A file with the graph as :func:`~mdsgen.export.plan_graph.plan_graph` makes it, which is gone afterwards.
+
+    TensorRT before 10, which is not strongly ``typed``, refuses weights in INT8.
+    """
     try:
         from onnx import load, save_model
 
-        from mdsgen.export.int8 import with_full_weights
+        from mdsgen.export.plan_graph import plan_graph
     except ImportError as error:
-        raise ExportError(
-            f"this TensorRT needs ONNX to read INT8 weights ({error}): pip install 'mdsgen[convert]'"
-        ) from error
-    if not any(node.op_type == "DequantizeLinear" for node in load(onnx, load_external_data=False).graph.node):
-        yield onnx
-        return
+        raise ExportError(f"building plans needs ONNX ({error}): pip install 'mdsgen[tensorrt]'") from error
+    fold = graph_options(graph, DEFAULT_OPTIONS, bundle.manifest.geometry).fold_constants
+    precision = PRECISIONS[bundle.manifest.precision]
+    model = plan_graph(load(bundle.path(graph)), precision, fold=fold, int8_weights=typed)
     with tempfile.TemporaryDirectory(prefix="mdsgen-") as folder:
-        copy = Path(folder) / onnx.name
-        save_model(
-            with_full_weights(load(onnx)), str(copy), save_as_external_data=True, location=f"{onnx.stem}.weights"
-        )
-        yield copy
+        file = Path(folder) / f"{graph}.onnx"
+        save_model(model, str(file), save_as_external_data=True, location=f"{graph}.weights")
+        del model  # TensorRT wants the memory
+        yield file
 
 
-def _parse(trt: ModuleType, polygraphy: ModuleType, onnx: Path, typed: bool) -> tuple[Any, Any, Any]:
-    """Builder, network and parser. TensorRT's own normalisation is asked for: the older plugin wants cuDNN."""
-    flag = getattr(getattr(trt, "OnnxParserFlag", None), "NATIVE_INSTANCENORM", None)
+def _parse(polygraphy: ModuleType, onnx: Path, typed: bool) -> tuple[Any, Any, Any]:
+    """Builder, network and parser."""
     arguments = {"strongly_typed": True} if typed else {}
-    try:
-        parsed = polygraphy.network_from_onnx_path(str(onnx), flags=[flag] if flag is not None else None, **arguments)
-    except NotImplementedError:  # bindings of another build than the libraries
-        parsed = polygraphy.network_from_onnx_path(str(onnx), **arguments)
-    builder, network, parser = parsed
+    builder, network, parser = polygraphy.network_from_onnx_path(str(onnx), **arguments)
     return builder, network, parser
 
 
-def _fix_shapes(
-    polygraphy: ModuleType, network: Any, inputs: Sequence[TensorSpec], steps: int, options: PlanOptions
-) -> Any:
+def _fix_shapes(polygraphy: ModuleType, network: Any, bundle: Bundle, graph: str, options: PlanOptions) -> Any:
     """Close the axes that have one length, which makes a faster plan; a profile for those that stay open."""
+    inputs, sampling = bundle.manifest.graphs[graph].inputs, bundle.sampling
     profile = polygraphy.Profile()
     for tensor in map(network.get_input, range(network.num_inputs)):
         (spec,) = [spec for spec in inputs if spec.name == tensor.name]
         if all(isinstance(length, int) for length in spec.shape):
             continue
-        ranges = [options.lengths(n, steps) if isinstance(n, str) else (n, n, n) for n in spec.shape]
+        ranges = [options.lengths(n, sampling) if isinstance(n, str) else (n, n, n) for n in spec.shape]
         tensor.shape = tuple(least if least == most else -1 for least, _, most in ranges)
         if -1 in tuple(tensor.shape):
             least, best, most = (tuple(column) for column in zip(*ranges, strict=True))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
@@ -11,18 +11,19 @@ from typing import Protocol
 import numpy as np
 import onnx
 
-from mdsgen.bundle import Bundle, Graph, Manifest, Quality, SamplerDefaults, create_bundle, write_manifest
+from mdsgen.bundle import Bundle, Graph, Manifest, create_bundle, write_manifest
 from mdsgen.errors import ExportError
 from mdsgen.export.onnx_graph import save
-from mdsgen.export.parity import THRESHOLDS, in_words, table
+from mdsgen.export.options import ExportOptions
+from mdsgen.export.parity import require_passed, table
 from mdsgen.export.precision import in_precision
 from mdsgen.export.verify import Reference, compare
 from mdsgen.geometry import FRAME_SIZE, Geometry
+from mdsgen.parity import Parity
+from mdsgen.precision import Thresholds
 from mdsgen.report import Report
 from mdsgen.runtime.networks import Networks
-
-MAX_TOLERANCE = 100.0
-"""More than any threshold is high: what is unusable stays refused."""
+from mdsgen.sampling import Sampling
 
 
 class Source(Protocol):
@@ -31,55 +32,43 @@ class Source(Protocol):
     name: str
     """What messages call it."""
     geometry: Geometry
-    sampler: SamplerDefaults
+    sampling: Sampling
 
     def graphs(self) -> Iterator[tuple[str, Callable[[], onnx.ModelProto]]]:
         """Each graph's name, and what makes it in FP32: called one after the other, so that one is in memory."""
 
     def describe(self, graphs: dict[str, Graph], precision: str) -> Manifest:
-        """The manifest of a bundle with these graphs, without quality figures."""
+        """The manifest of a bundle with these graphs, without parity figures."""
 
     def reference(self, frames: np.ndarray) -> Reference:
         """What the original networks make of these frames."""
 
 
 def write_bundle(
-    load: Callable[[], Source],
-    target: Path,
-    *,
-    precision: str,
-    frames: np.ndarray,
-    tolerance: float,
-    replace: bool,
-    report: Report,
+    load: Callable[[], Source], target: Path, options: ExportOptions, *, frames: np.ndarray, report: Report
 ) -> Bundle:
     """Write, verify and keep a bundle. ``load`` is called once all that can be checked without the source is checked.
 
-    ``frames [F, 3, 224, 224]`` are a clip's, on which all graphs are compared with their originals. ``tolerance``
-    lowers every threshold by so many decibels.
+    ``frames [F, 3, 224, 224]`` are a clip's, on which all graphs are compared with their originals.
 
     Raises :class:`ExportError` with all figures where one is too low, and :class:`~mdsgen.errors.BundleError` where
     ``target`` may not be written. Whatever goes wrong, ``target`` is then as it was before.
     """
-    if precision not in THRESHOLDS:
-        raise ExportError(f"precision {precision!r} is unknown: expected one of {', '.join(THRESHOLDS)}")
-    if not 0 <= tolerance <= MAX_TOLERANCE:
-        raise ExportError(f"tolerance must be from 0 to {MAX_TOLERANCE:g} dB, not {tolerance!r}")
-    with disk_errors(target), create_bundle(target, replace=replace) as folder:
+    with disk_errors(target), create_bundle(target, replace=options.replace) as folder:
         source = load()
         _check_frames(source.geometry, frames)
-        manifest = _write_graphs(source, folder, precision, report)
-        report(f"verifying against {source.name} over {source.sampler.steps} steps")
-        quality = _verify(source, Bundle.open(folder, verify=False), frames, tolerance)
-        for line in table(quality).splitlines():
+        manifest = _write_graphs(source, folder, options.precision, report)
+        report(f"verifying against {source.name} over {source.sampling.steps} steps")
+        figures = _verify(source, Bundle.open(folder, verify=False), frames, options.thresholds)
+        for line in table(figures).splitlines():
             report(line)
-        _require_passed(quality, source.name, precision)
-        write_manifest(folder, dataclasses.replace(manifest, quality=quality))
+        require_passed(figures, f"not exported, too far from {source.name} in {options.precision}")
+        write_manifest(folder, dataclasses.replace(manifest, parity=figures))
     return Bundle.open(target, verify=False)
 
 
 def _write_graphs(source: Source, folder: Path, precision: str, report: Report) -> Manifest:
-    """All graphs with a manifest that has no quality figures yet."""
+    """All graphs with a manifest that has no parity figures yet."""
     graphs: dict[str, Graph] = {}
     for name, make in source.graphs():
         report(f"exporting {name} in {precision}")
@@ -91,24 +80,10 @@ def _write_graphs(source: Source, folder: Path, precision: str, report: Report) 
     return manifest
 
 
-def _verify(source: Source, bundle: Bundle, frames: np.ndarray, tolerance: float) -> tuple[Quality, ...]:
-    thresholds = {name: least - tolerance for name, least in THRESHOLDS[bundle.manifest.precision].items()}
+def _verify(source: Source, bundle: Bundle, frames: np.ndarray, thresholds: Thresholds) -> tuple[Parity, ...]:
     reference = source.reference(frames)
     with Networks(bundle, "onnxruntime") as networks:
         return tuple(compare(networks, reference, thresholds))
-
-
-def _require_passed(quality: Sequence[Quality], original: str, precision: str) -> None:
-    failed = [figure for figure in quality if not figure.passed]
-    if not failed:
-        return
-    passed = [f"{figure.graph} {in_words(figure.decibels)}" for figure in quality if figure.passed]
-    raise ExportError(
-        f"not exported, too far from {original} in {precision}: "
-        + ", ".join(f"{figure.graph} {in_words(figure.decibels)} dB of {figure.threshold:g}" for figure in failed)
-        + (f"; good enough are {', '.join(passed)}" if passed else "")
-        + "; a tolerance accepts less"
-    )
 
 
 def _check_frames(geometry: Geometry, frames: np.ndarray) -> None:

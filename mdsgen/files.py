@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import hashlib
 import os
 import re
 import secrets
@@ -24,6 +25,7 @@ if sys.platform != "win32":
 
 _HIDDEN = re.compile(r"\.mdsgen-[0-9a-f]{8}([-.])(.*)", re.DOTALL)
 _OLD = ".old-"
+_CHUNK = 1 << 20  # bytes read at a time: large enough to keep the hash busy, small enough for any device
 _LONGEST_NAME = 255  # bytes, on all common file systems
 _RENAME_EXCHANGE = 2  # linux/fs.h
 _AT_FDCWD = -100
@@ -56,6 +58,15 @@ def write_whole(path: str | os.PathLike[str], content: str | bytes) -> None:
     """Put a text in UTF-8, or bytes, into a file in place of what it holds: all of it or nothing. Raises `OSError`."""
     with whole_file(path) as file:
         file.write_bytes(content.encode() if isinstance(content, str) else content)
+
+
+def sha256(path: str | os.PathLike[str]) -> str:
+    """The checksum of a file, read in pieces, as a hexadecimal number."""
+    digest, buffer = hashlib.sha256(), memoryview(bytearray(_CHUNK))
+    with open(path, "rb", buffering=0) as file:
+        while count := file.readinto(buffer):
+            digest.update(buffer[:count])
+    return digest.hexdigest()
 
 
 @contextmanager

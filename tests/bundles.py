@@ -2,8 +2,9 @@
 
 from pathlib import Path
 
-from mdsgen.bundle import DENOISER, GRAPHS, VOCODER, Manifest, Quality, describe_graph, write_manifest
+from mdsgen.bundle import DENOISER, GRAPHS, VOCODER, Manifest, describe_graph, write_manifest
 from mdsgen.geometry import PAPER
+from mdsgen.parity import Parity
 from mdsgen.tensor import TensorSpec
 
 INPUTS = (TensorSpec("x", "float32", ("steps", 4)), TensorSpec("gain", "float32", (1,)))
@@ -26,10 +27,10 @@ def fill_bundle(folder: Path) -> Manifest:
         model={"size": "tiny", "width": 192, "depth": 7, "heads": 3, "parameters": 5_012_345},
         provenance={"weights": "seeded, untrained"},
         licence="Apache-2.0",
-        quality=(
-            Quality("denoiser", "noise", 52.25, 40.0),
-            Quality("vocoder", "waveform", float("inf"), 30.0),
-            Quality("latent_decoder", "mel", 21.5, 30.0),
+        parity=(
+            Parity("denoiser", "noise", 52.25, 40.0),
+            Parity("vocoder", "waveform", float("inf"), 30.0),
+            Parity("latent_decoder", "mel", 21.5, 30.0),
         ),
     )
     write_manifest(folder, manifest)

@@ -15,13 +15,10 @@ from mdsgen.bundle.manifest import (
     DENOISER,
     GRAPHS,
     LATENT_DECODER,
-    PRECISIONS,
     SCHEMA,
     VIDEO_ENCODER,
     VOCODER,
     Manifest,
-    Quality,
-    SamplerDefaults,
 )
 
 __all__ = [
@@ -30,7 +27,6 @@ __all__ = [
     "GRAPHS",
     "LATENT_DECODER",
     "MANIFEST_FILE",
-    "PRECISIONS",
     "SCHEMA",
     "VIDEO_ENCODER",
     "VOCODER",
@@ -38,8 +34,6 @@ __all__ = [
     "DataFile",
     "Graph",
     "Manifest",
-    "Quality",
-    "SamplerDefaults",
     "check_target",
     "create_bundle",
     "default_bundle",

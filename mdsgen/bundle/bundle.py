@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from collections.abc import Iterator
@@ -14,10 +13,9 @@ from typing import Any, NoReturn
 from mdsgen.bundle.graph import MANIFEST_FILE, DataFile, Graph
 from mdsgen.bundle.manifest import Manifest
 from mdsgen.errors import BundleError
-from mdsgen.files import recover, whole_folder, write_whole
+from mdsgen.files import recover, sha256, whole_folder, write_whole
+from mdsgen.sampling import Sampling
 from mdsgen.tensor import TensorSpec
-
-_CHUNK = 1 << 20  # bytes read at a time: large enough to keep the hash busy, small enough for any device
 
 
 class Bundle:
@@ -43,6 +41,11 @@ class Bundle:
             _check_hashes(folder, manifest.files)
         return cls(folder, manifest)
 
+    @property
+    def sampling(self) -> Sampling:
+        """How its clips are sampled where a caller does not say otherwise."""
+        return self.manifest.sampling
+
     def path(self, graph: str) -> Path:
         """The file of the graph of that name."""
         if graph not in self.manifest.graphs:
@@ -60,15 +63,9 @@ def write_manifest(folder: str | os.PathLike[str], manifest: Manifest) -> None:
 
 
 def describe_file(path: str | os.PathLike[str]) -> DataFile:
-    """Name, SHA-256 and length of a file, read in pieces."""
+    """Name, SHA-256 and length of a file."""
     path = Path(path)
-    digest, length = hashlib.sha256(), 0
-    buffer = memoryview(bytearray(_CHUNK))
-    with path.open("rb", buffering=0) as file:
-        while count := file.readinto(buffer):
-            digest.update(buffer[:count])
-            length += count
-    return DataFile(path.name, digest.hexdigest(), length)
+    return DataFile(path.name, sha256(path), path.stat().st_size)
 
 
 def describe_graph(

@@ -1,4 +1,4 @@
-"""What a bundle says of itself: its geometry, its graphs, its precision, its quality and where its weights came from.
+"""What a bundle says of itself: geometry, graphs, precision, parity figures and where its weights came from.
 
 A bundle is untrusted input: everything read here is checked before anything else uses it, and a :class:`BundleError`
 names the field. Fields that this version does not know are ignored, fields that are missing are errors.
@@ -13,11 +13,18 @@ from typing import Any
 from mdsgen import __version__
 from mdsgen.bundle.fields import Fields
 from mdsgen.bundle.graph import DataFile, Graph
-from mdsgen.errors import BundleError, GeometryError
+from mdsgen.errors import BundleError, GeometryError, SettingsError
 from mdsgen.geometry import Geometry
+from mdsgen.parity import Parity
+from mdsgen.precision import PRECISIONS
+from mdsgen.sampling import Sampling
+from mdsgen.schedule import NoiseSchedule
 
-SCHEMA = 1
-"""The manifest schema that this version writes and reads."""
+SCHEMA = 2
+"""The manifest schema that this version writes."""
+
+READABLE = (1, SCHEMA)
+"""The schemas that it reads."""
 
 VIDEO_ENCODER = "video_encoder"
 CONDITIONING = "conditioning"
@@ -26,100 +33,6 @@ LATENT_DECODER = "latent_decoder"
 VOCODER = "vocoder"
 GRAPHS = (VIDEO_ENCODER, CONDITIONING, DENOISER, LATENT_DECODER, VOCODER)
 """The graphs that every bundle holds, in the order in which a clip passes through them."""
-
-PRECISIONS = ("fp32", "fp16-weights", "fp16", "int8-weights", "int8")
-
-MAX_STEPS = 1000
-"""As many as the training schedule has."""
-
-
-@dataclass(frozen=True)
-class SamplerDefaults:
-    """How a clip is sampled where the caller does not say otherwise."""
-
-    steps: int = 25
-    guidance: float = 5.0
-    guidance_power: float = 0.01
-    solver: str = "dpm-2m"
-    guidance_interval: tuple[float, float] = (0.0, 1000.0)
-    unconditional_every: int = 1
-    clean_limit: float = math.inf
-
-    def __post_init__(self) -> None:
-        if not 1 <= self.steps <= MAX_STEPS:
-            raise BundleError(f"manifest field 'sampler.steps' must be 1 to {MAX_STEPS}, not {self.steps}")
-        if self.guidance_power < 0:
-            raise BundleError(f"manifest field 'sampler.guidance_power' must be 0 or more, not {self.guidance_power}")
-        for name in ("guidance", "guidance_power"):
-            if not math.isfinite(getattr(self, name)):
-                raise BundleError(f"manifest field 'sampler.{name}' must be finite, not {getattr(self, name)}")
-        low, high = self.guidance_interval
-        if not low <= high:
-            raise BundleError(f"manifest field 'sampler.guidance_interval' must be low, high, not {low}, {high}")
-        if self.unconditional_every < 1:
-            raise BundleError(
-                f"manifest field 'sampler.unconditional_every' must be 1 or more, not {self.unconditional_every}"
-            )
-        if not self.clean_limit > 0:
-            raise BundleError(f"manifest field 'sampler.clean_limit' must be positive, not {self.clean_limit}")
-
-    def to_dict(self) -> dict[str, Any]:
-        values = {**vars(self), "guidance_interval": list(self.guidance_interval)}
-        if math.isinf(self.clean_limit):  # JSON has no word for it
-            del values["clean_limit"]
-        return values
-
-    @classmethod
-    def from_dict(cls, values: object) -> SamplerDefaults:
-        """The first three fields must be there; the others came later and have defaults."""
-        fields = Fields(values, "sampler")
-        later: dict[str, Any] = {}
-        for name, kind in (("solver", str), ("unconditional_every", int), ("clean_limit", float)):
-            if name in fields.values:
-                later[name] = fields.take(name, kind)
-        if "guidance_interval" in fields.values:
-            later["guidance_interval"] = _interval(fields)
-        return cls(
-            fields.take("steps", int), fields.take("guidance", float), fields.take("guidance_power", float), **later
-        )
-
-
-@dataclass(frozen=True)
-class Quality:
-    """One figure that the export measured: the signal-to-noise ratio of an output against the FP32 reference.
-
-    ``decibels`` is infinite where the two are equal to the last bit, which JSON writes as null.
-    """
-
-    graph: str
-    what: str
-    decibels: float
-    threshold: float
-
-    def __post_init__(self) -> None:
-        if math.isnan(self.decibels) or self.decibels == -math.inf:
-            raise BundleError(f"manifest field 'quality.decibels' of {self.graph} ({self.what}) is {self.decibels}")
-        if not math.isfinite(self.threshold):
-            raise BundleError(f"manifest field 'quality.threshold' of {self.graph} ({self.what}) is {self.threshold}")
-
-    @property
-    def passed(self) -> bool:
-        """Whether the figure reaches its threshold."""
-        return self.decibels >= self.threshold
-
-    def to_dict(self) -> dict[str, Any]:
-        return {**vars(self), "decibels": None if self.decibels == math.inf else self.decibels}
-
-    @classmethod
-    def from_dict(cls, values: object, where: str = "quality") -> Quality:
-        fields = Fields(values, where)
-        exact = fields.values.get("decibels", 0) is None
-        return cls(
-            graph=fields.take("graph", str),
-            what=fields.take("what", str),
-            decibels=math.inf if exact else fields.take("decibels", float),
-            threshold=fields.take("threshold", float),
-        )
 
 
 @dataclass(frozen=True)
@@ -137,13 +50,19 @@ class Manifest:
     model: dict[str, Any]
     provenance: dict[str, Any]
     licence: str
-    sampler: SamplerDefaults = field(default_factory=SamplerDefaults)
-    quality: tuple[Quality, ...] = ()
+    sampling: Sampling = field(default_factory=Sampling)
+    schedule: NoiseSchedule = field(default_factory=NoiseSchedule)
+    parity: tuple[Parity, ...] = ()
     created_by: str = f"mdsgen {__version__}"
     schema: int = SCHEMA
 
     def __post_init__(self) -> None:
         _check_schema(self.schema)
+        if self.sampling.steps > self.schedule.train_steps:
+            raise BundleError(
+                f"manifest field 'sampling': {self.sampling.steps} steps are more than the {self.schedule.train_steps} "
+                "that the model was trained in"
+            )
         if self.precision not in PRECISIONS:
             known = ", ".join(PRECISIONS)
             raise BundleError(f"manifest field 'precision' must be one of {known}, not {self.precision!r:.80}")
@@ -164,14 +83,15 @@ class Manifest:
     def to_dict(self) -> dict[str, Any]:
         """As plain JSON values; :meth:`from_dict` reads it back."""
         return {
-            "schema": self.schema,
+            "schema": SCHEMA,
             "created_by": self.created_by,
             "geometry": self.geometry.to_dict(),
             "precision": self.precision,
             "model": self.model,
-            "sampler": self.sampler.to_dict(),
+            "sampling": self.sampling.to_dict(),
+            "schedule": self.schedule.to_dict(),
             "graphs": {name: graph.to_dict() for name, graph in self.graphs.items()},
-            "quality": [figure.to_dict() for figure in self.quality],
+            "parity": [figure.to_dict() for figure in self.parity],
             "provenance": self.provenance,
             "licence": self.licence,
         }
@@ -189,29 +109,48 @@ class Manifest:
             geometry=_geometry(fields.take("geometry", dict)),
             precision=fields.take("precision", str),
             model=fields.take("model", dict),
-            sampler=SamplerDefaults.from_dict(fields.take("sampler", dict)),
+            sampling=_sampling(fields, "sampler" if schema == 1 else "sampling"),
+            schedule=NoiseSchedule() if schema == 1 else _schedule(fields),  # schema 1 had the release's alone
             graphs={name: Graph.from_dict(graph, f"graphs.{name}") for name, graph in graphs.items()},
-            quality=tuple(Quality.from_dict(figure, place) for place, figure in fields.elements("quality")),
+            parity=_parities(fields, *(("quality", "decibels") if schema == 1 else ("parity", "snr_db"))),
             provenance=fields.take("provenance", dict),
             licence=fields.take("licence", str),
         )
 
 
-def _interval(fields: Fields) -> tuple[float, float]:
-    """Two timesteps, the lower one first."""
-    bounds = fields.take("guidance_interval", list)
+def _sampling(fields: Fields, name: str) -> Sampling:
     try:
-        low, high = (Fields({"low": bound}).take("low", float) for bound in bounds)
-    except (BundleError, ValueError):
-        place = fields.place("guidance_interval")
-        raise BundleError(f"manifest field {place!r} must be two numbers, not {bounds!r:.80}") from None
-    return low, high
+        return Sampling.from_dict(fields.take(name, dict))
+    except SettingsError as error:
+        raise BundleError(f"manifest field {name!r}: {error}") from error
+
+
+def _schedule(fields: Fields) -> NoiseSchedule:
+    try:
+        return NoiseSchedule.from_dict(fields.take("schedule", dict))
+    except SettingsError as error:
+        raise BundleError(f"manifest field 'schedule': {error}") from error
+
+
+def _parities(fields: Fields, name: str, ratio: str) -> tuple[Parity, ...]:
+    """The parity figures under this name; ``ratio`` is what each calls its signal-to-noise ratio."""
+    return tuple(_parity(Fields(value, place), ratio) for place, value in fields.elements(name))
+
+
+def _parity(fields: Fields, ratio: str) -> Parity:
+    exact = fields.values.get(ratio, 0) is None
+    graph, what = fields.take("graph", str), fields.take("what", str)
+    snr_db, threshold = math.inf if exact else fields.take(ratio, float), fields.take("threshold", float)
+    try:
+        return Parity(graph, what, snr_db, threshold)
+    except ValueError as error:
+        raise BundleError(f"manifest field {fields.where!r}: {error}") from error
 
 
 def _check_schema(schema: int) -> None:
-    if schema != SCHEMA:
+    if schema not in READABLE:
         raise BundleError(
-            f"bundle schema {schema} is unknown, this version reads schema {SCHEMA}: "
+            f"bundle schema {schema} is unknown, this version reads {' and '.join(map(str, READABLE))}: "
             "export the bundle again, or update mdsgen"
         )
 

@@ -8,7 +8,9 @@ from typing import Any
 import click
 
 from mdsgen.cli.options import F, give_options
+from mdsgen.export.calibration_clips import CalibrationOptions
 from mdsgen.media import VIDEO_SUFFIXES
+from mdsgen.precision import PRECISIONS
 
 _OPTIONS = (
     click.option(
@@ -17,11 +19,15 @@ _OPTIONS = (
         help=f"A folder of videos that int8 is calibrated on: {', '.join(sorted(VIDEO_SUFFIXES))}.  "
         "[default: rendered scenes]",
     ),
-    click.option("--calibration-scenes", type=click.IntRange(1), help="How many scenes instead.  [default: 8]"),
+    click.option(
+        "--calibration-scenes",
+        type=click.IntRange(1),
+        help=f"How many scenes instead.  [default: {CalibrationOptions.scenes}]",
+    ),
     click.option("--calibration-seed", type=click.IntRange(0), help="Of scenes and noise.  [default: 0]"),
 )
 
-_NAMES = ("calibrate_on", "calibration_scenes", "calibration_seed")
+_FIELDS = {"calibrate_on": "videos", "calibration_scenes": "scenes", "calibration_seed": "seed"}
 
 
 def calibration_options(function: F) -> F:
@@ -29,24 +35,20 @@ def calibration_options(function: F) -> F:
     return give_options(function, _OPTIONS)
 
 
-def take_calibration(settings: dict[str, Any]) -> dict[str, Any] | None:
+def take_calibration(settings: dict[str, Any]) -> CalibrationOptions | None:
     """What of a command's settings is about calibration, or None for a precision without; it is taken out of them.
 
     Raises a usage error where any of it is named for a precision that is not calibrated, or videos and scenes both.
     """
-    taken = {name: settings.pop(name) for name in _NAMES}
-    named = ["--" + name.replace("_", "-") for name, value in taken.items() if value is not None]
-    if named and settings["precision"] != "int8":
-        raise click.UsageError(f"{named[0]} is for --precision int8, not {settings['precision']}")
-    if taken["calibrate_on"] is not None and taken["calibration_scenes"] is not None:
+    taken = {option: settings.pop(option) for option in _FIELDS}
+    named = {option: value for option, value in taken.items() if value is not None}
+    precision = PRECISIONS[settings["precision"]]
+    if named and not precision.needs_calibration:
+        calibrated = ", ".join(name for name, other in PRECISIONS.items() if other.needs_calibration)
+        option = "--" + next(iter(named)).replace("_", "-")
+        raise click.UsageError(f"{option} is for --precision {calibrated}, not {precision.name}")
+    if {"calibrate_on", "calibration_scenes"} <= named.keys():
         raise click.UsageError("--calibrate-on and --calibration-scenes exclude each other: name one")
-    return taken if settings["precision"] == "int8" else None
-
-
-def calibration_arguments(taken: dict[str, Any], geometry: Any) -> dict[str, Any]:
-    """What ``convert_bundle`` is told of it, for bundles of this geometry."""
-    from mdsgen.export.calibration import CLIPS, scene_clips, video_clips
-
-    folder, scenes, seed = (taken[name] for name in _NAMES)
-    clips = video_clips(geometry, folder) if folder else scene_clips(geometry, scenes or CLIPS, seed or 0)
-    return {"calibration": clips, "seed": seed or 0}
+    if not precision.needs_calibration:
+        return None
+    return CalibrationOptions(**{_FIELDS[option]: value for option, value in named.items()})

@@ -11,12 +11,22 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from mdsgen.bundle import PRECISIONS, Bundle, SamplerDefaults, default_bundle
-from mdsgen.cli.calibration import calibration_arguments, calibration_options, take_calibration
-from mdsgen.cli.errors import command
-from mdsgen.cli.plans import build, build_if_possible, check_planned, plan_options, take_plan_settings
+from mdsgen.bundle import Bundle, default_bundle
+from mdsgen.cli.calibration import calibration_options, take_calibration
+from mdsgen.cli.plans import (
+    build,
+    build_if_possible,
+    check_planned,
+    plan_options,
+    take_plan_request,
+)
+from mdsgen.cli.sampling import STEPS
+from mdsgen.command import command
 from mdsgen.errors import ExportError
+from mdsgen.export.options import ExportOptions
 from mdsgen.geometry import GEOMETRIES, Geometry, geometry
+from mdsgen.precision import PRECISIONS
+from mdsgen.sampling import Sampling
 
 if TYPE_CHECKING:
     from mdsgen.export import Models
@@ -30,9 +40,7 @@ _SOURCE = (
     *("bundle", "checkpoint", "cavp", "audioldm", "trained", "untrained"),
     *("model", "geometry_name", "decode_layer"),
 )
-_SAMPLER = ("steps", "guidance", "clean_limit")
-
-_Clips = Callable[[Geometry], dict[str, Any]]
+_SAMPLING = ("steps", "guidance", "clean_limit")
 
 
 @command("mdsgen-export")
@@ -58,12 +66,17 @@ _Clips = Callable[[Geometry], dict[str, Any]]
 @click.option(
     "--decode-layer", type=click.IntRange(1), help="Last blocks that see all tokens.  [default: the published size's]"
 )
-@click.option("--precision", type=click.Choice(PRECISIONS), default="fp16", show_default=True)
-@click.option("--steps", type=click.IntRange(1, 1000), help="The bundle's default.  [default: 25]")
-@click.option("--guidance", type=float, help="The bundle's default.  [default: 5.0]")
+@click.option("--precision", type=click.Choice(list(PRECISIONS)), default=ExportOptions.precision, show_default=True)
+@click.option("--steps", type=STEPS, help=f"The bundle's default.  [default: {Sampling.steps}]")
+@click.option("--guidance", type=float, help=f"The bundle's default.  [default: {Sampling.guidance}]")
 @click.option("--clean-limit", type=float, help="The bundle's default.  [default: none]")
 @click.option("--video", type=click.Path(path_type=Path), help="Verify on this video.  [default: a rendered one]")
-@click.option("--tolerance", type=float, default=0.0, help="Accept so many decibels less than required, 0 to 100.")
+@click.option(
+    "--tolerance",
+    type=float,
+    default=ExportOptions.tolerance,
+    help="Accept so many decibels less than required, 0 to 100.",
+)
 @calibration_options
 @plan_options
 @click.option("--replace", is_flag=True, help="Replace a bundle that is there already.")
@@ -76,17 +89,17 @@ def main(video: Path | None, output: Path, **settings: Any) -> None:
     Published PyTorch weights: name --checkpoint, --cavp and --audioldm; those of mdsgen-train: --trained. With none of
     them a bundle that is there already is converted, the demo model where none is named; that needs no PyTorch.
     """
-    source, sampler = (_take(settings, names) for names in (_SOURCE, _SAMPLER))
-    plans, calibration = take_plan_settings(settings), take_calibration(settings)
+    source, sampling = (_take(settings, names) for names in (_SOURCE, _SAMPLING))
+    plans, calibration = take_plan_request(settings), take_calibration(settings)
+    options = ExportOptions(calibration=calibration, **settings)
     _check_source(source)
-    _check_belongings(source, sampler)
-    if source["bundle"] is not None and plans["engine"] == "tensorrt":
-        click.echo(build(_unconverted(source["bundle"]), video, settings["tolerance"], plans))
+    _check_belongings(source, sampling)
+    if source["bundle"] is not None and plans.engine == "tensorrt":
+        click.echo(build(_unconverted(source["bundle"]), video, options.tolerance, plans))
         return
-    check_planned(settings["precision"], plans)
-    settings |= {"target": output, "report": partial(click.echo, err=True)}
-    done = _make(source, sampler, partial(_clips, video=video, calibration=calibration), settings)
-    build_if_possible(done, video, settings["tolerance"], plans)
+    check_planned(options.precision, plans)
+    done = _make(source, sampling, video, output, options)
+    build_if_possible(done, video, options.tolerance, plans)
     click.echo(done.folder)
 
 
@@ -124,7 +137,7 @@ def _check_source(source: Mapping[str, Any]) -> None:
         raise click.UsageError(f"{', '.join(named)} are different models: name one")
 
 
-def _check_belongings(source: Mapping[str, Any], sampler: Mapping[str, Any]) -> None:
+def _check_belongings(source: Mapping[str, Any], sampling: Mapping[str, Any]) -> None:
     """Raise a usage error for options that say what the source says itself."""
     of_weights = {"--model": source["model"], "--geometry": source["geometry_name"]}
     if source["checkpoint"] is None:
@@ -132,7 +145,7 @@ def _check_belongings(source: Mapping[str, Any], sampler: Mapping[str, Any]) -> 
     if source["trained"] is not None:
         _refuse(of_weights, "is said by the weights of --trained themselves")
     elif source["checkpoint"] is None and not source["untrained"]:
-        of_weights |= {f"--{name.replace('_', '-')}": value for name, value in sampler.items()}
+        of_weights |= {f"--{name.replace('_', '-')}": value for name, value in sampling.items()}
         _refuse(of_weights, "belongs to PyTorch weights: a converted bundle keeps its own")
 
 
@@ -143,20 +156,22 @@ def _refuse(options: Mapping[str, object], reason: str) -> None:
             raise click.UsageError(f"{option} {reason}")
 
 
-def _make(source: Mapping[str, Any], sampler: dict[str, Any], clips: _Clips, settings: dict[str, Any]) -> Bundle:
+def _make(
+    source: Mapping[str, Any], sampling: Mapping[str, Any], video: Path | None, target: Path, options: ExportOptions
+) -> Bundle:
     """The bundle of the source that was named, whichever it is."""
     if source["trained"] is None and source["checkpoint"] is None and not source["untrained"]:
-        return _convert(Bundle.open(source["bundle"] or default_bundle()), clips, settings)
+        return _convert(Bundle.open(source["bundle"] or default_bundle()), video, target, options)
     with _needed("exporting needs PyTorch and ONNX", "export"):
-        from mdsgen.export import export_bundle, trained_models
+        from mdsgen.export import export_bundle, trained_models, verification_frames
     if source["trained"] is not None:
         models = trained_models(source["trained"])
         load, space = (lambda: models), models.geometry
     else:
         space = geometry(source["geometry_name"] or ("paper" if source["untrained"] else "release"))
         load = _loader(source, space)
-    defaults = SamplerDefaults(**{name: value for name, value in sampler.items() if value is not None})
-    return export_bundle(load, sampler=defaults, **clips(space), **settings)
+    frames, chosen = verification_frames(space, video), Sampling().changed(**sampling)
+    return export_bundle(load, target, options, frames=frames, sampling=chosen, report=partial(click.echo, err=True))
 
 
 def _loader(source: Mapping[str, Any], space: Geometry) -> Callable[[], Models]:
@@ -169,18 +184,11 @@ def _loader(source: Mapping[str, Any], space: Geometry) -> Callable[[], Models]:
     return partial(published_models, checkpoint, cavp, audioldm, space, source["decode_layer"], source["model"])
 
 
-def _convert(source: Bundle, clips: _Clips, settings: dict[str, Any]) -> Bundle:
+def _convert(source: Bundle, video: Path | None, target: Path, options: ExportOptions) -> Bundle:
     with _needed("converting needs ONNX", "convert"):
-        from mdsgen.export import convert_bundle
-    return convert_bundle(source, **clips(source.manifest.geometry), **settings)
-
-
-def _clips(space: Geometry, *, video: Path | None, calibration: dict[str, Any] | None) -> dict[str, Any]:
-    """What is told of clips: those to verify on, and for INT8 those to calibrate on."""
-    from mdsgen.export import verification_frames
-
-    arguments = calibration_arguments(calibration, space) if calibration is not None else {}
-    return {"frames": verification_frames(space, video), **arguments}
+        from mdsgen.export import convert_bundle, verification_frames
+    frames = verification_frames(source.manifest.geometry, video)
+    return convert_bundle(source, target, options, frames=frames, report=partial(click.echo, err=True))
 
 
 @contextmanager

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from dataclasses import dataclass, fields
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,8 @@ from mdsgen.bundle import Bundle
 from mdsgen.cli.options import F, give_options
 from mdsgen.engines.plans import HARDWARE_LEVELS
 from mdsgen.errors import EngineError, ExportError
+from mdsgen.export.plan_options import PlanOptions, plan_thresholds
+from mdsgen.precision import PRECISIONS
 
 _OPTIONS = (
     click.option(
@@ -34,15 +36,14 @@ _OPTIONS = (
     click.option("--timing-cache", type=click.Path(path_type=Path), help="Where TensorRT keeps its timings."),
 )
 
-_NAMES = (
-    "workspace",
-    "optimisation_level",
-    "tactic_sources",
-    "version_compatible",
-    "hardware_compatible",
-    "fixed_steps",
-    "max_steps",
-)
+
+@dataclass(frozen=True)
+class PlanRequest:
+    """What a command was told about plans: whether to build any (``engine``), how, and where timings are kept."""
+
+    engine: str
+    options: PlanOptions
+    timing_cache: Path | None
 
 
 def plan_options(function: F) -> F:
@@ -50,47 +51,46 @@ def plan_options(function: F) -> F:
     return give_options(function, _OPTIONS)
 
 
-def take_plan_settings(settings: dict[str, Any]) -> dict[str, Any]:
-    """What of a command's settings is about plans; they are taken out of ``settings``."""
-    return {name: settings.pop(name) for name in ("engine", "timing_cache", *_NAMES)}
+def take_plan_request(settings: dict[str, Any]) -> PlanRequest:
+    """What of a command's settings is about plans; it is taken out of ``settings``."""
+    engine, timing_cache = settings.pop("engine"), settings.pop("timing_cache")
+    names = [option.name for option in fields(PlanOptions)]
+    return PlanRequest(engine, PlanOptions(**{name: settings.pop(name) for name in names}), timing_cache)
 
 
-def check_planned(precision: str, plans: Mapping[str, Any]) -> None:
+def check_planned(precision: str, request: PlanRequest) -> None:
     """Raise :class:`ExportError` where plans were asked for, by name, of a precision that has none."""
-    if plans["engine"] == "tensorrt":
-        from mdsgen.export.plans import require_plannable
-
-        require_plannable(precision)
+    if request.engine == "tensorrt":
+        plan_thresholds(PRECISIONS[precision])
 
 
-def build(bundle: Bundle, video: Path | None, tolerance: float, plans: Mapping[str, Any]) -> Path:
+def build(bundle: Bundle, video: Path | None, tolerance: float, request: PlanRequest) -> Path:
     """Plans for a bundle, verified on a video. Progress goes to stderr."""
     from mdsgen.export.clip import verification_frames
     from mdsgen.export.plans import build_plans, this_machine
-    from mdsgen.export.tensorrt import PlanOptions, import_polygraphy
+    from mdsgen.export.tensorrt import import_polygraphy
 
-    check_planned(bundle.manifest.precision, plans)
-    options = PlanOptions(**{name: plans[name] for name in _NAMES})
+    check_planned(bundle.manifest.precision, request)
     this_machine()  # what is missing is said before anything else is done
     import_polygraphy()
     return build_plans(
         bundle,
         frames=verification_frames(bundle.manifest.geometry, video),
-        options=options,
-        cache=plans["timing_cache"],
+        options=request.options,
+        cache=request.timing_cache,
         tolerance=tolerance,
         report=partial(click.echo, err=True),
     )
 
 
-def build_if_possible(bundle: Bundle, video: Path | None, tolerance: float, plans: Mapping[str, Any]) -> None:
+def build_if_possible(bundle: Bundle, video: Path | None, tolerance: float, request: PlanRequest) -> None:
     """After an export: build what was asked for, or with ``auto`` what can be, and say what is still to be done."""
-    if plans["engine"] == "tensorrt":
-        build(bundle, video, tolerance, plans)
-    elif plans["engine"] == "auto" and bundle.manifest.precision == "fp16":
+    if request.engine == "tensorrt":
+        build(bundle, video, tolerance, request)
+    elif request.engine == "auto" and PRECISIONS[bundle.manifest.precision].plans_by_default:
         missing = _missing()
         if missing is None:
-            build(bundle, video, tolerance, plans)
+            build(bundle, video, tolerance, request)
         else:
             click.echo(
                 f"TensorRT plans are not built here ({missing}): on the device, run "

@@ -1,4 +1,4 @@
-"""A file that is there whole, or not at all."""
+"""The file that a result is written to: there whole, or not at all."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ def fresh_file(target: Path, source: Path | None) -> Iterator[Path]:
     ``source``.
     """
     with ExitStack() as stack:
-        with _disk_errors(target):
+        with _explained(target):
             _check(target, source)
             temporary = stack.enter_context(whole_file(target))
         yield temporary
-        with _disk_errors(target):
+        with _explained(target):
             stack.close()
 
 
 @contextmanager
-def _disk_errors(target: Path) -> Iterator[None]:
+def _explained(target: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:

@@ -7,7 +7,7 @@ those of all steps; other guidance is another table of coefficients under the sa
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -20,9 +20,9 @@ from mdsgen.geometry import FRAME_SIZE
 from mdsgen.kernels import coefficient_table
 from mdsgen.kernels.launch import Launch, RgbFrames, StepArrays, guided_step_launch, prepare_frames_launch
 from mdsgen.kernels.step import MOST_OLDER
-from mdsgen.runtime.clip import Timings, timesteps_of
+from mdsgen.runtime.clip import Timings
 from mdsgen.runtime.replay import Mark, Replay
-from mdsgen.runtime.solver import NONE, SolverStep
+from mdsgen.runtime.solver import NONE, Plan, timesteps_of
 
 if TYPE_CHECKING:
     from mdsgen.engines.cuda import Memory, Pinned
@@ -62,7 +62,7 @@ class DeviceClip:
     ) -> None:
         self._engines, self._kernels, self.steps, self.picture = dict(engines), kernels, steps, picture
         self.device = engines[DENOISER].device
-        self._loaded: tuple[SolverStep, ...] = ()
+        self._loaded: Plan = ()
         self._memory: dict[str, Memory] = {}
         self._host: dict[str, Pinned] = {}
         shapes = self._shapes()
@@ -87,20 +87,20 @@ class DeviceClip:
         """``[1, C, H, W]``."""
         return self._host["latent"].array.shape
 
-    def load(self, steps: Sequence[SolverStep]) -> None:
+    def load(self, plan: Plan) -> None:
         """Bring the solver's table and the timesteps to the device; nothing is captured again for that.
 
         Raises :class:`~mdsgen.errors.KernelError` for a solver that the kernel does not know, and :class:`EngineError`
         for guidance where the plan has no unconditional branch.
         """
-        if self._loaded == tuple(steps):
+        if self._loaded == plan:
             return
-        if self._branches == 1 and any(step.unconditional != NONE for step in steps):
+        if self._branches == 1 and any(step.unconditional != NONE for step in plan):
             raise EngineError(f"{DENOISER}: the plan has no unconditional branch, so guidance must be 1")
         self._loaded = ()  # what fails half-way is brought there again
-        self.put("table", coefficient_table(step.coefficients for step in steps))
-        self.put("timesteps", timesteps_of(steps))
-        self._loaded = tuple(steps)
+        self.put("table", coefficient_table(step.coefficients for step in plan))
+        self.put("timesteps", timesteps_of(plan))
+        self._loaded = plan
 
     def put(self, name: str, array: np.ndarray) -> None:
         """Bring what a clip is told to the device: ``"table"``, ``"timesteps"`` or ``"features"``."""

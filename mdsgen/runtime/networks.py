@@ -46,7 +46,7 @@ class Networks:
     """
 
     def __init__(self, bundle: Bundle, engine: str = "auto", options: EngineOptions = DEFAULT_OPTIONS) -> None:
-        self.geometry = bundle.manifest.geometry
+        self.geometry, self.schedule = bundle.manifest.geometry, bundle.manifest.schedule
         self._engines: dict[str, Engine] = {}
         tried = graph_options(DENOISER, options, self.geometry)
         first_that_opens(engine, bundle.path(DENOISER), lambda name: self._open(bundle, name, options), tried)
@@ -138,7 +138,7 @@ class Networks:
     def denoise_conditional(self, latent: np.ndarray, modulations: np.ndarray) -> np.ndarray:
         """As :meth:`denoise`, but the conditional noise alone, for half the work where the bundle allows it."""
         self._conditional_step = self._conditional_step or self._bind_conditional_step()
-        self._latent[...], self._modulations[...] = latent, modulations
+        self._latent[...], self._modulations[...] = latent, modulations[: self.branches]
         self._conditional_step()
         return self._noise[:1]
 

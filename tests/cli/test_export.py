@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,12 +19,15 @@ from mdsgen import Pipeline
 from mdsgen.bundle import GRAPHS, Bundle
 from mdsgen.cli import info
 from mdsgen.cli.export import MODEL_SIZES, main
-from mdsgen.export import THRESHOLDS, Models
+from mdsgen.export import Models
 from mdsgen.export.onnx_graph import Network, trace
-from mdsgen.export.parity import CLIP, SPECTROGRAM
 from mdsgen.geometry import PAPER, RELEASE, SAMPLE_RATE, Geometry
 from mdsgen.model.denoiser import SIZES
-from mdsgen.runtime import ClipGenerator, Networks, SamplerSettings
+from mdsgen.precision import CLIP, PRECISIONS, SPECTROGRAM
+from mdsgen.runtime import ClipGenerator, Networks
+from mdsgen.runtime.solver import plan_steps, timesteps_of
+from mdsgen.sampling import Sampling
+from mdsgen.schedule import NoiseSchedule
 from mdsgen.weights.audioldm import save_audioldm
 from tests.export.conftest import small_codec, small_models
 from tests.export.test_exporter import columns
@@ -99,13 +103,15 @@ def test_untrained_weights_are_there_for_the_asking(seeded: list[tuple[Geometry,
     assert seeded == [(PAPER, "tiny")]
     assert len([line for line in result.stderr.splitlines() if line.endswith("  ok")]) == len(GRAPHS) + 2
     manifest = Bundle.open(tmp_path / "b").manifest
-    assert (manifest.precision, manifest.sampler.steps, manifest.sampler.guidance) == ("fp16", 2, 3.0)
+    assert (manifest.precision, manifest.sampling.steps, manifest.sampling.guidance) == ("fp16", 2, 3.0)
     assert "untrained" in manifest.provenance["weights"]
 
 
 @pytest.mark.usefixtures("seeded")
 def test_poor_parity_is_a_table_then_one_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setitem(THRESHOLDS["fp32"], "vocoder", 500.0)
+    full = PRECISIONS["fp32"]
+    strict = replace(full, thresholds=replace(full.thresholds, exceptions={"vocoder": 500.0}))
+    monkeypatch.setitem(PRECISIONS, "fp32", strict)  # type: ignore[arg-type]
     result = export("--untrained", "-o", tmp_path / "b", "--steps", 1, "--precision", "fp32")
     assert refused(result).startswith("error: not exported, too far from PyTorch in fp32: vocoder ")
     assert "dB of 500; good enough are video_encoder" in refused(result)
@@ -125,7 +131,7 @@ def test_int8_of_untrained_weights_is_made_by_way_of_fp32(tmp_path: Path) -> Non
     result = export(*settings, "-o", tmp_path / "b")
     assert (result.exit_code, result.stdout) == (0, f"{tmp_path / 'b'}\n"), result.stderr
     manifest = Bundle.open(tmp_path / "b").manifest
-    assert (manifest.precision, manifest.sampler.steps) == ("int8", 2)
+    assert (manifest.precision, manifest.sampling.steps) == ("int8", 2)
     calibration = manifest.provenance["calibration"]
     assert calibration["clips"] == [f"scene {200_009 + n}" for n in range(4)]
     assert (calibration["seed"], calibration["passes"]) == (9, 8)
@@ -138,8 +144,8 @@ def test_weights_alone_in_int8_are_good_enough_of_seeded_networks(tmp_path: Path
     words = ["--untrained", "--geometry", "demo", "--precision", "int8-weights", "--steps", 1]
     result = export(*words, "-o", tmp_path / "b")
     assert result.exit_code == 0, result.stderr
-    quality = Bundle.open(tmp_path / "b").manifest.quality
-    assert {figure.graph for figure in quality if figure.decibels < 45} > {"latent_decoder", "vocoder"}
+    quality = Bundle.open(tmp_path / "b").manifest.parity
+    assert {figure.graph for figure in quality if figure.snr_db < 45} > {"latent_decoder", "vocoder"}
 
 
 # From another bundle
@@ -227,16 +233,16 @@ def test_published_files_become_a_bundle(published: tuple[Path, Result], files: 
     assert (manifest["model"]["width"], manifest["model"]["depth"]) == (48, 4)
     sources = [manifest["provenance"][name]["file"] for name in ("denoiser", "video_encoder")]
     assert sources == ["mdsgen_audioldm.pt", "cavp_epoch66.ckpt"]
-    assert min(figure["decibels"] for figure in manifest["quality"]) >= 80
+    assert min(figure["snr_db"] for figure in manifest["parity"]) >= 80
 
 
 def test_the_bundle_samples_what_the_published_code_samples(published: tuple[Path, Result]) -> None:
     """25 steps through its conditioning and denoiser, against the published implementation's latent."""
-    arrays, settings = golden(), SamplerSettings(steps=25, guidance=5.0, guidance_power=0.01)
-    timesteps = np.array([step.timestep for step in settings.solve()], np.float32)
+    arrays, sampling = golden(), Sampling()
+    timesteps = timesteps_of(plan_steps(sampling, NoiseSchedule()))
     with Networks(Bundle.open(published[0])) as networks:
         modulations = networks.condition(arrays["video_features"][None], timesteps)
-        latent = ClipGenerator(networks, settings).denoise(arrays["latent"], modulations)
+        latent = ClipGenerator(networks, sampling).denoise(arrays["latent"], modulations)
     assert relative_error(latent, arrays["sample_25"]) <= 1e-4
 
 
@@ -347,7 +353,7 @@ def with_nothing(folder: Path) -> None:
         (with_nothing, ["--video", __file__], "test_export.py"),
         (with_nothing, ["--tolerance", "nan"], "tolerance must be from 0 to 100 dB, not nan"),
         (with_nothing, ["--tolerance", "-3"], "tolerance must be from 0 to 100 dB, not -3.0"),
-        (with_nothing, ["--guidance", "inf"], "must be finite, not inf"),
+        (with_nothing, ["--guidance", "inf"], "must be a finite number, not inf"),
         (with_nothing, ["--precision", "int8", "--calibration-scenes", "3"], "on 4 clips or more, not on 3 scenes"),
         (with_nothing, ["--precision", "int8", "--calibrate-on", "nowhere"], "there is no folder nowhere with videos"),
         (with_a_bundle, ["--precision", "int8"], "exists: choose another place, or ask to replace it"),

@@ -33,7 +33,8 @@ def test_people_read_what_the_bundle_holds(tmp_path: Path) -> None:
         "window 8.192 s: 32 video frames, 131072 samples at 16000 Hz",
         "precision fp16",
         "model size tiny, width 192, depth 7, heads 3, parameters 5,012,345",
-        "sampler 25 steps, guidance 5, power 0.01",
+        "sampling 25 steps, guidance 5, power 0.01, dpm-2m",
+        "noise schedule linear, betas 0.0001 to 0.02 in 1000 timesteps",
         "provenance weights seeded, untrained",
         "licence Apache-2.0",
         "denoiser: denoiser.onnx 0.0 MB, shared.bin 0.0 MB in x float32 [steps, 4] in gain float32 [1]",
@@ -196,7 +197,7 @@ def test_the_engine_that_auto_takes_is_shown_and_forgotten(tmp_path: Path, monke
     (tmp_path / "cache" / "engines").mkdir(parents=True)
     choice.write(tmp_path / "cache" / "engines" / "denoiser-1234.json")
     page = info(tmp_path / "b").stdout
-    assert "engine auto  openvino (onnxruntime 9.2 ms, openvino 4.0 ms; " in page
+    assert "engine auto openvino (onnxruntime 9.2 ms, openvino 4.0 ms; " in " ".join(page.split())
     assert "load 3.0 on 2 cores, provisional), for EngineOptions()" in page
     assert "mdsgen-info --forget-engine has the engines tried again" in page
     (engine,) = json.loads(info(tmp_path / "b", "--json").stdout)["engines"]

@@ -9,8 +9,10 @@ import pytest
 
 from mdsgen.engines.tensorrt import _created, logger
 from mdsgen.errors import EngineError, ExportError
+from mdsgen.export.plan_options import PlanOptions
 from mdsgen.export.plan_progress import progress_monitor
-from mdsgen.export.tensorrt import PlanOptions, config_arguments, strongly_typed
+from mdsgen.export.tensorrt import config_arguments, strongly_typed
+from mdsgen.precision import PRECISIONS
 
 trt: Any = pytest.importorskip("tensorrt", reason="TensorRT is not installed", exc_type=ImportError)
 if not hasattr(trt, "ICudaEngine"):
@@ -54,17 +56,17 @@ def test_weak_typing_has_the_flags_that_it_needs() -> None:
         assert hasattr(trt.ILayer, "set_output_type")
         assert hasattr(trt.BuilderFlag, "INT8")
     for precision in ("fp16", "int8"):
-        assert (precision in config_arguments(trt, precision, PlanOptions())) != strongly_typed(trt)
+        assert (precision in config_arguments(trt, PRECISIONS[precision], PlanOptions())) != strongly_typed(trt)
     assert hasattr(trt.BuilderFlag, "TF32")
 
 
 def test_options_are_told_in_its_own_words() -> None:
-    told = config_arguments(trt, "fp16", PlanOptions(workspace=1, tactic_sources=("jit-convolutions",)))
+    told = config_arguments(trt, PRECISIONS["fp16"], PlanOptions(workspace=1, tactic_sources=("jit-convolutions",)))
     assert told["memory_pool_limits"] == {trt.MemoryPoolType.WORKSPACE: 1 << 20}
     assert told["tactic_sources"] == [trt.TacticSource.JIT_CONVOLUTIONS]
     for options in ({"version_compatible": True}, {"hardware_compatible": "ampere+"}, {"optimisation_level": 3}):
         with suppress(ExportError):  # refused by name where there is no word for it
-            assert config_arguments(trt, "fp16", PlanOptions(**options))  # type: ignore[arg-type]
+            assert config_arguments(trt, PRECISIONS["fp16"], PlanOptions(**options))  # type: ignore[arg-type]
 
 
 def test_logger_and_progress_monitor_can_be_made() -> None:

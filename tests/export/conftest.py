@@ -11,19 +11,21 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from mdsgen.bundle import DENOISER, Bundle, SamplerDefaults
-from mdsgen.export import Models, convert_bundle, export_bundle, verification_frames
+from mdsgen.bundle import DENOISER, GRAPHS, Bundle
+from mdsgen.export import CalibrationOptions, ExportOptions, Models, convert_bundle, export_bundle, verification_frames
 from mdsgen.export.activations import open_model
-from mdsgen.export.calibration import LEAST_CLIPS, CalibrationClip
+from mdsgen.export.calibration_clips import LEAST_CLIPS, CalibrationClip
 from mdsgen.export.models import _randomise
 from mdsgen.export.onnx_graph import Network
 from mdsgen.geometry import FEATURE_CHANNELS, PAPER, RELEASE, Geometry
 from mdsgen.model.audio import AudioCodec, audioldm_autoencoder, hifigan, stable_diffusion_autoencoder
 from mdsgen.model.denoiser import Denoiser, DenoiserConfig
+from mdsgen.precision import CLIP, PRECISIONS, SPECTROGRAM
+from mdsgen.sampling import Sampling
 from tests.threads import one_thread
 
 SIZE = DenoiserConfig(width=48, depth=3, heads=3, decode_layers=2)
-SAMPLER = SamplerDefaults(steps=3)
+SAMPLING = Sampling(steps=3)
 
 
 class StandInEncoder(nn.Module):
@@ -92,7 +94,7 @@ def bundles(models: Models, frames: np.ndarray, tmp_path_factory: pytest.TempPat
     folder = tmp_path_factory.mktemp("bundles")
 
     def export(precision: str) -> Bundle:
-        return export_bundle(models, folder / precision, precision=precision, frames=frames, sampler=SAMPLER)
+        return export_bundle(models, folder / precision, ExportOptions(precision), frames=frames, sampling=SAMPLING)
 
     with one_thread(), pytest.MonkeyPatch.context() as patch:
         full = export("fp32")
@@ -119,24 +121,30 @@ def _traced_for(bundle: Bundle) -> Callable[[Network], onnx.ModelProto]:
     return lambda network: onnx.load(bundle.path(network.name))
 
 
-def still_clips(frames: np.ndarray, count: int = LEAST_CLIPS) -> list[CalibrationClip]:
+def still_clips(frames: np.ndarray, count: int = LEAST_CLIPS) -> CalibrationOptions:
     """Clips that cost nothing to render: the same pictures, each time darker."""
-    return [CalibrationClip(f"clip {n}", lambda n=n: frames / (n + 1)) for n in range(count)]  # type: ignore[misc]
+    clips = [CalibrationClip(f"clip {n}", lambda n=n: frames / (n + 1)) for n in range(count)]  # type: ignore[misc]
+    return CalibrationOptions(clips)
 
 
 @pytest.fixture(scope="session")
 def quantised(bundles: dict[str, Bundle], frames: np.ndarray, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     """The small model in INT8."""
     target = tmp_path_factory.mktemp("quantised") / "int8"
-    clips = still_clips(frames)
+    options = ExportOptions("int8", calibration=still_clips(frames))
     with one_thread():
-        return convert_bundle(bundles["fp32"], target, precision="int8", frames=frames, calibration=clips)
+        return convert_bundle(bundles["fp32"], target, options, frames=frames)
 
 
 @pytest.fixture
 def denoiser(graphs: dict[str, dict[str, onnx.ModelProto]]) -> onnx.ModelProto:
     """The small model's denoiser in FP32, to be changed."""
     return copy.deepcopy(graphs["fp32"][DENOISER])
+
+
+def least(precision: str) -> dict[str, float]:
+    """The threshold of every figure."""
+    return {figure: PRECISIONS[precision].thresholds.of(figure) for figure in (*GRAPHS, SPECTROGRAM, CLIP)}
 
 
 def passes(count: int = 2, seed: int = 0) -> list[dict[str, np.ndarray]]:

@@ -19,14 +19,15 @@ from onnx import numpy_helper
 from mdsgen import Pipeline
 from mdsgen.bundle import CONDITIONING, DENOISER, GRAPHS, VIDEO_ENCODER, VOCODER, Bundle
 from mdsgen.errors import ExportError
-from mdsgen.export import Models, convert_bundle, export_bundle
+from mdsgen.export import CalibrationOptions, ExportOptions, convert_bundle
 from mdsgen.export.graphs import DenoiserStep
 from mdsgen.export.onnx_graph import Network, save, trace
-from mdsgen.export.parity import CLIP, SPECTROGRAM, THRESHOLDS, decibels
 from mdsgen.export.precision import in_precision, restore_full
 from mdsgen.geometry import PAPER
 from mdsgen.model.denoiser import Denoiser, DenoiserConfig
-from tests.export.conftest import SAMPLER, still_clips
+from mdsgen.parity import snr_db
+from mdsgen.precision import CLIP, SPECTROGRAM
+from tests.export.conftest import SAMPLING, least, still_clips
 from tests.export.test_exporter import contents, spoil
 from tests.media.conftest import Renderer
 
@@ -35,7 +36,7 @@ from tests.media.conftest import Renderer
 def stored_half(bundles: dict[str, Bundle], frames: np.ndarray, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     """The small model with its weights in FP16, as the demo model is packaged."""
     return convert_bundle(
-        bundles["fp32"], tmp_path_factory.mktemp("converted") / "b", precision="fp16-weights", frames=frames
+        bundles["fp32"], tmp_path_factory.mktemp("converted") / "b", ExportOptions("fp16-weights"), frames=frames
     )
 
 
@@ -62,8 +63,8 @@ def test_large_weights_are_stored_in_half_of_the_bytes(
 
 
 def test_back_in_fp32_nothing_changes_any_more(stored_half: Bundle, frames: np.ndarray, tmp_path: Path) -> None:
-    full = convert_bundle(stored_half, tmp_path / "b", precision="fp32", frames=frames)
-    assert [figure.decibels for figure in full.manifest.quality] == [math.inf] * 7
+    full = convert_bundle(stored_half, tmp_path / "b", ExportOptions("fp32"), frames=frames)
+    assert [figure.snr_db for figure in full.manifest.parity] == [math.inf] * 7
     for graph in GRAPHS:
         model = onnx.load(full.path(graph)).graph
         assert onnx.TensorProto.FLOAT16 not in {tensor.data_type for tensor in model.initializer}
@@ -72,25 +73,25 @@ def test_back_in_fp32_nothing_changes_any_more(stored_half: Bundle, frames: np.n
 
 
 def test_to_fp16_it_is_what_pytorch_exports(bundles: dict[str, Bundle], frames: np.ndarray, tmp_path: Path) -> None:
-    half = convert_bundle(bundles["fp32"], tmp_path / "b", precision="fp16", frames=frames)
+    half = convert_bundle(bundles["fp32"], tmp_path / "b", ExportOptions("fp16"), frames=frames)
     assert half.manifest.graphs == bundles["fp16"].manifest.graphs, "the same files, byte for byte"
 
 
 def test_every_figure_is_measured_against_the_source(stored_half: Bundle) -> None:
-    quality = stored_half.manifest.quality
-    assert {figure.graph: figure.threshold for figure in quality} == THRESHOLDS["fp16-weights"]
+    quality = stored_half.manifest.parity
+    assert {figure.graph: figure.threshold for figure in quality} == least("fp16-weights")
     assert [figure.graph for figure in quality] == [*GRAPHS, SPECTROGRAM, CLIP]
-    assert all(figure.threshold <= figure.decibels < 100 for figure in quality)
+    assert all(figure.threshold <= figure.snr_db < 100 for figure in quality)
 
 
 def test_it_stays_the_same_model_and_says_where_it_came_from(bundles: dict[str, Bundle], stored_half: Bundle) -> None:
     before, after = bundles["fp32"], Bundle.open(stored_half.folder)
-    for fact in ("geometry", "sampler", "model", "licence"):
+    for fact in ("geometry", "sampling", "schedule", "model", "licence"):
         assert getattr(after.manifest, fact) == getattr(before.manifest, fact)
     digest = hashlib.sha256((before.folder / "manifest.json").read_bytes()).hexdigest()
     origin = {"converted_from": {"precision": "fp32", "manifest_sha256": digest}}
     assert after.manifest.provenance == before.manifest.provenance | origin
-    assert (after.manifest.precision, after.manifest.sampler) == ("fp16-weights", SAMPLER)
+    assert (after.manifest.precision, after.manifest.sampling) == ("fp16-weights", SAMPLING)
 
 
 def test_a_graph_that_came_out_wrong_keeps_nothing(
@@ -105,7 +106,7 @@ def test_a_graph_that_came_out_wrong_keeps_nothing(
     monkeypatch.setattr("mdsgen.export.convert.restore_full", wrong)
     lines: list[str] = []
     with pytest.raises(ExportError, match="not exported, too far from the source bundle in fp32: denoiser "):
-        convert_bundle(stored_half, tmp_path / "b", precision="fp32", frames=frames, report=lines.append)
+        convert_bundle(stored_half, tmp_path / "b", ExportOptions("fp32"), frames=frames, report=lines.append)
     assert lines[5] == "verifying against the source bundle over 3 steps"
     assert lines[-3].startswith(VOCODER)
     assert not list(tmp_path.iterdir())
@@ -116,15 +117,15 @@ def test_what_computes_in_fp16_is_not_made_into_anything_else(
     bundles: dict[str, Bundle], frames: np.ndarray, tmp_path: Path, precision: str
 ) -> None:
     with pytest.raises(ExportError, match=r"is in fp16, whose .* rounded for good: expected .* fp32 or fp16-weights"):
-        convert_bundle(bundles["fp16"], tmp_path / "b", precision=precision, frames=frames)
+        convert_bundle(bundles["fp16"], tmp_path / "b", ExportOptions(precision), frames=frames)
     assert not list(tmp_path.iterdir())
 
 
 def test_the_source_may_be_replaced_by_its_conversion(stored_half: Bundle, frames: np.ndarray, tmp_path: Path) -> None:
     place = tmp_path / "b"
-    full = convert_bundle(stored_half, place, precision="fp32", frames=frames)
+    full = convert_bundle(stored_half, place, ExportOptions("fp32"), frames=frames)
     before = contents(place)
-    half = convert_bundle(full, place, precision="fp16-weights", frames=frames, replace=True)
+    half = convert_bundle(full, place, ExportOptions("fp16-weights", replace=True), frames=frames)
     assert half.manifest.precision == "fp16-weights"
     assert half.manifest.graphs == stored_half.manifest.graphs
     assert contents(place).keys() == before.keys()
@@ -157,8 +158,8 @@ def test_an_int8_bundle_says_how_it_was_made(bundles: dict[str, Bundle], quantis
     assert after.provenance.keys() == {*before.provenance, "converted_from", "calibration"}
     listed = {"clips", "seed", "passes", "smoothing", "decibels", "kept", "layers"}
     assert after.provenance["calibration"].keys() == listed
-    assert {figure.graph: figure.threshold for figure in after.quality} == THRESHOLDS["int8"]
-    assert all(figure.passed for figure in after.quality)
+    assert {figure.graph: figure.threshold for figure in after.parity} == least("int8")
+    assert all(figure.passed for figure in after.parity)
 
 
 @pytest.mark.parametrize(
@@ -168,21 +169,11 @@ def test_an_int8_bundle_says_how_it_was_made(bundles: dict[str, Bundle], quantis
         ("fp16", 4, "fp16 is not calibrated: leave out the 4 clips, or choose int8"),
     ],
 )
-def test_clips_that_are_too_few_or_of_no_use_are_refused_before_anything_is_exported(
-    bundles: dict[str, Bundle],
-    models: Models,
-    frames: np.ndarray,
-    tmp_path: Path,
-    precision: str,
-    count: int,
-    message: str,
+def test_clips_that_are_too_few_or_of_no_use_are_refused(
+    frames: np.ndarray, precision: str, count: int, message: str
 ) -> None:
-    how = {"precision": precision, "frames": frames, "calibration": still_clips(frames, count), "report": pytest.fail}
     with pytest.raises(ExportError, match=message):
-        convert_bundle(bundles["fp32"], tmp_path / "b", **how)  # type: ignore[arg-type]
-    with pytest.raises(ExportError, match=message):
-        export_bundle(models, tmp_path / "b", **how)  # type: ignore[arg-type]
-    assert not list(tmp_path.iterdir())
+        ExportOptions(precision, still_clips(frames, count))
 
 
 def test_without_clips_it_is_calibrated_on_rendered_scenes_of_the_seed(
@@ -195,8 +186,9 @@ def test_without_clips_it_is_calibrated_on_rendered_scenes_of_the_seed(
         if "clip 2 of" in line:
             raise KeyboardInterrupt
 
+    options = ExportOptions("int8", CalibrationOptions(seed=5))
     with pytest.raises(KeyboardInterrupt):
-        convert_bundle(bundles["fp32"], tmp_path / "b", precision="int8", frames=frames, seed=5, report=interrupt)
+        convert_bundle(bundles["fp32"], tmp_path / "b", options, frames=frames, report=interrupt)
     calibrating = [line for line in lines if line.startswith("calibrating")]
     assert calibrating == [f"calibrating on scene {200_005 + n}, clip {n + 1} of 8" for n in range(2)]
     assert not list(tmp_path.iterdir()), "an interrupted calibration leaves nothing behind"
@@ -219,10 +211,8 @@ def test_wherever_int8_is_interrupted_the_bundle_that_was_there_stays(
         convert_bundle(
             bundles["fp32"],
             place,
-            precision="int8",
+            ExportOptions("int8", still_clips(frames), replace=True),
             frames=frames,
-            calibration=still_clips(frames),
-            replace=True,
             report=interrupt,
         )
     assert contents(tmp_path) == before
@@ -232,7 +222,7 @@ def test_wherever_int8_is_interrupted_the_bundle_that_was_there_stays(
 def stored_int8(bundles: dict[str, Bundle], frames: np.ndarray, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     """The small model with its large weights in INT8."""
     return convert_bundle(
-        bundles["fp32"], tmp_path_factory.mktemp("converted") / "b", precision="int8-weights", frames=frames
+        bundles["fp32"], tmp_path_factory.mktemp("converted") / "b", ExportOptions("int8-weights"), frames=frames
     )
 
 
@@ -241,7 +231,7 @@ def test_weights_in_int8_are_smaller_than_in_fp16(
 ) -> None:
     assert stored_int8.manifest.precision == "int8-weights"
     assert "calibration" not in stored_int8.manifest.provenance
-    assert {figure.graph: figure.threshold for figure in stored_int8.manifest.quality} == THRESHOLDS["int8-weights"]
+    assert {figure.graph: figure.threshold for figure in stored_int8.manifest.parity} == least("int8-weights")
     for graph in GRAPHS:
         assert stored(stored_int8, graph) <= stored(stored_half, graph) < stored(bundles["fp32"], graph)
     smaller = [graph for graph in GRAPHS if stored(stored_int8, graph) < 0.9 * stored(stored_half, graph)]
@@ -273,7 +263,7 @@ def test_a_video_gets_its_sound_from_int8_as_well(
         with Pipeline.open(bundle.folder, threads=1) as pipeline:
             sounds.append(pipeline(video, seed=1).audio)
     assert sounds[1].shape == sounds[0].shape
-    assert 10 <= decibels(sounds[0], sounds[1]) < 80
+    assert 10 <= snr_db(sounds[0], sounds[1]) < 80
 
 
 def test_int8_is_not_made_into_anything_else(
@@ -281,7 +271,7 @@ def test_int8_is_not_made_into_anything_else(
 ) -> None:
     for bundle in (quantised, stored_int8):
         with pytest.raises(ExportError, match=r"is in int8.*, whose .* rounded for good"):
-            convert_bundle(bundle, tmp_path / "b", precision="fp32", frames=frames)
+            convert_bundle(bundle, tmp_path / "b", ExportOptions("fp32"), frames=frames)
 
 
 ALONE = """
@@ -290,12 +280,12 @@ import sys
 sys.modules.update(dict.fromkeys(["torch", "onnxslim", "diffusers", "transformers"]))
 from pathlib import Path
 from mdsgen.bundle import Bundle
-from mdsgen.export import convert_bundle, verification_frames
+from mdsgen.export import ExportOptions, convert_bundle, verification_frames
 
 bundle, folder = Bundle.open(sys.argv[1]), Path(sys.argv[2])
 frames = verification_frames(bundle.manifest.geometry)
 for precision in ("fp16-weights", "int8-weights", "fp16"):
-    made = convert_bundle(bundle, folder / precision, precision=precision, frames=frames)
+    made = convert_bundle(bundle, folder / precision, ExportOptions(precision), frames=frames)
     print(precision)
 """
 

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -18,27 +19,30 @@ import torch
 from onnx import numpy_helper
 
 import mdsgen.export.exporter
-from mdsgen.bundle import DENOISER, GRAPHS, VOCODER, Bundle, SamplerDefaults
+from mdsgen.bundle import DENOISER, GRAPHS, VOCODER, Bundle
 from mdsgen.errors import BundleError, ExportError
-from mdsgen.export import Models, export_bundle
+from mdsgen.export import ExportOptions, Models, export_bundle
 from mdsgen.export.onnx_graph import Network
-from mdsgen.export.parity import CLIP, SPECTROGRAM, THRESHOLDS, decibels
-from mdsgen.export.precision import to_half
+from mdsgen.export.precision import MADE
 from mdsgen.geometry import FRAME_SIZE, PAPER
-from mdsgen.runtime import ClipGenerator, Networks, SamplerSettings, Timings, sample, seeded_noise
-from tests.export.conftest import SAMPLER, still_clips
+from mdsgen.parity import snr_db
+from mdsgen.precision import CLIP, PRECISIONS, SPECTROGRAM
+from mdsgen.runtime import ClipGenerator, Networks, Timings, sample, seeded_noise
+from mdsgen.sampling import Sampling
+from tests.export.conftest import SAMPLING, least, still_clips
 
 Export = Callable[..., Bundle]
-ONE_STEP = SamplerDefaults(steps=1)
+ONE_STEP = Sampling(steps=1)
 
 
 @pytest.fixture
 def export(models: Models, frames: np.ndarray, tmp_path: Path, traced_before: None) -> Export:
     """Export the small model to ``tmp_path / "bundle"`` in FP32, in one step."""
 
-    def call(load: Models | Callable[[], Models] = models, **settings: object) -> Bundle:
-        defaults = {"precision": "fp32", "frames": frames, "sampler": ONE_STEP}
-        return export_bundle(load, tmp_path / "bundle", **(defaults | settings))  # type: ignore[arg-type]
+    def call(load: Models | Callable[[], Models] = models, **settings: Any) -> Bundle:
+        told = {name: settings.pop(name) for name in ("frames", "sampling", "report") if name in settings}
+        options = ExportOptions(**({"precision": "fp32"} | settings))
+        return export_bundle(load, tmp_path / "bundle", options, **({"frames": frames, "sampling": ONE_STEP} | told))
 
     return call
 
@@ -79,21 +83,21 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 @pytest.mark.parametrize("precision", ["fp32", "fp16"])
 def test_every_graph_is_as_close_to_pytorch_as_promised(bundles: dict[str, Bundle], precision: str) -> None:
-    quality = bundles[precision].manifest.quality
+    quality = bundles[precision].manifest.parity
     assert [figure.graph for figure in quality] == [*GRAPHS, SPECTROGRAM, CLIP]
     for figure in quality:
         least = {"fp32": 80.0, "fp16": 35.0 if figure.graph == VOCODER else 45.0}[precision]
         if figure.graph in (SPECTROGRAM, CLIP):
-            least = {"fp32": 60.0, "fp16": THRESHOLDS["fp16"][CLIP]}[precision]
+            least = {"fp32": 60.0, "fp16": PRECISIONS["fp16"].thresholds.clip}[precision]
         assert figure.threshold == least
-        assert figure.decibels >= least
+        assert figure.snr_db >= least
 
 
 @pytest.mark.parametrize("precision", ["fp32", "fp16"])
 def test_the_bundle_is_whole_and_describes_itself(bundles: dict[str, Bundle], models: Models, precision: str) -> None:
     manifest = Bundle.open(bundles[precision].folder, verify=True).manifest
     assert manifest == bundles[precision].manifest
-    assert (manifest.precision, manifest.geometry, manifest.sampler) == (precision, PAPER, SAMPLER)
+    assert (manifest.precision, manifest.geometry, manifest.sampling) == (precision, PAPER, SAMPLING)
     assert manifest.model == models.describe()
     assert manifest.provenance == models.provenance
     stored = {part.file for part in manifest.files} | {"manifest.json"}
@@ -104,7 +108,7 @@ def test_a_whole_clip_of_the_bundle_is_pytorch_s_from_the_same_noise(
     bundles: dict[str, Bundle], models: Models, frames: np.ndarray
 ) -> None:
     """Another noise, more steps and other guidance than the export was verified with."""
-    settings, noise = SamplerSettings(steps=8, guidance=2.0, guidance_power=0.5), seeded_noise(PAPER, 7)
+    settings, noise = Sampling(steps=8, guidance=2.0, guidance_power=0.5), seeded_noise(PAPER, 7)
     with Networks(bundles["fp32"]) as networks:
         sound = ClipGenerator(networks, settings)(frames, noise, Timings())
     features = models.video_encoder(torch.from_numpy(frames)[None])
@@ -113,10 +117,10 @@ def test_a_whole_clip_of_the_bundle_is_pytorch_s_from_the_same_noise(
         x, t = torch.from_numpy(latent), torch.tensor([timestep], dtype=torch.float32)
         return tuple(models.denoiser(x, t, branch)[:, : PAPER.channels].numpy() for branch in (features, None))
 
-    latent = sample(network, noise, settings.steps, settings.guidance, settings.guidance_power)  # type: ignore[arg-type]
+    latent = sample(network, noise, settings, models.schedule)  # type: ignore[arg-type]
     expected = models.codec(torch.from_numpy(latent))[0].numpy()
     assert expected.std() > 1e-3
-    assert decibels(expected, sound) >= 60
+    assert snr_db(expected, sound) >= 60
 
 
 @pytest.mark.parametrize(("precision", "least"), [("fp32", 100), ("fp16", 45)])
@@ -130,7 +134,7 @@ def test_the_conditional_branch_may_be_computed_alone(
     with Networks(bundles[precision]) as networks:
         modulations = networks.condition(networks.encode(frames), np.array([700], np.float32))[0]
         both = networks.denoise(noise, modulations)[0].copy()
-        assert decibels(both, networks.denoise_conditional(noise, modulations)) >= least
+        assert snr_db(both, networks.denoise_conditional(noise, modulations)) >= least
         np.testing.assert_array_equal(networks.denoise(noise, modulations)[0], both)  # and both again
 
 
@@ -155,23 +159,25 @@ def test_wrong_weights_keep_nothing_and_show_all_figures(sabotaged: Export, tmp_
     assert all(f" {name} " in message for name in (*GRAPHS, SPECTROGRAM, CLIP))
     assert "dB of 80" in message
     assert "\n" not in message
-    verdicts = {columns(line)[0]: columns(line)[-1] for line in lines[-7:]}
-    clip = {name: verdicts[name] for name in (SPECTROGRAM, CLIP)}
-    assert verdicts == dict.fromkeys(GRAPHS, "ok") | {DENOISER: "FAILED"} | clip
+    results = {columns(line)[0]: columns(line)[-1] for line in lines[-7:]}
+    clip = {name: results[name] for name in (SPECTROGRAM, CLIP)}
+    assert results == dict.fromkeys(GRAPHS, "ok") | {DENOISER: "FAILED"} | clip
     assert not list(tmp_path.iterdir())
 
 
 def test_an_fp16_graph_that_overflows_is_refused_with_all_figures(
     export: Export, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
+    made = MADE["fp16"]
+
     def overflowing(model: onnx.ModelProto, graph: str) -> onnx.ModelProto:
-        half = to_half(model, graph)
+        half = made(model, graph)
         for weight in half.graph.initializer if graph == DENOISER else ():
             if weight.data_type == onnx.TensorProto.FLOAT16 and len(weight.dims) == 4:
                 weight.CopyFrom(numpy_helper.from_array(np.full(weight.dims, 6e4, np.float16), weight.name))
         return half
 
-    monkeypatch.setattr("mdsgen.export.precision.to_half", overflowing)
+    monkeypatch.setitem(MADE, "fp16", overflowing)  # type: ignore[arg-type]
     with pytest.raises(ExportError, match=r"denoiser unusable dB of 45.*; good enough are video_encoder \d"):
         export(precision="fp16")
     assert not list(tmp_path.iterdir())
@@ -179,11 +185,11 @@ def test_an_fp16_graph_that_overflows_is_refused_with_all_figures(
 
 def test_a_tolerance_accepts_less_and_the_manifest_says_so(sabotaged: Export) -> None:
     manifest = sabotaged(tolerance=70.0).manifest
-    assert {f.graph: f.threshold for f in manifest.quality} == {
-        graph: least - 70 for graph, least in THRESHOLDS["fp32"].items()
+    assert {f.graph: f.threshold for f in manifest.parity} == {
+        figure: threshold - 70 for figure, threshold in least("fp32").items()
     }
-    (figure,) = [figure for figure in manifest.quality if figure.graph == DENOISER]
-    assert 10 <= figure.decibels < 80
+    (figure,) = [figure for figure in manifest.parity if figure.graph == DENOISER]
+    assert 10 <= figure.snr_db < 80
 
 
 @pytest.fixture
@@ -261,7 +267,7 @@ def test_int8_is_made_by_way_of_fp32_beside_the_target(
 ) -> None:
     """The same as converting an FP32 bundle, but that nobody will find that one."""
     lines: list[str] = []
-    how = {"precision": "int8", "sampler": SAMPLER, "calibration": still_clips(frames), "report": lines.append}
+    how = {"precision": "int8", "sampling": SAMPLING, "calibration": still_clips(frames), "report": lines.append}
     bundle = export(**how)
     assert [path.name for path in tmp_path.iterdir()] == ["bundle"]
     assert Bundle.open(bundle.folder).manifest.precision == "int8"
@@ -299,7 +305,7 @@ def test_a_place_that_cannot_be_written_is_found_before_models_are_loaded(
 ) -> None:
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(ExportError, match=r"the bundle .*file/bundle cannot be written: .*Errno"):
-        export_bundle(forbidden, tmp_path / "file" / "bundle", precision=precision, frames=frames)
+        export_bundle(forbidden, tmp_path / "file" / "bundle", ExportOptions(precision), frames=frames)
 
 
 @pytest.mark.parametrize(

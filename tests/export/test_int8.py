@@ -20,7 +20,7 @@ from mdsgen.export.activations import Activations, open_model
 from mdsgen.export.int8 import store_int8, to_int8, with_full_weights
 from mdsgen.export.linear_layers import LinearLayer, constants, join_projections, linear_layers
 from mdsgen.export.onnx_graph import OPSET
-from mdsgen.export.parity import decibels
+from mdsgen.parity import snr_db
 from tests.export.conftest import passes, run
 
 FEEDS = passes(2)
@@ -132,7 +132,7 @@ def test_it_is_plain_onnx_of_the_same_opset(quantised: onnx.ModelProto) -> None:
 
 
 def test_the_noise_is_still_the_noise(quantised: onnx.ModelProto, joined: onnx.ModelProto) -> None:
-    assert 25 <= decibels(run(joined, FEEDS), run(quantised, FEEDS)) < 80
+    assert 25 <= snr_db(run(joined, FEEDS), run(quantised, FEEDS)) < 80
 
 
 @pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="other processors have other kernels")
@@ -203,7 +203,7 @@ def test_every_output_channel_is_rounded_by_its_own_scale(kind: str) -> None:
     before, after = (open_model(m).run(None, {"x": feed.astype(np.float32)})[0] for m in (model, stored))
     channels = 1 if kind.startswith("Conv") else before.ndim - 1
     for one, other in zip(np.moveaxis(before, channels, 0), np.moveaxis(after, channels, 0), strict=True):
-        assert decibels(one, other) >= 20, "faint channels are as exact as loud ones"
+        assert snr_db(one, other) >= 20, "faint channels are as exact as loud ones"
 
 
 @settings(max_examples=20, deadline=None)

@@ -119,17 +119,28 @@ ADDED = (("MatMul", "a", ["x", "w1"]), ("Add", "s", ["a", "b1"]))
 
 
 @pytest.mark.parametrize(
-    "nodes",
+    ("nodes", "biases"),
     [
-        (*ADDED, ("MatMul", "c", ["y", "w2"]), ("Add", "t", ["c", "b2"])),
-        (*ADDED, ("MatMul", "c", ["x", "w2"])),
-        (*ADDED, ("MatMul", "c", ["x", "w2"]), ("Add", "t", ["c", "b2"]), ("Relu", "r", ["c"])),
-        (*ADDED, ("MatMul", "c", ["x", "w2"]), ("Add", "t", ["c", "y"])),
-        (*ADDED, ("MatMul", "c", ["x", "w2"]), ("Mul", "t", ["c", "b2"])),
+        ((("MatMul", "a", ["x", "w1"]), ("MatMul", "c", ["x", "w2"])), 0),
+        ((*ADDED, ("MatMul", "c", ["x", "w2"])), 1),
+        ((*ADDED, ("MatMul", "c", ["x", "w2"]), ("Add", "t", ["c", "b2"]), ("Relu", "r", ["c"])), 2),
+        ((*ADDED, ("MatMul", "c", ["x", "w2"]), ("Add", "t", ["c", "y"])), 2),
+        ((*ADDED, ("MatMul", "c", ["x", "w2"]), ("Mul", "t", ["c", "b2"])), 1),
     ],
-    ids=["another input", "no bias", "read twice", "a sum with an activation", "a scale"],
+    ids=["no biases", "one bias", "read twice", "a sum with an activation", "a scale"],
 )
-def test_what_cannot_be_one_is_left_as_it_is(nodes: tuple[tuple[str, str, list[str]], ...]) -> None:
+def test_a_product_without_a_bias_is_joined_as_well(nodes: tuple[tuple[str, str, list[str]], ...], biases: int) -> None:
+    """As an untrained model's are, whose biases of zero nothing adds."""
     model = graph(*nodes)
+    before = outputs(model)
+    (layer,) = linear_layers(join_projections(model))
+    assert layer.name == "a+c"
+    assert [node.op_type for node in model.graph.node].count("Add") == biases
+    for found, expected in zip(outputs(model), before, strict=True):
+        np.testing.assert_allclose(found, expected, rtol=1e-6)
+
+
+def test_products_of_different_activations_are_left_as_they_are() -> None:
+    model = graph(*ADDED, ("MatMul", "c", ["y", "w2"]), ("Add", "t", ["c", "b2"]))
     before = model.SerializeToString()
     assert join_projections(model).SerializeToString() == before

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mdsgen.bundle import DENOISER, GRAPHS, PRECISIONS, Quality
-from mdsgen.export.parity import CLIP, SPECTROGRAM, THRESHOLDS, UNUSABLE, decibels, table
+from mdsgen.errors import ExportError
+from mdsgen.export.parity import require_passed, table
+from mdsgen.parity import UNUSABLE, Parity, snr_db
 
 
 def signal(seed: int = 0) -> np.ndarray:
@@ -23,62 +24,48 @@ def test_noise_counts_against_the_signal_whatever_the_scale(share: float, gain: 
     """An error of a tenth is 20 dB."""
     reference = signal().astype(np.float64)
     error = signal(1) * np.linalg.norm(reference) / np.linalg.norm(signal(1)) * share
-    assert decibels(gain * reference, gain * (reference + error)) == pytest.approx(-20 * math.log10(share), abs=1e-6)
+    assert snr_db(gain * reference, gain * (reference + error)) == pytest.approx(-20 * math.log10(share), abs=1e-6)
 
 
 def test_equal_is_infinite() -> None:
-    assert decibels(signal(), signal()) == math.inf
-    assert decibels(np.zeros(3), np.zeros(3)) == math.inf
+    assert snr_db(signal(), signal()) == math.inf
+    assert snr_db(np.zeros(3), np.zeros(3)) == math.inf
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
 def test_one_value_that_is_not_finite_makes_all_unusable(value: float) -> None:
     measured = signal()
     measured[1, 7] = value
-    assert decibels(signal(), measured) == UNUSABLE
+    assert snr_db(signal(), measured) == UNUSABLE
 
 
 def test_something_where_nothing_should_be_is_unusable() -> None:
-    assert decibels(np.zeros(3), np.array([0.0, 1e-9, 0.0])) == UNUSABLE
+    assert snr_db(np.zeros(3), np.array([0.0, 1e-9, 0.0])) == UNUSABLE
 
 
 def test_a_vast_error_is_no_worse_than_unusable() -> None:
-    assert decibels(np.full(3, 1e-38), np.full(3, 1e38)) >= UNUSABLE
+    assert snr_db(np.full(3, 1e-38), np.full(3, 1e38)) >= UNUSABLE
 
 
 def test_small_errors_of_large_arrays_are_not_lost_in_float32() -> None:
     reference = np.full(1_000_000, 1000.0, np.float32)
     measured = reference.copy()
     measured[::2] += 0.1
-    assert decibels(reference, measured) == pytest.approx(20 * math.log10(1000 / 0.1) + 10 * math.log10(2), abs=0.1)
+    assert snr_db(reference, measured) == pytest.approx(20 * math.log10(1000 / 0.1) + 10 * math.log10(2), abs=0.1)
 
 
 def test_arrays_of_other_shapes_are_never_compared() -> None:
-    with pytest.raises(ValueError, match=r"reference \(2, 500\), measured \(500, 2\)"):
-        decibels(signal(), signal().T)
+    with pytest.raises(ValueError, match=r"reference \(2, 500\), value \(500, 2\)"):
+        snr_db(signal(), signal().T)
 
 
-def test_the_promised_thresholds() -> None:
-    assert tuple(THRESHOLDS) == PRECISIONS
-    for least in THRESHOLDS.values():
-        assert tuple(least) == (*GRAPHS, SPECTROGRAM, CLIP)
-        assert least[CLIP] <= least[SPECTROGRAM] <= min(least[graph] for graph in GRAPHS)
-    assert {THRESHOLDS["fp32"][graph] for graph in GRAPHS} == {80.0}
-    assert THRESHOLDS["fp32"][SPECTROGRAM] == THRESHOLDS["fp32"][CLIP] == 60.0
-    assert {graph: THRESHOLDS["fp16"][graph] for graph in GRAPHS} == dict.fromkeys(GRAPHS, 45.0) | {"vocoder": 35.0}
-    assert {THRESHOLDS["int8-weights"][graph] for graph in GRAPHS} == {25.0}
-    assert THRESHOLDS["int8"][CLIP] == THRESHOLDS["int8-weights"][CLIP] == 6.0
-    in_int8 = {graph for graph in GRAPHS if THRESHOLDS["int8"][graph] < THRESHOLDS["fp16"][graph]}
-    assert in_int8 == {DENOISER}, "the other networks compute as they do in fp16-weights"
-
-
-def test_the_table_shows_every_figure_with_its_verdict() -> None:
+def test_the_table_shows_every_figure_and_whether_it_passed() -> None:
     lines = table(
         [
-            Quality("denoiser", "noise", 66.44, 45.0),
-            Quality("vocoder", "waveform", 31.06, 32.5),
-            Quality("clip", "waveform", math.inf, 15.0),
-            Quality("conditioning", "modulations", UNUSABLE, 45.0),
+            Parity("denoiser", "noise", 66.44, 45.0),
+            Parity("vocoder", "waveform", 31.06, 32.5),
+            Parity("clip", "waveform", math.inf, 15.0),
+            Parity("conditioning", "modulations", UNUSABLE, 45.0),
         ]
     ).splitlines()
     assert [line.split() for line in lines[1:]] == [
@@ -88,3 +75,10 @@ def test_the_table_shows_every_figure_with_its_verdict() -> None:
         ["conditioning", "modulations", "unusable", "45", "FAILED"],
     ]
     assert [line[14:22].strip() for line in lines[:3]] == ["compared", "noise", "waveform"]  # in columns
+
+
+def test_all_figures_are_named_where_one_is_too_low() -> None:
+    good, poor = Parity("denoiser", "noise", 66.44, 45.0), Parity("vocoder", "waveform", 31.06, 32.5)
+    require_passed([good], "not kept")
+    with pytest.raises(ExportError, match=r"not kept: vocoder 31\.1 dB of 32\.5; good enough are denoiser 66\.4; "):
+        require_passed([good, poor], "not kept")

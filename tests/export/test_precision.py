@@ -16,9 +16,10 @@ from mdsgen.engines import open_engine
 from mdsgen.errors import ExportError
 from mdsgen.export import Models
 from mdsgen.export.graphs import Conditioning
-from mdsgen.export.parity import decibels
-from mdsgen.export.precision import in_precision, to_half
+from mdsgen.export.precision import MADE, in_precision
 from mdsgen.geometry import FEATURE_CHANNELS, PAPER
+from mdsgen.parity import snr_db
+from mdsgen.precision import PRECISIONS
 
 Graphs = dict[str, dict[str, onnx.ModelProto]]
 
@@ -83,7 +84,7 @@ def test_neighbouring_islands_are_joined() -> None:
     chain = [("x", "a"), ("a", "b"), ("b", "y")]
     nodes = [helper.make_node("LeakyRelu", [one], [other], name=f"{one} to {other}") for one, other in chain]
     model = helper.make_model(helper.make_graph(nodes, "chain", [x], [y]), opset_imports=[helper.make_opsetid("", 17)])
-    found = [node for node in to_half(model, VOCODER).graph.node if node.op_type == "LeakyRelu"]
+    found = [node for node in in_precision(model, VOCODER, "fp16").graph.node if node.op_type == "LeakyRelu"]
     assert len(found) == 3
     for before, after in pairwise(found):
         assert list(after.input) == list(before.output)
@@ -104,7 +105,7 @@ def test_angles_are_computed_in_fp32_from_the_last_normalisation_on() -> None:
     model = helper.make_model(
         helper.make_graph(nodes, "vocoder", [x], [y], stored), opset_imports=[helper.make_opsetid("", 17)]
     )
-    half = to_half(model, VOCODER).graph
+    half = in_precision(model, VOCODER, "fp16").graph
     kinds = {weight.name: weight.data_type for weight in half.initializer}
     assert (kinds["block"], kinds["head"]) == (TensorProto.FLOAT16, TensorProto.FLOAT)
 
@@ -118,8 +119,12 @@ def test_timesteps_keep_their_fractions(bundles: dict[str, Bundle], models: Mode
         found = engine.run({"features": features.numpy(), "timesteps": timesteps.numpy()})["modulations"]
     expected = Conditioning(models.denoiser)(features, timesteps).numpy()
     rounded = Conditioning(models.denoiser)(features, timesteps.half().float()).numpy()
-    assert decibels(expected, found) >= 45
-    assert decibels(expected, rounded) < 45, "the timesteps must matter, or this test shows nothing"
+    assert snr_db(expected, found) >= 45
+    assert snr_db(expected, rounded) < 45, "the timesteps must matter, or this test shows nothing"
+
+
+def test_every_precision_can_be_made() -> None:
+    assert MADE.keys() == PRECISIONS.keys()
 
 
 def test_a_denoiser_that_nobody_quantised_is_not_stored_as_int8(graphs: Graphs) -> None:

@@ -13,8 +13,8 @@ from onnx import TensorProto, helper, numpy_helper
 
 from mdsgen.export.calibration import Feed
 from mdsgen.export.linear_layers import LinearLayer, linear_layers
-from mdsgen.export.parity import decibels
 from mdsgen.export.sensitivity import LEAST_DECIBELS, MOST_KEPT, kept_layers, noise_decibels, sensitivities
+from mdsgen.parity import snr_db
 
 
 def layer(name: str, products: int) -> LinearLayer:
@@ -108,7 +108,7 @@ def test_each_layer_is_judged_alone_as_by_hand(two_layers: onnx.ModelProto) -> N
     in_first = rounded(x, np.abs(x).max()) @ rounded(first, np.abs(first).max(axis=0)) @ second
     in_second = rounded(x @ first, np.abs(x @ first).max()) @ rounded(second, np.abs(second).max(axis=0))
     exact = x @ first @ second
-    assert found == pytest.approx({"first": decibels(exact, in_first), "second": decibels(exact, in_second)}, abs=0.2)
+    assert found == pytest.approx({"first": snr_db(exact, in_first), "second": snr_db(exact, in_second)}, abs=0.2)
     assert found["second"] < 60
     assert lines == [f"how {name} bears INT8, layer {n} of 2" for n, name in ((1, "first"), (2, "second"))]
     assert noise_decibels(two_layers, feeds) > 100, "in FP32 it is what the feeds say"

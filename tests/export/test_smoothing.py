@@ -12,8 +12,8 @@ from onnx import helper, numpy_helper
 from mdsgen.export.activations import Activations
 from mdsgen.export.int8 import to_int8
 from mdsgen.export.linear_layers import LinearLayer, constants, join_projections, linear_layers
-from mdsgen.export.parity import decibels
 from mdsgen.export.smoothing import smooth
+from mdsgen.parity import snr_db
 from tests.export.conftest import passes, run
 
 FEEDS = passes(3)
@@ -83,7 +83,7 @@ def test_a_channel_that_reaches_far_costs_fewer_decibels(joined: onnx.ModelProto
     rough = to_int8(joined, [named(joined, name)], found)
     smoother = smooth(joined, found)
     fine = to_int8(joined, [named(joined, name)], smoother)
-    assert decibels(expected, run(fine, FEEDS)) >= decibels(expected, run(rough, FEEDS)) + 6
+    assert snr_db(expected, run(fine, FEEDS)) >= snr_db(expected, run(rough, FEEDS)) + 6
 
 
 def test_of_strength_0_weights_alone_become_even(joined: onnx.ModelProto) -> None:

@@ -17,20 +17,30 @@ import onnx
 import pytest
 from click.testing import CliRunner
 
-from mdsgen.bundle import CONDITIONING, DENOISER, GRAPHS, LATENT_DECODER, VOCODER, Bundle, write_manifest
+from mdsgen.bundle import (
+    CONDITIONING,
+    DENOISER,
+    GRAPHS,
+    LATENT_DECODER,
+    VOCODER,
+    Bundle,
+    write_manifest,
+)
 from mdsgen.cli.export import main
-from mdsgen.engines import EngineOptions, open_engine
+from mdsgen.engines import open_engine
 from mdsgen.engines.plans import PLANS_FOLDER, PlanRecord
 from mdsgen.errors import EngineError, ExportError
 from mdsgen.export import plans, tensorrt
-from mdsgen.export.clip import verification_frames
 from mdsgen.export.int8 import store_int8
-from mdsgen.export.parity import CLIP, SPECTROGRAM
+from mdsgen.export.plan_options import PlanOptions
 from mdsgen.export.plan_progress import progress_monitor
 from mdsgen.export.plans import build_plans
-from mdsgen.export.tensorrt import PlanOptions, build_plan, config_arguments, pin_full_precision
+from mdsgen.export.tensorrt import build_plan, config_arguments, pin_full_precision
 from mdsgen.export.verify import compare
-from mdsgen.geometry import PAPER
+from mdsgen.geometry import FEATURE_CHANNELS, PAPER
+from mdsgen.precision import CLIP, PRECISIONS, SPECTROGRAM, Thresholds
+from mdsgen.runtime import Networks, seeded_noise
+from mdsgen.sampling import Sampling
 from mdsgen.tensor import TensorSpec
 from tests.engines.fake_gpu import FakeGpu
 from tests.engines.fake_tensorrt import DataType, plan_of
@@ -68,6 +78,8 @@ class Polygraphy:
         self.before: Callable[[str], None] = lambda graph: None
         self.substitute: dict[str, str] = {}
         self.layers: list[Any] = []
+        self.folder = Path()  # of the bundle
+        self.lengths = LENGTHS
 
     def network_from_onnx_path(self, path: str, **how: Any) -> tuple[Any, Any, Any]:
         self.parsed = how
@@ -86,8 +98,8 @@ class Polygraphy:
         self.before(self.onnx.stem)
         Path(save_timing_cache).write_bytes(b"timings")
         self.shapes |= {tensor.name: tensor.shape for tensor in network[1].tensors}
-        onnx = self.onnx.with_name(f"{self.substitute.get(self.onnx.stem, self.onnx.stem)}.onnx")
-        return plan_of(onnx, lengths=LENGTHS)
+        name = self.substitute.get(self.onnx.stem, self.onnx.stem)
+        return plan_of(self.folder / f"{name}.onnx", lengths=self.lengths)
 
 
 class Names(enum.IntEnum):
@@ -113,20 +125,22 @@ def trt(fake_gpu: FakeGpu, trt_major: int) -> ModuleType:
     module.BuilderFlag = SimpleNamespace(VERSION_COMPATIBLE=1)
     module.IBuilderConfig = SimpleNamespace(max_aux_streams=None, builder_optimization_level=None)
     module.MemoryPoolType = SimpleNamespace(WORKSPACE="workspace")
-    module.OnnxParserFlag = SimpleNamespace(NATIVE_INSTANCENORM="native")
     module.HardwareCompatibilityLevel = SimpleNamespace(AMPERE_PLUS="ampere")
     module.TacticSource = Names
     return module  # type: ignore[no-any-return]
 
 
 @pytest.fixture
-def bundle(bundle_path: Path, tmp_path: Path) -> Bundle:
-    return Bundle.open(shutil.copytree(bundle_path, tmp_path / "bundle"))
+def bundle(bundle_path: Path, tmp_path: Path, request: pytest.FixtureRequest) -> Bundle:
+    bundle = Bundle.open(shutil.copytree(bundle_path, tmp_path / "bundle"))
+    if "polygraphy" in request.fixturenames:
+        request.getfixturevalue("polygraphy").folder = bundle.folder
+    return bundle
 
 
-@pytest.fixture(scope="module")
-def frames() -> np.ndarray:
-    return verification_frames(PAPER)
+def in_int8(bundle: Bundle) -> Bundle:
+    """The bundle, said to be in INT8."""
+    return Bundle(bundle.folder, dataclasses.replace(bundle.manifest, precision="int8"))
 
 
 # What Polygraphy is told
@@ -135,7 +149,7 @@ def frames() -> np.ndarray:
 def test_precision_comes_from_the_onnx_where_tensorrt_can_and_from_flags_where_it_cannot(
     trt: ModuleType, trt_major: int
 ) -> None:
-    told = {p: config_arguments(trt, p, PlanOptions()) for p in ("fp32", "fp16-weights", "fp16", "int8")}
+    told = {p: config_arguments(trt, PRECISIONS[p], PlanOptions()) for p in ("fp32", "fp16-weights", "fp16", "int8")}
     weak = trt_major < 10
     assert told["fp32"] == told["fp16-weights"] == {"max_aux_streams": 0}
     assert told["fp16"] == {"max_aux_streams": 0} | ({"fp16": True, "precision_constraints": "obey"} if weak else {})
@@ -151,7 +165,7 @@ def test_every_option_reaches_the_builder_under_a_name_that_polygraphy_has(trt: 
         version_compatible=True,
         hardware_compatible="ampere+",
     )
-    told = config_arguments(trt, "fp16", options)
+    told = config_arguments(trt, PRECISIONS["fp16"], options)
     assert told == {
         "max_aux_streams": 0,
         "memory_pool_limits": {"workspace": 256 << 20},
@@ -170,12 +184,12 @@ def test_every_option_reaches_the_builder_under_a_name_that_polygraphy_has(trt: 
 def test_an_option_that_this_tensorrt_has_no_word_for_is_refused(trt: Any) -> None:
     trt.IBuilderConfig, trt.BuilderFlag = SimpleNamespace(), SimpleNamespace()
     del trt.HardwareCompatibilityLevel
-    assert config_arguments(trt, "fp16", PlanOptions()) == {}
+    assert config_arguments(trt, PRECISIONS["fp16"], PlanOptions()) == {}
     for options in ({"optimisation_level": 1}, {"version_compatible": True}, {"hardware_compatible": "ampere+"}):
         with pytest.raises(ExportError, match=r"TensorRT 10\.13\.3 has no .*: leave the option out"):
-            config_arguments(trt, "fp16", PlanOptions(**options))  # type: ignore[arg-type]
+            config_arguments(trt, PRECISIONS["fp16"], PlanOptions(**options))  # type: ignore[arg-type]
     with pytest.raises(ExportError, match=r"tactic source 'abacus' is unknown .* one of edge-mask-convolutions, jit"):
-        config_arguments(trt, "fp16", PlanOptions(tactic_sources=("abacus",)))
+        config_arguments(trt, PRECISIONS["fp16"], PlanOptions(tactic_sources=("abacus",)))
 
 
 def test_islands_of_fp32_are_pinned_and_the_rest_is_left_to_the_builder() -> None:
@@ -208,9 +222,7 @@ def test_int8_is_allowed_where_the_graph_quantises_and_nothing_is_pinned(
 ) -> None:
     """Without Q/DQ a builder that may use INT8 wants a calibrator and gives up; with it, pins would be in the way."""
     polygraphy.layers = [SimpleNamespace(type=kind) for kind in ("constant", *["quantize"] * quantised)]
-    build_plan(
-        bundle.path(DENOISER), polygraphy.specs[DENOISER], "int8", 25, PlanOptions(), tmp_path / "t", lambda line: None
-    )
+    build_plan(in_int8(bundle), DENOISER, PlanOptions(), tmp_path / "t", lambda line: None)
     assert polygraphy.config.get("int8", False) == (quantised and trt_major < 10)
     assert "precision_constraints" not in polygraphy.config
     assert all(vars(layer) == {"type": layer.type} for layer in polygraphy.layers)
@@ -220,48 +232,26 @@ def test_int8_is_allowed_where_the_graph_quantises_and_nothing_is_pinned(
 def test_before_tensorrt_10_weights_in_int8_reach_the_parser_in_fp32(
     polygraphy: Polygraphy, bundle: Bundle, tmp_path: Path, trt_major: int
 ) -> None:
-    path = tmp_path / "vocoder.onnx"
     model = store_int8(onnx.load(bundle.path(VOCODER)))
-    onnx.save_model(model, str(path), save_as_external_data=True, location="vocoder.weights")
-    log_mel = np.random.default_rng(0).random((1, PAPER.mel_frames, PAPER.mel.bins), np.float32)
-
-    def waveform(file: Path) -> np.ndarray:
-        with open_engine(file, "onnxruntime", EngineOptions(threads=1)) as engine:
-            return engine.run({"log_mel": log_mel})["waveform"].copy()
-
-    seen: list[tuple[Path, onnx.ModelProto, np.ndarray]] = []
-    polygraphy.before = lambda graph: seen.append(
-        (polygraphy.onnx, onnx.load(polygraphy.onnx), waveform(polygraphy.onnx))
-    )
-    build_plan(path, polygraphy.specs[VOCODER], "int8", 25, PlanOptions(), tmp_path / "t", lambda line: None)
-    ((parsed, graph, sound),) = seen
-    assert (parsed == path) == (trt_major >= 10)
-    stored = {tensor.name for tensor in graph.graph.initializer if tensor.data_type == onnx.TensorProto.INT8}
-    refused = [node for node in graph.graph.node if node.op_type == "DequantizeLinear" and node.input[0] in stored]
+    onnx.save_model(model, str(bundle.path(VOCODER)), save_as_external_data=True, location="vocoder.int8")
+    seen: list[onnx.ModelProto] = []
+    polygraphy.before = lambda graph: seen.append(onnx.load(polygraphy.onnx))
+    build_plan(in_int8(bundle), VOCODER, PlanOptions(), tmp_path / "t", lambda line: None)
+    (graph,) = (model.graph for model in seen)
+    stored = {tensor.name for tensor in graph.initializer if tensor.data_type == onnx.TensorProto.INT8}
+    refused = [node for node in graph.node if node.op_type == "DequantizeLinear" and node.input[0] in stored]
     assert bool(refused) == (trt_major >= 10)
-    np.testing.assert_allclose(sound, waveform(path), atol=1e-6)
-    assert parsed.exists() == (trt_major >= 10), "the copy must not outlive the build"
-
-
-@pytest.mark.usefixtures("trt")
-@pytest.mark.parametrize("trt_major", [8], indirect=True)
-def test_a_graph_without_int8_is_parsed_as_it_is(polygraphy: Polygraphy, bundle: Bundle, tmp_path: Path) -> None:
-    """Of an INT8 bundle that is every one but the denoiser's: no second copy of their weights."""
-    seen: list[Path] = []
-    polygraphy.before = lambda graph: seen.append(polygraphy.onnx)
-    path = bundle.path(VOCODER)
-    build_plan(path, polygraphy.specs[VOCODER], "int8", 25, PlanOptions(), tmp_path / "t", lambda line: None)
-    assert seen == [path]
+    assert not polygraphy.onnx.exists(), "what is parsed must not outlive the build"
 
 
 @pytest.mark.usefixtures("trt", "polygraphy")
-@pytest.mark.parametrize("trt_major", [8], indirect=True)
+@ONE
 def test_without_onnx_the_command_that_brings_it_is_named(
     bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "onnx", None)
-    with pytest.raises(ExportError, match=r"needs ONNX to read INT8 weights .*: pip install 'mdsgen\[convert\]'"):
-        build_plan(bundle.path(DENOISER), (), "int8", 25, PlanOptions(), tmp_path / "t", lambda line: None)
+    with pytest.raises(ExportError, match=r"building plans needs ONNX .*: pip install 'mdsgen\[tensorrt\]'"):
+        build_plan(bundle, DENOISER, PlanOptions(), tmp_path / "t", lambda line: None)
 
 
 @ONE
@@ -271,24 +261,30 @@ def test_open_axes_are_closed_where_they_have_one_length(
 ) -> None:
     both = TensorSpec("modulations", "float32", ("branches", 14, 16))
     latent = TensorSpec("latent", "float32", (1, 4, 16, 64))
-    polygraphy.specs[DENOISER] = (latent, both)
 
-    def build(name: str, options: PlanOptions) -> None:
+    def build(name: str, options: PlanOptions, *inputs: TensorSpec, **sampling: float) -> None:
         polygraphy.profiles.clear()
-        cache = tmp_path / "timings"
-        build_plan(bundle.path(name), polygraphy.specs[name], "fp16", 25, options, cache, lambda line: None)
+        manifest = bundle.manifest
+        graphs = dict(manifest.graphs)
+        if inputs:
+            graphs[name] = dataclasses.replace(graphs[name], inputs=inputs)
+            polygraphy.specs[name] = inputs
+        how = bundle.sampling.changed(steps=25, **sampling)
+        changed = Bundle(bundle.folder, dataclasses.replace(manifest, graphs=graphs, sampling=how))
+        build_plan(changed, name, options, tmp_path / "timings", lambda line: None)
 
-    build(DENOISER, PlanOptions())
+    build(DENOISER, PlanOptions(), latent, both)
     assert polygraphy.shapes["modulations"] == (2, 14, 16)
+    build(DENOISER, PlanOptions(), latent, both, guidance=1.0)
+    assert polygraphy.shapes["modulations"] == (1, 14, 16), "what is never guided has one branch"
     assert polygraphy.profiles == {}
     build(CONDITIONING, PlanOptions())
     assert polygraphy.profiles == {"timesteps": ((1,), (25,), (50,))}
     build(CONDITIONING, PlanOptions(fixed_steps=8))
     assert polygraphy.profiles == {}
     assert polygraphy.shapes["timesteps"] == (8,)
-    polygraphy.specs[DENOISER] = (TensorSpec("latent", "float32", ("weeks",)),)
     with pytest.raises(ExportError, match="an open axis 'weeks': expected steps or branches"):
-        build(DENOISER, PlanOptions())
+        build(DENOISER, PlanOptions(), TensorSpec("latent", "float32", ("weeks",)))
 
 
 def test_progress_is_told_by_quarters_of_the_outer_phases_and_an_interruption_stops_the_build() -> None:
@@ -339,19 +335,39 @@ def test_plans_are_built_verified_and_opened(
 
 @ONE
 @pytest.mark.usefixtures("trt")
+def test_what_is_never_guided_gets_a_plan_of_the_conditional_branch_alone(
+    polygraphy: Polygraphy, bundles: dict[str, Bundle], frames: np.ndarray, tmp_path: Path
+) -> None:
+    """As a distilled model's: half of the work of a step."""
+    folder = Path(shutil.copytree(bundles["fp32"].folder, tmp_path / "distilled"))
+    manifest = dataclasses.replace(Bundle.open(folder).manifest, sampling=Sampling(steps=2, guidance=1.0))
+    write_manifest(folder, manifest)
+    polygraphy.folder, polygraphy.lengths = folder, {**LENGTHS, "branches": (1, 1, 1)}
+    polygraphy.specs = {name: graph.inputs for name, graph in manifest.graphs.items()}
+    bundle = Bundle.open(folder)
+    build_plans(bundle, frames=frames, options=PlanOptions(max_steps=8), cache=tmp_path / "timings")
+    assert polygraphy.shapes["modulations"][0] == 1
+    latent, features = seeded_noise(PAPER, 0), np.ones((1, PAPER.video_frames, FEATURE_CHANNELS), np.float32)
+    with Networks(bundle, "tensorrt") as planned, Networks(bundle, "onnxruntime") as exact:
+        (modulations,) = exact.condition(features, np.array([500], np.float32))
+        both = [noise.copy() for noise in exact.denoise(latent, modulations)]
+        np.testing.assert_allclose(planned.denoise_conditional(latent, modulations), both[0], rtol=1e-3, atol=1e-4)
+        for found, expected in zip(planned.denoise(latent, modulations), both, strict=True):  # in two passes
+            np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-4)
+
+
+@ONE
+@pytest.mark.usefixtures("trt")
 def test_a_plan_that_computes_something_else_is_not_kept_and_the_old_ones_stay(
     polygraphy: Polygraphy, bundle: Bundle, frames: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     options = PlanOptions(max_steps=8)
     folder = build_plans(bundle, frames=frames, options=options, cache=tmp_path / "timings")
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
-    monkeypatch.setattr(plans, "AGREEMENT", {"fp32": (400.0, 30.0)})
-    monkeypatch.setattr(
-        plans, "compare", lambda *given: [dataclasses.replace(f, decibels=12.3) for f in compare(*given)]
-    )
-    with pytest.raises(
-        ExportError, match=r"no plans kept, in fp32 they are too far from ONNX Runtime: .* 12\.3 dB of 400"
-    ):
+    strict = dataclasses.replace(PRECISIONS["fp32"], plan_thresholds=Thresholds(400.0, 30.0, 30.0))
+    monkeypatch.setitem(PRECISIONS, "fp32", strict)  # type: ignore[arg-type]
+    monkeypatch.setattr(plans, "compare", lambda *given: [dataclasses.replace(f, snr_db=12.3) for f in compare(*given)])
+    with pytest.raises(ExportError, match=r"no plans kept, too far from ONNX Runtime in fp32: .* 12\.3 dB of 400"):
         build_plans(bundle, frames=frames, options=options, cache=tmp_path / "timings")
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
     assert [path.name for path in folder.parent.iterdir()] == [folder.name]

@@ -12,12 +12,13 @@ from mdsgen.bundle import Bundle
 from mdsgen.engines.cuda import Device
 from mdsgen.errors import MdsgenError
 from mdsgen.geometry import FRAME_SIZE, Geometry
-from mdsgen.runtime import Networks, SamplerSettings, Timings, seeded_noise
+from mdsgen.runtime import Networks, Timings, seeded_noise
 from mdsgen.runtime.device_clip import DeviceClip
 from mdsgen.runtime.generators import Generators
+from mdsgen.sampling import Sampling
 from tests.gpu import BUNDLE, there_is_no
 
-SETTINGS = SamplerSettings(steps=25, guidance=5.0, guidance_power=0.01)
+SETTINGS = Sampling(steps=25, guidance=5.0, guidance_power=0.01)
 
 
 @pytest.fixture(scope="session")
@@ -51,7 +52,7 @@ def clip(generators: Generators, networks: Networks) -> DeviceClip:
     return captured(generators, networks, SETTINGS)
 
 
-def captured(generators: Generators, networks: Networks, settings: SamplerSettings) -> DeviceClip:
+def captured(generators: Generators, networks: Networks, settings: Sampling) -> DeviceClip:
     """A clip that is one launch, with these settings."""
     generators.of(settings)(frames_of(networks.geometry), seeded_noise(networks.geometry, 0), Timings())
     made = generators.clip(networks.device_engines, settings.steps)

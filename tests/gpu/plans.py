@@ -59,7 +59,7 @@ def _worst(bundle: Path) -> float:
     Bundle.open(bundle)
     record = PlanRecord.read(bundle / PLANS_FOLDER / this_machine().key)
     print(record.machine)
-    figures = [figure["decibels"] for figure in record.quality if not str(figure["graph"]).startswith("clip")]
+    figures = [figure["snr_db"] for figure in record.quality if not str(figure["graph"]).startswith("clip")]
     return min(float("inf") if figure is None else float(figure) for figure in figures)
 
 

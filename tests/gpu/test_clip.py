@@ -16,6 +16,7 @@ from mdsgen.kernels.module import Kernels
 from mdsgen.runtime import ClipGenerator, Networks, Timings, seeded_noise
 from mdsgen.runtime.device_clip import DeviceClip
 from mdsgen.runtime.generators import Generators
+from mdsgen.sampling import Sampling
 from tests.gpu import measured, rehearsed
 from tests.gpu.conftest import SETTINGS, frames_of, snr_db
 
@@ -88,8 +89,12 @@ def test_another_thread_may_run_it(bundle: Bundle) -> None:
     frames = frames_of(bundle.manifest.geometry)
     sounds: list[np.ndarray] = []
     with Pipeline.open(bundle.folder, "tensorrt") as pipeline:
-        sounds.append(pipeline(frames, seed=0, steps=2).audio)
-        thread = threading.Thread(target=lambda: sounds.append(pipeline(frames, seed=0, steps=2).audio))
+
+        def run() -> None:
+            sounds.append(pipeline(frames, sampling=Sampling(steps=2), seed=0).audio)
+
+        run()
+        thread = threading.Thread(target=run)
         thread.start()
         thread.join(60)
     np.testing.assert_array_equal(sounds[0], sounds[1])

@@ -16,8 +16,8 @@ def test_the_loop_is_faster_than_pytorch_by_what_was_promised(bundle: Bundle) ->
     torch = pytest.importorskip("torch", reason="PyTorch is not installed")
     if not torch.cuda.is_available():
         there_is_no(f"PyTorch {torch.__version__} finds no CUDA device")
+    from mdsgen.bench.backends import parse
     from mdsgen.bench.comparison import Task, compare
-    from mdsgen.bench.contenders import parse
     from mdsgen.bench.subject import Subject
 
     entries = parse("torch-fp16,torch-compile,tensorrt-stream,tensorrt")

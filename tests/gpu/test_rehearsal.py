@@ -83,17 +83,17 @@ def test_whichever_call_fails_it_is_one_line_and_everything_is_given_back(
 LIFETIMES = """
 import sys, threading
 import numpy as np
-from mdsgen import Pipeline
+from mdsgen import Pipeline, Sampling
 from mdsgen.engines import open_engine
 for _ in range(100):
     open_engine(sys.argv[1] + "/vocoder.onnx", "tensorrt").close()
 pipeline, sounds = Pipeline.open(sys.argv[1], "tensorrt"), []
 frames = np.zeros((32, 224, 224, 3), np.uint8)
 for _ in range(2):
-    thread = threading.Thread(target=lambda: sounds.append(pipeline(frames, seed=0, steps=2).audio))
+    thread = threading.Thread(target=lambda: sounds.append(pipeline(frames, sampling=Sampling(steps=2), seed=0).audio))
     thread.start()
     thread.join()
-sounds.append(pipeline(frames, seed=0, steps=2).audio)
+sounds.append(pipeline(frames, sampling=Sampling(steps=2), seed=0).audio)
 assert np.array_equal(sounds[0], sounds[1]) and np.array_equal(sounds[0], sounds[2])
 print("not closed")
 """

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
 import time
 from collections.abc import Callable
 
 import numpy as np
 import pytest
 
-from mdsgen.bench.tensorrt_contenders import DeviceLoop
+from mdsgen.bench.tensorrt_backend import DeviceLoop
 from mdsgen.runtime import Networks, seeded_noise
 from mdsgen.runtime.device_clip import DeviceClip
 from mdsgen.runtime.generators import Generators
@@ -18,7 +17,7 @@ from tests.gpu import measured, rehearsed
 from tests.gpu.conftest import SETTINGS, captured, frames_of
 
 pytestmark = pytest.mark.gpu
-FEW_STEPS = dataclasses.replace(SETTINGS, steps=4, guidance=1.0)
+FEW_STEPS = SETTINGS.changed(steps=4, guidance=1.0)
 REPEATS = rehearsed(200, 2)
 
 

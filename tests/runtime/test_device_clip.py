@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,17 +15,18 @@ from mdsgen.engines import EngineOptions
 from mdsgen.errors import EngineError, TensorError
 from mdsgen.geometry import FRAME_SIZE, PAPER
 from mdsgen.kernels.frames import prepare_rgb
-from mdsgen.runtime import ClipGenerator, Networks, SamplerSettings, Timings, seeded_noise
+from mdsgen.runtime import ClipGenerator, Networks, Timings, seeded_noise
 from mdsgen.runtime.device_clip import DeviceClip
 from mdsgen.runtime.generators import Generators
 from mdsgen.runtime.replay import GRAPH
+from mdsgen.sampling import Sampling
 from tests.engines.fake_gpu import FakeGpu
 from tests.one_branch import with_one_branch
 from tests.planned import machine, write_plans
 
-SETTINGS = SamplerSettings(steps=3, guidance=3.0, guidance_power=0.01)
-OTHER_GUIDANCE = dataclasses.replace(SETTINGS, guidance=1.5)
-OTHER_SOLVER = dataclasses.replace(SETTINGS, solver="unipc-3", clean_limit=1.0)
+SAMPLING = Sampling(steps=3, guidance=3.0)
+OTHER_GUIDANCE = SAMPLING.changed(guidance=1.5)
+OTHER_SOLVER = SAMPLING.changed(solver="unipc-3", clean_limit=1.0)
 ONE = pytest.mark.parametrize("trt_major", [10], indirect=True)  # where its generations do not differ
 STAGES = ["upload", "frames", "video encoder", "conditioning", "denoiser", "latent decoder", "vocoder", "download"]
 
@@ -38,12 +38,12 @@ def frames() -> np.ndarray:
 
 
 @pytest.fixture(scope="module")
-def sounds(bundle_path: Path, frames: np.ndarray) -> dict[SamplerSettings, np.ndarray]:
+def sounds(bundle_path: Path, frames: np.ndarray) -> dict[Sampling, np.ndarray]:
     """What the host makes of two settings, network after network."""
     with Networks(Bundle.open(bundle_path), "onnxruntime", EngineOptions(threads=1)) as networks:
         noise = seeded_noise(PAPER, 0)
         return {
-            s: ClipGenerator(networks, s)(frames, noise, Timings()) for s in (SETTINGS, OTHER_GUIDANCE, OTHER_SOLVER)
+            s: ClipGenerator(networks, s)(frames, noise, Timings()) for s in (SAMPLING, OTHER_GUIDANCE, OTHER_SOLVER)
         }
 
 
@@ -56,11 +56,11 @@ def generators(fake_gpu: FakeGpu, planned_bundle: Path) -> Iterator[Generators]:
 
 
 def test_sounds_as_through_the_host_in_stream_order_and_replayed(
-    generators: Generators, frames: np.ndarray, sounds: dict[SamplerSettings, np.ndarray]
+    generators: Generators, frames: np.ndarray, sounds: dict[Sampling, np.ndarray]
 ) -> None:
     for _ in range(3):  # stream order, then twice the graph
-        sound = generators.of(SETTINGS)(frames, seeded_noise(PAPER, 0), Timings())
-        np.testing.assert_allclose(sound, sounds[SETTINGS], rtol=0, atol=1e-4)
+        sound = generators.of(SAMPLING)(frames, seeded_noise(PAPER, 0), Timings())
+        np.testing.assert_allclose(sound, sounds[SAMPLING], rtol=0, atol=1e-4)
 
 
 @ONE
@@ -69,11 +69,11 @@ def test_a_denoiser_of_one_branch_takes_half_the_work(
     bundle_path: Path,
     tmp_path: Path,
     frames: np.ndarray,
-    sounds: dict[SamplerSettings, np.ndarray],
+    sounds: dict[Sampling, np.ndarray],
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     pytest.importorskip("onnx", reason="ONNX makes the bundle of one branch")
-    unguided = dataclasses.replace(SETTINGS, guidance=1.0)
+    unguided = SAMPLING.changed(guidance=1.0)
     with Networks(Bundle.open(bundle_path), "onnxruntime") as networks:
         expected = ClipGenerator(networks, unguided)(frames, seeded_noise(PAPER, 0), Timings())
     shutil.copytree(bundle_path, tmp_path / "one")
@@ -85,11 +85,11 @@ def test_a_denoiser_of_one_branch_takes_half_the_work(
             for _ in range(2):  # stream order, then the graph
                 sound = generators.of(unguided)(frames, seeded_noise(PAPER, 0), Timings())
                 np.testing.assert_allclose(sound, expected, rtol=0, atol=1e-4)
-            clip = generators.clip(networks.device_engines, SETTINGS.steps)
+            clip = generators.clip(networks.device_engines, SAMPLING.steps)
             assert clip.replay.replays
             assert clip._memory["noise"].nbytes == clip._memory["latent"].nbytes
-            guided = generators.of(SETTINGS)(frames, seeded_noise(PAPER, 0), Timings())
-            np.testing.assert_allclose(guided, sounds[SETTINGS], rtol=0, atol=1e-4)  # the host asks it twice
+            guided = generators.of(SAMPLING)(frames, seeded_noise(PAPER, 0), Timings())
+            np.testing.assert_allclose(guided, sounds[SAMPLING], rtol=0, atol=1e-4)  # the host asks it twice
             assert "no unconditional branch, so guidance must be 1" in caplog.text
         finally:
             generators.close()
@@ -99,7 +99,7 @@ def test_a_denoiser_of_one_branch_takes_half_the_work(
 def test_a_graph_from_before_a_shape_changed_is_dropped(
     generators: Generators, fake_gpu: FakeGpu, frames: np.ndarray
 ) -> None:
-    generate, noise = generators.of(SETTINGS), seeded_noise(PAPER, 0)
+    generate, noise = generators.of(SAMPLING), seeded_noise(PAPER, 0)
     first = generate(frames, noise, Timings())
     conditioning = generators._networks.device_engines[CONDITIONING]
     features = np.zeros((1, PAPER.video_frames, 512), np.float32)
@@ -114,7 +114,7 @@ def test_a_graph_from_before_a_shape_changed_is_dropped(
 
 @ONE
 def test_a_replay_follows_its_inputs(generators: Generators, frames: np.ndarray) -> None:
-    generate = generators.of(SETTINGS)
+    generate = generators.of(SAMPLING)
     first = generate(frames, seeded_noise(PAPER, 0), Timings())
     others = [
         generate(255 - frames, seeded_noise(PAPER, 0), Timings()),
@@ -126,7 +126,7 @@ def test_a_replay_follows_its_inputs(generators: Generators, frames: np.ndarray)
 
 @ONE
 def test_the_second_clip_is_one_launch(generators: Generators, fake_gpu: FakeGpu, frames: np.ndarray) -> None:
-    generate, timings = generators.of(SETTINGS), Timings()
+    generate, timings = generators.of(SAMPLING), Timings()
     generate(frames, seeded_noise(PAPER, 0), timings)
     assert list(timings.seconds) == STAGES
     done, timings = len(fake_gpu.calls), Timings()
@@ -137,9 +137,9 @@ def test_the_second_clip_is_one_launch(generators: Generators, fake_gpu: FakeGpu
 
 @ONE
 def test_other_guidance_and_another_solver_are_other_tables_under_the_same_graph(
-    generators: Generators, fake_gpu: FakeGpu, frames: np.ndarray, sounds: dict[SamplerSettings, np.ndarray]
+    generators: Generators, fake_gpu: FakeGpu, frames: np.ndarray, sounds: dict[Sampling, np.ndarray]
 ) -> None:
-    for settings in (SETTINGS, OTHER_GUIDANCE, OTHER_SOLVER):
+    for settings in (SAMPLING, OTHER_GUIDANCE, OTHER_SOLVER):
         sound = generators.of(settings)(frames, seeded_noise(PAPER, 0), Timings())
         np.testing.assert_allclose(sound, sounds[settings], rtol=0, atol=1e-4)
     assert fake_gpu.calls.count("cuStreamBeginCapture") == 1
@@ -149,7 +149,7 @@ def test_other_guidance_and_another_solver_are_other_tables_under_the_same_graph
 def test_a_table_that_was_brought_half_way_is_brought_again(
     generators: Generators,
     frames: np.ndarray,
-    sounds: dict[SamplerSettings, np.ndarray],
+    sounds: dict[Sampling, np.ndarray],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     put = DeviceClip.put
@@ -159,12 +159,12 @@ def test_a_table_that_was_brought_half_way_is_brought_again(
             raise EngineError("the device is lost")
         put(clip, name, array)
 
-    generators.of(SETTINGS)(frames, seeded_noise(PAPER, 0), Timings())
+    generators.of(SAMPLING)(frames, seeded_noise(PAPER, 0), Timings())
     with monkeypatch.context() as patch:
         patch.setattr(DeviceClip, "put", break_off)
         assert isinstance(generators.of(OTHER_GUIDANCE), ClipGenerator)
-    sound = generators.of(SETTINGS)(frames, seeded_noise(PAPER, 0), Timings())
-    np.testing.assert_allclose(sound, sounds[SETTINGS], rtol=0, atol=1e-4)
+    sound = generators.of(SAMPLING)(frames, seeded_noise(PAPER, 0), Timings())
+    np.testing.assert_allclose(sound, sounds[SAMPLING], rtol=0, atol=1e-4)
 
 
 @ONE
@@ -172,7 +172,7 @@ def test_other_steps_are_captured_anew_in_the_place_of_the_old_ones(
     generators: Generators, fake_gpu: FakeGpu, frames: np.ndarray
 ) -> None:
     for steps in (3, 5):
-        generators.of(dataclasses.replace(SETTINGS, steps=steps))(frames, seeded_noise(PAPER, 0), Timings())
+        generators.of(SAMPLING.changed(steps=steps))(frames, seeded_noise(PAPER, 0), Timings())
     assert fake_gpu.calls.count("cuStreamBeginCapture") == 2
     assert len(fake_gpu.executables) == 1
 
@@ -181,7 +181,7 @@ def test_other_steps_are_captured_anew_in_the_place_of_the_old_ones(
 def test_a_clip_copies_its_frames_its_noise_and_its_sound_and_nothing_else(
     generators: Generators, fake_gpu: FakeGpu, frames: np.ndarray
 ) -> None:
-    generate = generators.of(SETTINGS)
+    generate = generators.of(SAMPLING)
     generate(frames, seeded_noise(PAPER, 0), Timings())
     captured = fake_gpu.calls[fake_gpu.calls.index("cuStreamBeginCapture") : fake_gpu.calls.index("cuStreamEndCapture")]
     moved = [call for call in captured if call not in ("cuStreamBeginCapture", "set_tensor_address")]
@@ -196,10 +196,10 @@ def test_frames_of_any_size_are_prepared_on_the_device(
 ) -> None:
     shape = (PAPER.video_frames, 120, 160, 3)
     frames, noise = np.random.default_rng(1).integers(0, 256, shape, dtype=np.uint8), seeded_noise(PAPER, 0)
-    on_device = [generators.of(SETTINGS)(frames, noise, Timings()) for _ in range(2)][1]
+    on_device = [generators.of(SAMPLING)(frames, noise, Timings()) for _ in range(2)][1]
     with Networks(Bundle.open(planned_bundle), "onnxruntime", EngineOptions(threads=1)) as networks:
         prepared = prepare_rgb(frames, FRAME_SIZE).astype(np.float32)  # FFmpeg's own scaler rounds to bytes
-        on_host = ClipGenerator(networks, SETTINGS)(prepared, noise, Timings())
+        on_host = ClipGenerator(networks, SAMPLING)(prepared, noise, Timings())
     np.testing.assert_allclose(on_device, on_host, rtol=0, atol=1e-4)
     assert fake_gpu.calls.count("cuStreamBeginCapture") == 1  # only of this size
 
@@ -214,7 +214,7 @@ def test_frames_of_any_size_are_prepared_on_the_device(
 )
 def test_other_frames_are_refused(generators: Generators, shape: tuple[int, ...], dtype: str, reason: str) -> None:
     with pytest.raises(TensorError, match=reason):
-        generators.of(SETTINGS)(np.zeros(shape, dtype), seeded_noise(PAPER, 0), Timings())
+        generators.of(SAMPLING)(np.zeros(shape, dtype), seeded_noise(PAPER, 0), Timings())
 
 
 @ONE
@@ -229,7 +229,7 @@ def test_every_step_reads_its_own_modulations_where_conditioning_wrote_them(
         "set_address",
         lambda name, at: (seen.append(at) if name == "modulations" else None, real(name, at)),
     )
-    generators.of(SETTINGS)(frames, seeded_noise(PAPER, 0), Timings())
+    generators.of(SAMPLING)(frames, seeded_noise(PAPER, 0), Timings())
     written = generators.clip(engines, 3)._memory["all_modulations"]
     assert seen == 2 * [written.address + i * written.nbytes // 3 for i in range(3)]  # stream order, then the capture
 
@@ -237,7 +237,7 @@ def test_every_step_reads_its_own_modulations_where_conditioning_wrote_them(
 @ONE
 def test_the_steps_are_reported_once_they_are_done(generators: Generators, frames: np.ndarray) -> None:
     done: list[int] = []
-    generators.of(SETTINGS)(frames, seeded_noise(PAPER, 0), Timings(), done.append)
+    generators.of(SAMPLING)(frames, seeded_noise(PAPER, 0), Timings(), done.append)
     assert done == [3]
 
 
@@ -249,14 +249,14 @@ def test_where_capture_is_refused_it_goes_on_in_stream_order_and_says_so_once(
     generators: Generators,
     fake_gpu: FakeGpu,
     frames: np.ndarray,
-    sounds: dict[SamplerSettings, np.ndarray],
+    sounds: dict[Sampling, np.ndarray],
     caplog: pytest.LogCaptureFixture,
     refused: str,
 ) -> None:
     fake_gpu.fail_on = {refused}
     for _ in range(2):
-        sound = generators.of(SETTINGS)(frames, seeded_noise(PAPER, 0), Timings())
-        np.testing.assert_allclose(sound, sounds[SETTINGS], rtol=0, atol=1e-4)
+        sound = generators.of(SAMPLING)(frames, seeded_noise(PAPER, 0), Timings())
+        np.testing.assert_allclose(sound, sounds[SAMPLING], rtol=0, atol=1e-4)
     (said,) = caplog.messages
     assert said.startswith("the clip is not one CUDA graph, and goes on in stream order: CUDA could not")
     assert fake_gpu.calls.count("cuStreamBeginCapture") == 1
@@ -266,7 +266,7 @@ def test_where_capture_is_refused_it_goes_on_in_stream_order_and_says_so_once(
 def test_a_launch_refused_while_capturing_ends_the_capture(
     generators: Generators, fake_gpu: FakeGpu, frames: np.ndarray, caplog: pytest.LogCaptureFixture
 ) -> None:
-    generate = generators.of(SETTINGS)
+    generate = generators.of(SAMPLING)
     probe = FakeGpu.call
 
     def failing(gpu: FakeGpu, name: str) -> bool:
@@ -293,7 +293,7 @@ def test_a_graph_that_sounds_different_is_not_used(
         return result
 
     bindings.cuGraphLaunch = corrupting  # type: ignore[attr-defined]
-    generators.of(SETTINGS)(frames, seeded_noise(PAPER, 0), Timings())
+    generators.of(SAMPLING)(frames, seeded_noise(PAPER, 0), Timings())
     assert "replayed it sounds different" in caplog.text
     assert not fake_gpu.executables
 
@@ -302,7 +302,7 @@ def test_a_graph_that_sounds_different_is_not_used(
 def test_steps_that_no_plan_takes_are_refused_up_front(
     generators: Generators, caplog: pytest.LogCaptureFixture
 ) -> None:
-    assert isinstance(generators.of(dataclasses.replace(SETTINGS, steps=9)), ClipGenerator)
+    assert isinstance(generators.of(SAMPLING.changed(steps=9)), ClipGenerator)
     assert "the plan takes 1 to 8 steps, not 9: build plans for it with mdsgen-export" in caplog.text
 
 

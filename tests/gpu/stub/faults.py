@@ -17,11 +17,12 @@ from mdsgen.engines import warn_once
 from mdsgen.engines.cuda import Device
 from mdsgen.errors import MdsgenError
 from mdsgen.geometry import FRAME_SIZE
-from mdsgen.runtime import Networks, SamplerSettings, Timings, seeded_noise
+from mdsgen.runtime import Networks, Timings, seeded_noise
 from mdsgen.runtime.generators import Generators
+from mdsgen.sampling import Sampling
 from tests.gpu.stub.library import load
 
-SETTINGS = SamplerSettings(steps=2, guidance=3.0, guidance_power=0.01)
+SETTINGS = Sampling(steps=2, guidance=3.0, guidance_power=0.01)
 EVERY = 11  # in the middle, where a call is one of many like it
 REFUSED = 901  # a capture, by the driver
 

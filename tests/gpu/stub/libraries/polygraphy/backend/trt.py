@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import secrets
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -49,4 +51,13 @@ def engine_bytes_from_network(network: Any, config: dict[str, Any], save_timing_
             if isinstance(name, str):
                 ranges = profile.ranges.get(tensor.name, (tensor.shape,) * 3)
                 lengths[name] = [int(shape[axis]) for shape in ranges]
-    return plan_of(network[1].onnx, lengths=lengths)
+    return plan_of(_kept(network[1].onnx, Path(save_timing_cache).parent / "networks"), lengths=lengths)
+
+
+def _kept(onnx: Path, folder: Path) -> Path:
+    """A copy of the network with its weights: the file that was parsed may be a temporary one."""
+    folder = folder / secrets.token_hex(4)
+    folder.mkdir(parents=True)
+    for part in onnx.parent.glob(f"{onnx.stem}.*"):
+        shutil.copy(part, folder)
+    return folder / onnx.name
