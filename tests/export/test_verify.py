@@ -27,6 +27,8 @@ METHODS = dict(zip(GRAPHS, ("encode", "condition", "denoise", "decode", "vocode"
 class PyTorchNetworks:
     """The runtime's five networks, computed by PyTorch: an export without any error."""
 
+    branches = 2
+
     def __init__(self, models: Models) -> None:
         self.models, self.geometry = models, models.geometry
         self.step, self.conditioning = DenoiserStep(models.denoiser), Conditioning(models.denoiser)
