@@ -2,11 +2,12 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+WORKERS ?= 2
 BUNDLE ?=
 VIDEO ?= assets/sample.mp4
 SOUND ?= build/sample.mdsgen.mp4
 
-.PHONY: run test lint pytest slow lean gpu clean
+.PHONY: run test lint pytest slow fuzz lean gpu clean
 
 run: $(VENV)/.lean ## Give VIDEO its sound, with the demo model or that of BUNDLE
 	mkdir -p $(dir $(SOUND))
@@ -18,12 +19,16 @@ lint: $(VENV)/.installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/python tests/typecheck.py
+	$(BIN)/python tests/contracts.py
 
 pytest: $(VENV)/.installed
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 
 slow: $(VENV)/.installed ## Tests of the published sizes, which take a minute and 4 GB
 	$(BIN)/python -m pytest -m slow
+
+fuzz: $(VENV)/.installed ## Damaged input of every kind by the thousand, in child processes: a table of what came of it
+	$(BIN)/python -m tests.fuzz
 
 gpu: $(VENV)/.installed ## All that only a GPU can show: correctness, memory checks where compute-sanitizer is, and speed
 	sh tests/gpu.sh $(BIN)

@@ -56,8 +56,8 @@ class OnnxRuntimeEngine(Engine):
     def _open_session(self, path: Path, options: EngineOptions) -> Any:
         """Open the file with the providers asked for, all of them or none.
 
-        Operators that a provider does not have still run on the CPU, as ONNX Runtime does it; ``enable_fallback=0`` is
-        about a provider that fails, which would otherwise be replaced by the CPU with a line on stdout.
+        Operators that a provider does not have still run on the CPU, as ONNX Runtime does it. A provider that fails is
+        an error: ONNX Runtime would go on with the CPU and a line on stdout.
         """
         available = self._runtime.get_available_providers()
         _require_providers(path.stem, options.providers, available, available)
@@ -75,8 +75,9 @@ class OnnxRuntimeEngine(Engine):
                 settings,
                 providers=list(options.providers),
                 disabled_optimizers=[] if options.fold_constants else ["ConstantFolding"],
-                enable_fallback=0,
+                enable_fallback=0,  # already while it opens, from 1.23 on
             )
+            session.disable_fallback()
         _require_providers(path.stem, options.providers, session.get_providers(), available)
         return session
 
@@ -121,6 +122,8 @@ def _import() -> ModuleType:
         import onnxruntime
     except ImportError as error:
         raise EngineError(f"ONNX Runtime cannot be imported ({error}): pip install onnxruntime") from error
+    with suppress(AttributeError):  # for whoever imported it before mdsgen
+        onnxruntime.disable_telemetry_events()
     module: ModuleType = onnxruntime
     return module
 

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from mdsgen import telemetry
 from mdsgen.engines.base import DEFAULT_OPTIONS, Engine, EngineOptions, errors_as, onnx_file
 from mdsgen.errors import EngineError
 from mdsgen.tensor import TensorSpec
@@ -31,7 +32,7 @@ class OpenVinoEngine(Engine):
 
     def __init__(self, path: str | os.PathLike[str], options: EngineOptions = DEFAULT_OPTIONS) -> None:
         path = onnx_file(path)
-        self._openvino = _import()
+        self._openvino = import_openvino()
         self._core = self._openvino.Core()
         self._settings = _settings(self._core, options)
         with errors_as(f"{path.stem}: OpenVINO could not open it"):
@@ -87,9 +88,11 @@ def _settings(core: Any, options: EngineOptions) -> dict[str, Any]:
     return settings
 
 
-def _import() -> ModuleType:
+def import_openvino() -> ModuleType:
+    """OpenVINO, without its telemetry. Raises :class:`EngineError` that says how to get it."""
     try:
-        import openvino
+        with telemetry.hidden("openvino_telemetry"):
+            import openvino
     except ImportError as error:
         raise EngineError(f"OpenVINO cannot be imported ({error}): pip install 'mdsgen[openvino]'") from error
     module: ModuleType = openvino

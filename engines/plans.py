@@ -12,8 +12,8 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from mdsgen.bundle import describe_file
 from mdsgen.errors import EngineError
+from mdsgen.files import sha256
 
 PLANS_FOLDER = "plans"
 """The folder beside the ONNX files that holds one folder per machine."""
@@ -137,7 +137,7 @@ def read_plan(path: Path, record: PlanRecord) -> bytes:
     expected = record.plans.get(path.stem)
     if expected is None or not path.is_file():
         raise EngineError(f"{path.stem}: there is no plan at {path}; {rebuild(path.parent)}")
-    if describe_file(path).sha256 != expected:
+    if sha256(path) != expected:
         raise EngineError(f"{path.stem}: the plan {path} is damaged; {rebuild(path.parent)}")
     return path.read_bytes()
 
@@ -147,7 +147,7 @@ def _check_sources(onnx: Path, record: PlanRecord, folder: Path) -> None:
     sources = record.sources.get(onnx.stem, {})
     for name in sorted({onnx.name, *sources}):
         path = onnx.with_name(Path(name).name)
-        if not path.is_file() or describe_file(path).sha256 != sources.get(name):
+        if not path.is_file() or sha256(path) != sources.get(name):
             raise EngineError(f"{onnx.stem}: {name} has changed since the plan was built; {rebuild(folder)}")
 
 

@@ -1,4 +1,4 @@
-"""Which engine is the fastest for a graph on this machine: tried once, said, and remembered."""
+"""Which engine is the fastest for a graph on this machine: tried once, said, and remembered (:mod:`.choice`)."""
 
 from __future__ import annotations
 
@@ -7,24 +7,23 @@ import json
 import math
 import os
 import platform
-import tempfile
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
+from mdsgen.cache import cache_folder
 from mdsgen.engines.base import Engine, EngineOptions
+from mdsgen.engines.choice import Choice, available_cores, deciding, digest_of, load_average
 from mdsgen.tensor import TensorSpec
+from mdsgen.timing import PAUSE
 
 LEAST_DECIBELS = 25.0
 """What an engine must reach against the first one to be trusted with the sound."""
 
 _ROUNDS, _WARMUP, _RUNS = 2, 1, 3
-PAUSE = 0.05
-"""Seconds between rivals that are timed in turn: their threads spin for some milliseconds before they sleep."""
 _OPEN_AXIS = 2  # how long an axis is whose length is open: both branches of guidance, or two steps
 
 OpenWith = Callable[[str], Engine]
@@ -34,31 +33,62 @@ Say = Callable[[str], None]
 def fastest(engines: Sequence[str], path: Path, options: EngineOptions, open_with: OpenWith, say: Say) -> str:
     """The engine that runs the graph fastest, of those that compute what the first one does.
 
-    Asked once per processor, graph, options and versions of the engines: the answer is kept in :func:`cache_folder`.
-    ``say`` gets a line when there is a trial, and when its result could not be kept. Raises what ``open_with`` raises.
+    Asked once per processor, graph, options and versions of the engines: the answer is kept, and processes that start
+    together wait for the one that tries. Where it cannot be kept, or takes another process too long, it is the first
+    engine: a trial of one's own could choose differently every time. ``say`` gets a line when there is a trial, and
+    when the first engine is taken without one. Raises what ``open_with`` raises.
     """
-    kept = cache_folder() / f"{path.stem}-{_key(engines, path, options)}.json"
-    remembered = _read(kept)
-    if remembered in engines:
+    kept = cache_folder("engines") / f"{path.stem}-{_key(engines, path, options)}.json"
+    remembered = _remembered(kept, engines)
+    if remembered:
         return remembered
+    try:
+        with deciding(kept) as alone:
+            return _remembered(kept, engines) or _decided(engines, path, options, open_with, say, kept, alone)
+    except OSError as error:
+        say(
+            f"the choice of an engine cannot be kept in {kept.parent} ({error.strerror or error}), so none is tried: "
+            f"running on {engines[0]}; set MDSGEN_CACHE to a folder that can be written, or name an engine"
+        )
+        return engines[0]
+
+
+def _remembered(kept: Path, engines: Sequence[str]) -> str:
+    """The engine of an earlier trial that still counts; empty where there is none."""
+    choice = Choice.read(kept)
+    return choice.engine if choice is not None and choice.engine in engines and choice.holds else ""
+
+
+def _decided(
+    engines: Sequence[str],
+    path: Path,
+    options: EngineOptions,
+    open_with: OpenWith,
+    say: Say,
+    kept: Path,
+    alone: bool,
+) -> str:
+    """By a trial that is said and kept, or without one where another process still decides."""
+    if not alone:
+        say(f"another process is still trying the engines on {path.stem}: running on {engines[0]}")
+        return engines[0]
+    load, cores = load_average(), available_cores()
     figures = _try(engines, open_with)
     trusted = [name for name in engines if figures[name]["decibels"] >= LEAST_DECIBELS]
     chosen = min(trusted, key=lambda name: figures[name]["milliseconds"])
-    seen = ", ".join(
-        f"{name} {found['milliseconds']:.1f} ms, {found['decibels']:.0f} dB" for name, found in figures.items()
+    plain = {name: _plain(found) for name, found in figures.items()}
+    choice = Choice(chosen, digest_of(path), repr(options), plain, load, cores, time.time())
+    choice.write(kept)
+    once = "for an hour, as other work runs here" if choice.provisional else "once on this machine"
+    say(
+        f"tried the engines on {path.stem}, {once}: {_words(figures)}; running on {chosen} "
+        "(mdsgen-info shows it, mdsgen-info --forget-engine has them tried again)"
     )
-    say(f"tried the engines on {path.stem}, once on this machine: {seen}; running on {chosen} (kept in {kept})")
-    try:
-        _write(kept, {"engine": chosen, "figures": {name: _plain(found) for name, found in figures.items()}})
-    except OSError as error:
-        say(f"the choice of an engine cannot be kept in {kept.parent} ({error.strerror}): set MDSGEN_CACHE")
     return chosen
 
 
-def cache_folder() -> Path:
-    """Where results are kept: ``$MDSGEN_CACHE/engines``, or ``~/.cache/mdsgen/engines``."""
-    chosen = os.environ.get("MDSGEN_CACHE")
-    return (Path(chosen) if chosen else Path.home() / ".cache" / "mdsgen") / "engines"
+def _words(figures: dict[str, dict[str, float]]) -> str:
+    return ", ".join(f"{name} {of['milliseconds']:.1f} ms, {of['decibels']:.0f} dB" for name, of in figures.items())
 
 
 def _try(engines: Sequence[str], open_with: OpenWith) -> dict[str, dict[str, float]]:
@@ -119,7 +149,7 @@ def _decibels(expected: dict[str, np.ndarray], found: dict[str, np.ndarray]) -> 
 
 def _key(engines: Sequence[str], path: Path, options: EngineOptions) -> str:
     """Processor, graph, options and versions as one hexadecimal number."""
-    facts = [_processor(), hashlib.sha256(path.read_bytes()).hexdigest(), repr(options)]
+    facts = [_processor(), digest_of(path), repr(options)]
     facts += [f"{name} {_version(name)}" for name in engines]
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
 
@@ -144,20 +174,3 @@ def _version(package: str) -> str:
 
 def _plain(figures: dict[str, float]) -> dict[str, float | None]:
     return {name: value if math.isfinite(value) else None for name, value in figures.items()}
-
-
-def _read(path: Path) -> str:
-    """The engine of an earlier trial; empty where there was none, or its file is damaged."""
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return ""
-    return str(found.get("engine", "")) if isinstance(found, dict) else ""
-
-
-def _write(path: Path, document: dict[str, Any]) -> None:
-    """Whole or not at all: two programs may try at the same time."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile("w", dir=path.parent, suffix=".tmp", encoding="utf-8", delete=False) as file:
-        json.dump(document, file, indent=2)
-    os.replace(file.name, path)

@@ -12,7 +12,7 @@ class BundleOriginal:
     """The networks of an opened bundle, as what others are compared with."""
 
     def __init__(self, networks: Networks, name: str) -> None:
-        self.name, self.geometry = name, networks.geometry
+        self.name, self.geometry, self.schedule = name, networks.geometry, networks.schedule
         self.encode, self.condition = networks.encode, networks.condition
         self.decode, self.vocode = networks.decode, networks.vocode
         self._denoise = networks.denoise

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
 
-from mdsgen.bundle import SamplerDefaults
 from mdsgen.errors import ExportError, MediaError
 from mdsgen.export.activations import Activations
 from mdsgen.export.calibration_clips import CalibrationClip, CalibrationOptions
 from mdsgen.geometry import Geometry
 from mdsgen.report import Report
-from mdsgen.runtime import SamplerSettings
-from mdsgen.runtime.clip import timesteps_of
 from mdsgen.runtime.sampler import Estimates, seeded_noise, solve
-from mdsgen.runtime.solver import SolverStep
+from mdsgen.runtime.solver import Plan, plan_steps, timesteps_of
+from mdsgen.sampling import Sampling
+from mdsgen.schedule import NoiseSchedule
 
 _COMPARED_STEPS = 3  # of a clip's trajectory: near its beginning, its middle and its end
 _COMPARED_CLIPS = 2
@@ -27,6 +25,7 @@ class Conditioner(Protocol):
     """What tells a denoiser of a clip."""
 
     geometry: Geometry
+    schedule: NoiseSchedule
 
     def encode(self, frames: np.ndarray) -> np.ndarray:
         """``frames [F, 3, 224, 224]`` -> features ``[1, F, 512]``."""
@@ -67,7 +66,7 @@ def calibrate(
     networks: Conditioner,
     denoiser: Activations,
     options: CalibrationOptions,
-    sampler: SamplerDefaults,
+    sampling: Sampling,
     report: Report = lambda line: None,
 ) -> Calibration:
     """Generate the latents of all clips with ``denoiser``, and watch it doing so.
@@ -75,23 +74,21 @@ def calibrate(
     ``networks`` encode the frames and compute the modulations. The same clips and seed give the same calibration.
     """
     clips = options.of(networks.geometry)
-    steps = SamplerSettings(**vars(sampler)).solve()
+    plan = plan_steps(sampling, networks.schedule)
     feeds: list[Feed] = []
     for number, clip in enumerate(clips):
         report(f"calibrating on {clip.name}, clip {number + 1} of {len(clips)}")
         features = networks.encode(_frames(clip))  # [1, F, 512]
-        modulations = networks.condition(features, timesteps_of(steps))  # [steps, 2, V, D]
-        passes = _trajectory(denoiser, steps, seeded_noise(networks.geometry, options.seed, window=number), modulations)
+        modulations = networks.condition(features, timesteps_of(plan))  # [steps, 2, V, D]
+        passes = _trajectory(denoiser, plan, seeded_noise(networks.geometry, options.seed, window=number), modulations)
         if number < _COMPARED_CLIPS:
             compared = np.linspace(0, len(passes) - 1, _COMPARED_STEPS + 2)[1:-1].round().astype(int)
             feeds += [passes[step] for step in compared]
     names = tuple(clip.name for clip in clips)
-    return Calibration(names, options.seed, len(clips) * len(steps), dict(denoiser.maxima), tuple(feeds))
+    return Calibration(names, options.seed, len(clips) * len(plan), dict(denoiser.maxima), tuple(feeds))
 
 
-def _trajectory(
-    denoiser: Activations, steps: Sequence[SolverStep], noise: np.ndarray, modulations: np.ndarray
-) -> list[Feed]:
+def _trajectory(denoiser: Activations, plan: Plan, noise: np.ndarray, modulations: np.ndarray) -> list[Feed]:
     """All passes from noise to latent, both guidance branches in each."""
     passes: list[Feed] = []
 
@@ -100,7 +97,7 @@ def _trajectory(
         passes.append(Feed(latent.copy(), modulations[step], found))
         return found[:1], found[1:]
 
-    solve(noise, steps, estimate)
+    solve(noise, plan, estimate)
     return passes
 
 

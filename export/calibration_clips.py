@@ -12,7 +12,7 @@ import numpy as np
 from mdsgen.errors import ExportError, MediaError
 from mdsgen.export.clip import verification_frames
 from mdsgen.geometry import FRAME_SIZE, Geometry
-from mdsgen.media import VIDEO_SUFFIXES, prepare_frames, probe
+from mdsgen.media import prepare_frames, probe, read_folder
 from mdsgen.scenes import sample_scene
 from mdsgen.scenes.catalogue import SHORTEST
 
@@ -68,7 +68,7 @@ class CalibrationOptions:
         return [CalibrationClip(f"scene {n}", partial(_rendered, geometry, n)) for n in numbers]
 
 
-def readable_videos(folder: Path) -> list[Path]:
+def readable_videos(folder: Path) -> Sequence[Path]:
     """The videos of a folder by name.
 
     Raises :class:`ExportError` where there is no such folder, it holds fewer than :data:`LEAST_CLIPS`, or some of them
@@ -76,9 +76,10 @@ def readable_videos(folder: Path) -> list[Path]:
     """
     if not folder.is_dir():
         raise ExportError(f"there is no folder {folder} with videos to calibrate on")
-    videos = sorted(path for path in folder.iterdir() if path.suffix.lower() in VIDEO_SUFFIXES)
-    if not videos:
-        raise ExportError(f"no videos in {folder}: expected files that end in {', '.join(sorted(VIDEO_SUFFIXES))}")
+    try:
+        videos = read_folder(folder).videos
+    except MediaError as error:
+        raise ExportError(str(error)) from error
     _check_readable(videos)
     _check_enough(len(videos), "video", f" in {folder}")
     return videos

@@ -19,7 +19,7 @@ class ConditioningNetworks:
     """
 
     def __init__(self, bundle: Bundle) -> None:
-        self.geometry = bundle.manifest.geometry
+        self.geometry, self.schedule = bundle.manifest.geometry, bundle.manifest.schedule
         with ExitStack() as opened:  # closes the first one should the other one fail
             self._encoder, self._conditioning = (
                 opened.enter_context(

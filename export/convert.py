@@ -35,9 +35,9 @@ def convert_bundle(
 ) -> Bundle:
     """Write ``source`` in another precision, verify it against ``source`` and keep it, as :func:`write_bundle` does.
 
-    Geometry, sampler, model, licence and provenance stay; the provenance also says what it was converted from. Weights
-    that ``source`` has rounded to FP16 stay rounded, in FP32 too. Raises :class:`ExportError` also for a source that
-    computes in less than FP32.
+    All else of the manifest stays; the provenance also says what it was converted from. Weights that ``source`` has
+    rounded to FP16 stay rounded, in FP32 too. Raises :class:`ExportError` also for a source that computes in less than
+    FP32.
     """
     found, convertible = source.manifest.precision, options.into.convertible_from
     if found not in convertible:
@@ -73,7 +73,7 @@ class BundleSource:
 
     def __init__(self, bundle: Bundle, origin: Mapping[str, str], quantise: Quantiser | None = None) -> None:
         self.bundle, self.origin, self.quantise = bundle, origin, quantise
-        self.geometry, self.sampler = bundle.manifest.geometry, bundle.manifest.sampler
+        self.geometry, self.sampling = bundle.manifest.geometry, bundle.sampling
 
     def graphs(self) -> Iterator[tuple[str, Callable[[], onnx.ModelProto]]]:
         for name in GRAPHS:
@@ -92,12 +92,13 @@ class BundleSource:
             model=source.model,
             provenance=provenance,
             licence=source.licence,
-            sampler=source.sampler,
+            sampling=source.sampling,
+            schedule=source.schedule,
         )
 
     def reference(self, frames: np.ndarray) -> Reference:
         with Networks(self.bundle, "onnxruntime") as networks:
-            return run_reference(BundleOriginal(networks, self.name), frames, self.sampler)
+            return run_reference(BundleOriginal(networks, self.name), frames, self.sampling)
 
     def _load(self, name: str) -> onnx.ModelProto:
         model = restore_full(onnx.load(self.bundle.path(name)))

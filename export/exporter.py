@@ -20,9 +20,7 @@ from mdsgen.bundle import (
     Bundle,
     Graph,
     Manifest,
-    SamplerDefaults,
     check_target,
-    folder_beside,
 )
 from mdsgen.export.convert import BundleSource, quantiser_of
 from mdsgen.export.graphs import BRANCHES, Conditioning, DenoiserStep, fusable
@@ -32,10 +30,12 @@ from mdsgen.export.options import DEFAULT_EXPORT, ExportOptions
 from mdsgen.export.original import PyTorchOriginal
 from mdsgen.export.verify import Reference, run_reference
 from mdsgen.export.writer import disk_errors, write_bundle
+from mdsgen.files import hidden_folder
 from mdsgen.geometry import FEATURE_CHANNELS, FRAME_SIZE
 from mdsgen.model.codec import LatentDecoder, Vocoder
 from mdsgen.precision import PRECISIONS
 from mdsgen.report import Report
+from mdsgen.sampling import Sampling
 
 _WIDEST = next(iter(PRECISIONS))  # what a precision that is calibrated is made of
 _STEPS_AXIS = "steps"
@@ -48,7 +48,7 @@ def export_bundle(
     options: ExportOptions = DEFAULT_EXPORT,
     *,
     frames: np.ndarray,
-    sampler: SamplerDefaults | None = None,
+    sampling: Sampling | None = None,
     report: Report = lambda line: None,
 ) -> Bundle:
     """Export, verify and keep a bundle; ``frames`` are as in :func:`write_bundle`.
@@ -59,10 +59,10 @@ def export_bundle(
     What is calibrated is made of an FP32 bundle beside the target, which is gone afterwards: ``converted_from`` in the
     provenance has its precision and no checksum.
     """
-    defaults = sampler or SamplerDefaults()
+    chosen = sampling or Sampling()
 
     def load() -> PyTorchSource:
-        return PyTorchSource(models() if callable(models) else models, defaults)
+        return PyTorchSource(models() if callable(models) else models, chosen)
 
     if not options.into.needs_calibration:
         return write_bundle(load, target, options, frames=frames, report=report)
@@ -79,7 +79,7 @@ def _folder_beside(target: Path, replace: bool) -> Iterator[Path]:
     """A folder beside ``target``, which is found good before. It is gone afterwards."""
     target = target.resolve()
     check_target(target, replace)
-    with folder_beside(target) as folder:
+    with hidden_folder(target) as folder:
         yield folder
 
 
@@ -88,8 +88,8 @@ class PyTorchSource:
 
     name = "PyTorch"
 
-    def __init__(self, models: Models, sampler: SamplerDefaults) -> None:
-        self.models, self.sampler = models, sampler
+    def __init__(self, models: Models, sampling: Sampling) -> None:
+        self.models, self.sampling = models, sampling
         self.geometry = models.geometry
 
     def graphs(self) -> Iterator[tuple[str, Callable[[], onnx.ModelProto]]]:
@@ -104,11 +104,12 @@ class PyTorchSource:
             model=self.models.describe(),
             provenance=self.models.provenance,
             licence=self.models.licence,
-            sampler=self.sampler,
+            sampling=self.sampling,
+            schedule=self.models.schedule,
         )
 
     def reference(self, frames: np.ndarray) -> Reference:
-        return run_reference(PyTorchOriginal(self.models), frames, self.sampler)
+        return run_reference(PyTorchOriginal(self.models), frames, self.sampling)
 
 
 def networks_of(models: Models) -> Iterator[Network]:

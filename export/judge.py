@@ -7,7 +7,7 @@ from pathlib import Path
 import onnx
 import torch
 
-from mdsgen.evaluation.ear import FIGURES, FRAMES, LOG_MEL
+from mdsgen.evaluation.judge import FIGURES, FRAMES, LOG_MEL
 from mdsgen.export.onnx_graph import Network, trace
 from mdsgen.export.precision import store_half
 from mdsgen.geometry import DEMO, PICTURE_SIZE, Geometry

@@ -20,17 +20,19 @@ from mdsgen.model.compact_video import CompactVideoEncoder
 from mdsgen.model.denoiser import SIZES, Denoiser, config, inference_parameters
 from mdsgen.model.istft_vocoder import IstftVocoder
 from mdsgen.model.video_encoder import VideoEncoder
-from mdsgen.weights.audioldm import load_audioldm
-from mdsgen.weights.cavp import load_cavp
-from mdsgen.weights.release import load_release
-from mdsgen.weights.trained import (
+from mdsgen.schedule import NoiseSchedule
+from mdsgen.training.trained import (
     WEIGHTS,
+    final_vocoder,
     load_autoencoder,
     load_denoiser,
     load_video_encoder,
     load_vocoder,
     read_training,
 )
+from mdsgen.weights.audioldm import load_audioldm
+from mdsgen.weights.cavp import load_cavp
+from mdsgen.weights.release import load_release
 
 UNTRAINED = "seeded, untrained: for parity and speed, not for sound"
 PUBLISHED_LICENCE = "the weights keep the licences of their publishers; see provenance"
@@ -38,13 +40,17 @@ PUBLISHED_LICENCE = "the weights keep the licences of their publishers; see prov
 
 @dataclass(frozen=True)
 class Models:
-    """One complete MDSGen in float32 on the CPU. ``provenance`` and ``licence`` go into the manifest as they are."""
+    """One complete MDSGen in float32 on the CPU. ``provenance`` and ``licence`` go into the manifest as they are.
+
+    ``schedule`` is the one that the denoiser was trained with; the published models have the default.
+    """
 
     denoiser: Denoiser
     video_encoder: nn.Module
     codec: Codec
     provenance: dict[str, Any] = field(default_factory=lambda: {"weights": UNTRAINED})
     licence: str = "Apache-2.0"
+    schedule: NoiseSchedule = field(default_factory=NoiseSchedule)
 
     def __post_init__(self) -> None:
         if self.denoiser.geometry != self.codec.geometry:
@@ -129,18 +135,21 @@ def trained_models(work: Path) -> Models:
     Raises :class:`~mdsgen.errors.CheckpointError` where one of them is missing or damaged, and :class:`ExportError`
     where they are not of one geometry.
     """
-    stages = ("video_encoder", "autoencoder", "vocoder", "denoiser")
+    vocoder = final_vocoder(work)
+    stages = ("video_encoder", "autoencoder", *dict.fromkeys(("vocoder", vocoder)), "denoiser")
     said = {stage: read_training(work / stage / WEIGHTS) for stage in stages}
     geometries = {stage: training.geometry for stage, training in said.items()}
     if len(set(geometries.values())) > 1:
         names = ", ".join(f"{stage}: {geometry.name}" for stage, geometry in geometries.items())
         raise ExportError(f"the networks in {work} are not of one geometry ({names})")
-    codec = CompactCodec(geometries["denoiser"], load_autoencoder(work / "autoencoder"), load_vocoder(work / "vocoder"))
+    codec = CompactCodec(geometries["denoiser"], load_autoencoder(work / "autoencoder"), load_vocoder(work / vocoder))
     provenance = {
         stage: {**_origin(work / stage / WEIGHTS), "steps": training.steps, **training.recipe.only(stage)}
         for stage, training in said.items()
     }
-    return Models(load_denoiser(work / "denoiser"), load_video_encoder(work / "video_encoder"), codec, provenance)
+    denoiser, video_encoder = load_denoiser(work / "denoiser"), load_video_encoder(work / "video_encoder")
+    schedule = said["denoiser"].section.config.schedule
+    return Models(denoiser, video_encoder, codec, provenance, schedule=schedule)
 
 
 def _size(denoiser: Denoiser) -> str:

@@ -15,7 +15,7 @@ class PyTorchOriginal:
     name = "PyTorch"
 
     def __init__(self, models: Models) -> None:
-        self.models, self.geometry = models, models.geometry
+        self.models, self.geometry, self.schedule = models, models.geometry, models.schedule
 
     @torch.no_grad()
     def encode(self, frames: np.ndarray) -> np.ndarray:

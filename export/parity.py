@@ -7,18 +7,16 @@ from collections.abc import Sequence
 
 from mdsgen.errors import ExportError
 from mdsgen.parity import UNUSABLE, Parity
+from mdsgen.table import aligned
 
 
 def table(figures: Sequence[Parity]) -> str:
-    """The figures as lines of text, each with its threshold and verdict."""
+    """The figures as lines of text, each with its threshold and whether it passed."""
     rows = [("graph", "compared on", "dB", "at least", "")]
     for figure in figures:
-        verdict = "ok" if figure.passed else "FAILED"
-        rows.append((figure.graph, figure.what, in_words(figure.snr_db), f"{figure.threshold:g}", verdict))
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
-    )
+        passed = "ok" if figure.passed else "FAILED"
+        rows.append((figure.graph, figure.what, in_words(figure.snr_db), f"{figure.threshold:g}", passed))
+    return aligned(rows)
 
 
 def in_words(figure: float) -> str:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from mdsgen.bundle import SamplerDefaults
 from mdsgen.engines.plans import HARDWARE_LEVELS
 from mdsgen.errors import ExportError
 from mdsgen.precision import PRECISIONS, Precision, Thresholds
+from mdsgen.sampling import Sampling
 
 
 @dataclass(frozen=True)
@@ -41,20 +41,20 @@ class PlanOptions:
         """As plain JSON values."""
         return {**vars(self), "tactic_sources": list(self.tactic_sources)}
 
-    def lengths(self, axis: str, sampler: SamplerDefaults) -> tuple[int, int, int]:
+    def lengths(self, axis: str, sampling: Sampling) -> tuple[int, int, int]:
         """The least, best and most of an open axis, for a bundle that is sampled so."""
         if axis == "branches":
-            return (branches_of(sampler),) * 3
+            return (branches_of(sampling),) * 3
         if axis != "steps":
             raise ExportError(f"a graph has an open axis {axis!r}: expected steps or branches; export the bundle again")
         if self.fixed_steps is not None:
             return (self.fixed_steps,) * 3
-        return 1, min(sampler.steps, self.max_steps), self.max_steps
+        return 1, min(sampling.steps, self.max_steps), self.max_steps
 
 
-def branches_of(sampler: SamplerDefaults) -> int:
+def branches_of(sampling: Sampling) -> int:
     """How many branches of guidance a plan computes at once: both, or the conditional one of what is never guided."""
-    return 1 if sampler.guidance == 1.0 else 2
+    return 1 if sampling.guidance == 1.0 else 2
 
 
 def plan_thresholds(precision: Precision) -> Thresholds:

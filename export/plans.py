@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
-import os
-import secrets
-import shutil
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 
-from mdsgen.bundle import GRAPHS, Bundle, describe_file
+from mdsgen.bundle import GRAPHS, Bundle
+from mdsgen.cache import cache_folder
 from mdsgen.engines import EngineOptions
 from mdsgen.engines.cuda import Device
-from mdsgen.engines.plans import PLANS_FOLDER, RECORD_FILE, SUFFIX, Machine, PlanRecord
+from mdsgen.engines.plans import PLANS_FOLDER, SUFFIX, Machine, PlanRecord
 from mdsgen.engines.tensorrt import import_tensorrt, machine_of
 from mdsgen.errors import ExportError
 from mdsgen.export.bundle_original import BundleOriginal
@@ -24,6 +22,7 @@ from mdsgen.export.parity import require_passed, table
 from mdsgen.export.plan_options import PlanOptions, plan_thresholds
 from mdsgen.export.tensorrt import build_plan, import_polygraphy
 from mdsgen.export.verify import Reference, compare, run_reference
+from mdsgen.files import sha256, whole_folder
 from mdsgen.parity import Parity
 from mdsgen.precision import PRECISIONS, Thresholds
 from mdsgen.report import Report
@@ -41,10 +40,8 @@ def this_machine() -> Machine:
 
 
 def timing_cache(machine: Machine) -> Path:
-    """Where TensorRT keeps what it has timed: in ``$MDSGEN_CACHE``, or ``~/.cache/mdsgen``."""
-    chosen = os.environ.get("MDSGEN_CACHE")
-    folder = (Path(chosen) if chosen else Path.home() / ".cache" / "mdsgen") / "tensorrt"
-    return folder / f"{machine.key}.timing"
+    """Where TensorRT keeps what it has timed."""
+    return cache_folder("tensorrt") / f"{machine.key}.timing"
 
 
 def build_plans(
@@ -69,7 +66,7 @@ def build_plans(
     target = bundle.folder / PLANS_FOLDER / machine.key
     report(f"building TensorRT plans of {len(GRAPHS)} networks in {precision.name} for {machine}")
     report(f"this takes minutes on a Jetson, less from the second time on: timings are kept in {cache}")
-    with _disk_errors(target), _replaced_when_done(target) as folder:
+    with _disk_errors(target), whole_folder(target, replace=True) as folder:
         cache.parent.mkdir(parents=True, exist_ok=True)
         record = _build_all(bundle, machine, folder, options, cache, report)
         record.write(folder)
@@ -92,7 +89,7 @@ def _build_all(
         start, path = time.perf_counter(), folder / f"{bundle.path(name).stem}{SUFFIX}"
         content = build_plan(bundle, name, options, cache, report)
         path.write_bytes(content)
-        plans[path.stem] = describe_file(path).sha256
+        plans[path.stem] = sha256(path)
         report(f"  {name}: {len(content) / 1e6:.1f} MB in {time.perf_counter() - start:.0f} s")
     sources = {bundle.path(n).stem: {f.file: f.sha256 for f in manifest.graphs[n].files} for n in GRAPHS}
     return PlanRecord(machine, sources, plans, options.to_dict())
@@ -108,40 +105,10 @@ def _verify(
 
 def _reference(bundle: Bundle, frames: np.ndarray, options: PlanOptions) -> Reference:
     """The clip as ONNX Runtime makes it, in as many steps as the plans take."""
-    sampler = bundle.manifest.sampler
-    steps = options.fixed_steps or min(sampler.steps, options.max_steps)
+    steps = options.fixed_steps or min(bundle.sampling.steps, options.max_steps)
     with Networks(bundle, "onnxruntime") as networks:
         original = BundleOriginal(networks, "ONNX Runtime")
-        return run_reference(original, frames, dataclasses.replace(sampler, steps=steps))
-
-
-@contextmanager
-def _replaced_when_done(target: Path) -> Iterator[Path]:
-    """A hidden folder beside ``target`` that takes its place at a clean exit, and is gone after anything else."""
-    folder = target.with_name(f".{target.name}.{secrets.token_hex(4)}.partial")
-    old = folder.with_suffix(".old")
-    folder.mkdir(parents=True)
-    try:
-        yield folder
-        _sync(folder)
-        with suppress(FileNotFoundError):
-            target.rename(old)
-        folder.rename(target)
-    except BaseException:
-        if old.exists() and not target.exists():
-            old.rename(target)
-        shutil.rmtree(folder, ignore_errors=True)
-        with suppress(OSError):  # there are other plans
-            target.parent.rmdir()
-        raise
-    shutil.rmtree(old, ignore_errors=True)
-
-
-def _sync(folder: Path) -> None:
-    """Wait until everything is on the disk, the record last: no power cut leaves a record of half a plan."""
-    for path in sorted(folder.iterdir(), key=lambda path: path.name == RECORD_FILE):
-        with path.open("rb") as file:
-            os.fsync(file.fileno())
+        return run_reference(original, frames, bundle.sampling.changed(steps=steps))
 
 
 @contextmanager

@@ -43,8 +43,7 @@ class Quantiser:
                 "for: export it again, or choose int8-weights"
             )
         with ConditioningNetworks(self._bundle) as networks:
-            sampler = self._bundle.manifest.sampler
-            calibration = calibrate(networks, Activations(joined), self._options, sampler, self._report)
+            calibration = calibrate(networks, Activations(joined), self._options, self._bundle.sampling, self._report)
         maxima = smooth(joined, calibration.maxima)
         layers = linear_layers(joined)
         found = sensitivities(joined, layers, maxima, calibration.feeds, self._report)

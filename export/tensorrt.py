@@ -150,13 +150,13 @@ def _parse(polygraphy: ModuleType, onnx: Path, typed: bool) -> tuple[Any, Any, A
 
 def _fix_shapes(polygraphy: ModuleType, network: Any, bundle: Bundle, graph: str, options: PlanOptions) -> Any:
     """Close the axes that have one length, which makes a faster plan; a profile for those that stay open."""
-    inputs, sampler = bundle.manifest.graphs[graph].inputs, bundle.manifest.sampler
+    inputs, sampling = bundle.manifest.graphs[graph].inputs, bundle.sampling
     profile = polygraphy.Profile()
     for tensor in map(network.get_input, range(network.num_inputs)):
         (spec,) = [spec for spec in inputs if spec.name == tensor.name]
         if all(isinstance(length, int) for length in spec.shape):
             continue
-        ranges = [options.lengths(n, sampler) if isinstance(n, str) else (n, n, n) for n in spec.shape]
+        ranges = [options.lengths(n, sampling) if isinstance(n, str) else (n, n, n) for n in spec.shape]
         tensor.shape = tuple(least if least == most else -1 for least, _, most in ranges)
         if -1 in tuple(tensor.shape):
             least, best, most = (tuple(column) for column in zip(*ranges, strict=True))

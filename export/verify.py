@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
@@ -14,15 +14,17 @@ from mdsgen.bundle import (
     LATENT_DECODER,
     VIDEO_ENCODER,
     VOCODER,
-    SamplerDefaults,
 )
 from mdsgen.errors import ExportError
 from mdsgen.geometry import Geometry
 from mdsgen.parity import Parity, snr_db
 from mdsgen.precision import CLIP, SPECTROGRAM, Thresholds
-from mdsgen.runtime.clip import ClipGenerator, SamplerSettings, timesteps_of
+from mdsgen.runtime.clip import ClipGenerator
 from mdsgen.runtime.networks import Networks
 from mdsgen.runtime.sampler import Estimates, seeded_noise, solve
+from mdsgen.runtime.solver import plan_steps, timesteps_of
+from mdsgen.sampling import Sampling
+from mdsgen.schedule import NoiseSchedule
 
 _COMPARED_STEPS = 3  # the first, the middle and the last latent of the trajectory
 
@@ -36,6 +38,7 @@ class Original(Protocol):
     name: str
     """What messages call them."""
     geometry: Geometry
+    schedule: NoiseSchedule
 
     def encode(self, frames: np.ndarray) -> np.ndarray:
         """``frames [F, 3, 224, 224]`` -> features ``[1, F, 512]``."""
@@ -59,7 +62,8 @@ class Reference:
 
     frames: np.ndarray  # [F, 3, 224, 224]
     noise: np.ndarray  # [1, C, H, W]
-    settings: SamplerSettings
+    sampling: Sampling
+    timesteps: np.ndarray  # [steps]
     features: np.ndarray  # [1, F, 512]
     modulations: np.ndarray  # [steps, 2, V, D]
     trajectory: list[tuple[int, np.ndarray, np.ndarray]]  # step, latent [1, C, H, W], noise of both [2, C, H, W]
@@ -68,19 +72,19 @@ class Reference:
     waveform: np.ndarray  # [1, samples]
 
 
-def run_reference(original: Original, frames: np.ndarray, sampler: SamplerDefaults, seed: int = 0) -> Reference:
-    """Run the original networks over a whole clip, sampled as ``sampler`` says, both branches in every step.
+def run_reference(original: Original, frames: np.ndarray, sampling: Sampling, seed: int = 0) -> Reference:
+    """Run the original networks over a whole clip, sampled as ``sampling`` says, both branches in every step.
 
     Raises :class:`ExportError` where they give what is not finite: nothing could be compared with that.
     """
     # As the bundle samples, but for its saving: an unconditional branch that is kept for some steps says nothing of a
     # graph, and the originals give both branches in every step.
-    settings = replace(SamplerSettings(**vars(sampler)), unconditional_every=1)
-    steps, noise = settings.solve(), seeded_noise(original.geometry, seed)
-    timesteps = timesteps_of(steps)
+    sampling = sampling.changed(unconditional_every=1)
+    plan, noise = plan_steps(sampling, original.schedule), seeded_noise(original.geometry, seed)
+    timesteps = timesteps_of(plan)
     features = original.encode(frames)  # [1, F, 512]
     estimate = original.denoiser(features, timesteps)
-    compared = set(np.linspace(0, settings.steps - 1, _COMPARED_STEPS).astype(int))
+    compared = set(np.linspace(0, sampling.steps - 1, _COMPARED_STEPS).astype(int))
     trajectory: list[tuple[int, np.ndarray, np.ndarray]] = []
 
     def observed(latent: np.ndarray, step: int) -> Estimates:
@@ -89,12 +93,13 @@ def run_reference(original: Original, frames: np.ndarray, sampler: SamplerDefaul
             trajectory.append((step, latent.copy(), both))
         return both[:1], both[1:]
 
-    latent = solve(noise, steps, observed)
+    latent = solve(noise, plan, observed)
     log_mel = original.decode(latent)
     reference = Reference(
         frames=frames,
         noise=noise,
-        settings=settings,
+        sampling=sampling,
+        timesteps=timesteps,
         features=features,
         modulations=original.condition(features, timesteps),
         trajectory=trajectory,
@@ -112,15 +117,14 @@ def compare(networks: Networks, reference: Reference, thresholds: Thresholds) ->
     def figure(graph: str, what: str, value: float) -> Parity:
         return Parity(graph, what, value, thresholds.of(graph))
 
-    timesteps = timesteps_of(reference.settings.solve())
     worst = min(
         snr_db(noise[: networks.branches], _noise(networks, latent, reference.modulations[step]))
         for step, latent, noise in reference.trajectory
     )
     features = networks.encode(reference.frames)  # [1, F, 512]
-    modulations = networks.condition(reference.features, timesteps)
+    modulations = networks.condition(reference.features, reference.timesteps)
     log_mel, waveform = _clip(networks, reference, features)
-    after = f"after {reference.settings.steps} steps"
+    after = f"after {reference.sampling.steps} steps"
     return [
         figure(VIDEO_ENCODER, "features of the clip", snr_db(reference.features, features)),
         figure(CONDITIONING, "modulations of all steps", snr_db(reference.modulations, modulations)),
@@ -141,8 +145,8 @@ def _noise(networks: Networks, latent: np.ndarray, modulations: np.ndarray) -> n
 
 def _clip(networks: Networks, reference: Reference, features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Log-mel ``[1, frames, bins]`` and waveform ``[1, samples]`` of the networks' own features and the same noise."""
-    modulations = networks.condition(features, timesteps_of(reference.settings.solve()))  # [steps, 2, V, D]
-    latent = ClipGenerator(networks, reference.settings).denoise(reference.noise, modulations)  # [1, C, H, W]
+    modulations = networks.condition(features, reference.timesteps)  # [steps, 2, V, D]
+    latent = ClipGenerator(networks, reference.sampling).denoise(reference.noise, modulations)  # [1, C, H, W]
     log_mel = networks.decode(latent)
     return log_mel, networks.vocode(log_mel)
 

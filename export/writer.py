@@ -11,7 +11,7 @@ from typing import Protocol
 import numpy as np
 import onnx
 
-from mdsgen.bundle import Bundle, Graph, Manifest, SamplerDefaults, create_bundle, write_manifest
+from mdsgen.bundle import Bundle, Graph, Manifest, create_bundle, write_manifest
 from mdsgen.errors import ExportError
 from mdsgen.export.onnx_graph import save
 from mdsgen.export.options import ExportOptions
@@ -23,6 +23,7 @@ from mdsgen.parity import Parity
 from mdsgen.precision import Thresholds
 from mdsgen.report import Report
 from mdsgen.runtime.networks import Networks
+from mdsgen.sampling import Sampling
 
 
 class Source(Protocol):
@@ -31,7 +32,7 @@ class Source(Protocol):
     name: str
     """What messages call it."""
     geometry: Geometry
-    sampler: SamplerDefaults
+    sampling: Sampling
 
     def graphs(self) -> Iterator[tuple[str, Callable[[], onnx.ModelProto]]]:
         """Each graph's name, and what makes it in FP32: called one after the other, so that one is in memory."""
@@ -57,7 +58,7 @@ def write_bundle(
         source = load()
         _check_frames(source.geometry, frames)
         manifest = _write_graphs(source, folder, options.precision, report)
-        report(f"verifying against {source.name} over {source.sampler.steps} steps")
+        report(f"verifying against {source.name} over {source.sampling.steps} steps")
         figures = _verify(source, Bundle.open(folder, verify=False), frames, options.thresholds)
         for line in table(figures).splitlines():
             report(line)

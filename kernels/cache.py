@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-import os
-import tempfile
+import logging
 from pathlib import Path
 
+from mdsgen.cache import cache_folder
 from mdsgen.errors import KernelError
+from mdsgen.files import write_whole
 from mdsgen.kernels.compiler import OPTIONS, Compiler, find_compiler
 from mdsgen.kernels.sources import KernelSource, headers
 
 _CUBIN_MAGIC = b"\x7fELF"
-
-
-def cache_folder() -> Path:
-    """Where cubins are kept: ``$MDSGEN_CACHE/kernels``, or ``~/.cache/mdsgen/kernels``."""
-    chosen = os.environ.get("MDSGEN_CACHE")
-    return Path(chosen) / "kernels" if chosen else Path.home() / ".cache" / "mdsgen" / "kernels"
 
 
 def cubin_key(source: KernelSource, architecture: str, version: str) -> str:
@@ -37,11 +32,12 @@ def cubin_of(
 ) -> bytes:
     """The source's machine code for ``architecture``: from the cache, or compiled now and put there.
 
-    Raises :class:`KernelError` where there is no compiler, where it fails, or where the cache cannot be written.
+    A cache that cannot be written is said, and costs a compilation in every process. Raises :class:`KernelError` where
+    there is no compiler, or where it fails.
     """
     compiler = compiler or find_compiler()
     kept = (
-        folder or cache_folder()
+        folder or cache_folder("kernels")
     ) / f"{source.name}-{architecture}-{cubin_key(source, architecture, compiler.version)}"
     kept = kept.with_suffix(".cubin")
     try:
@@ -61,16 +57,9 @@ def _write(path: Path, content: bytes) -> None:
     """All of it or nothing, also where two processes do it at once or one is killed."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".part")
-        try:
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(content)
-            os.replace(temporary, path)
-        except BaseException:
-            os.unlink(temporary)
-            raise
+        write_whole(path, content)
     except OSError as error:
-        raise KernelError(
+        logging.getLogger("mdsgen").warning(
             f"cannot keep compiled kernels in {path.parent} ({error.strerror}): set MDSGEN_CACHE to a folder that can"
             " be written"
-        ) from error
+        )

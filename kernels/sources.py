@@ -10,8 +10,6 @@ from types import MappingProxyType
 FOLDER = Path(__file__).parent / "cuda"
 """The sources and the headers that they share."""
 
-_STEP, _RGB, _NV12 = "PPPPPPPiiq", "PPiiqqii", "PPPiiqqqqiiii"
-
 
 @dataclass(frozen=True)
 class KernelSource:
@@ -41,17 +39,8 @@ SOURCES: Mapping[str, KernelSource] = MappingProxyType(
         for source in (
             # Without fused multiply-adds a step on the device gives the bits of the NumPy reference. It waits for
             # memory in any case.
-            KernelSource("step", {"guided_step_f32": _STEP, "guided_step_f16": _STEP}, ("--fmad=false",)),
-            KernelSource(
-                "frames",
-                {
-                    "prepare_rgb_f32": _RGB,
-                    "prepare_rgb_f16": _RGB,
-                    "prepare_nv12_f32": _NV12,
-                    "prepare_nv12_f16": _NV12,
-                },
-            ),
-            KernelSource("attention", {"attention_f16": "PPPPPqiif"}),
+            KernelSource("step", {"guided_step": "PPPPPiiq"}, ("--fmad=false",)),
+            KernelSource("frames", {"prepare_rgb": "PPiiii"}),
         )
     }
 )

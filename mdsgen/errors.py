@@ -7,6 +7,10 @@ to do.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
 
 class MdsgenError(Exception):
     """Base of every error that this project raises on purpose."""
@@ -62,3 +66,13 @@ class TrainingError(MdsgenError, ValueError):
 
 class Cancelled(MdsgenError):
     """The caller's progress callback asked to stop."""
+
+
+@contextmanager
+def writing(path: Path, kind: type[MdsgenError]) -> Iterator[None]:
+    """Within this context a disk that is full, read-only or broken raises ``kind``, naming ``path``."""
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or f"{error} (is the disk full?)"  # as NumPy says it
+        raise kind(f"cannot write {path}: {reason}") from error

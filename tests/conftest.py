@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from mdsgen import Pipeline
-from tests.media.conftest import Renderer, file_size_limit, heard, packets
+from tests.media.conftest import Renderer, file_size_limit, heard, packets, sound_packets
 from tests.planned import fake_gpu, planned_bundle, trt_major
 
 # The device's part is tested without PyTorch, too: what needs it is then left out.
@@ -28,6 +29,7 @@ __all__ = [
     "packets",
     "pipeline",
     "planned_bundle",
+    "sound_packets",
     "trt_major",
 ]
 
@@ -38,6 +40,14 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MDSGEN_CACHE", str(tmp_path_factory.mktemp("cache")))
         yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _ctrl_c() -> Iterator[None]:
+    """A job in the background ignores Ctrl-C; where a test presses it, it is to be felt."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture(scope="session")

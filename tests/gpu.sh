@@ -50,7 +50,6 @@ part "loops of 25 steps, Tiny" "$bin/mdsgen-bench" --bundle "$built/tiny" --of l
     --compare torch-fp16,torch-compile,tensorrt-stream,tensorrt
 part "clips of 25 steps, Tiny" "$bin/mdsgen-bench" --bundle "$built/tiny" --of clip --steps 25 --torch-steps 25 \
     --repeat 10 --warmup 3 --compare torch-fp16,torch-compile,tensorrt-stream,tensorrt
-part "attention kernel" "$bin/python" -m mdsgen.bench.attention
 
 [ -z "$left_out" ] || printf '\nleft out:%s\n' "$left_out"
 if [ -n "$failed" ]; then

@@ -23,5 +23,5 @@ for version in "$@"; do
     "$venv/bin/python" -m pip install --quiet --upgrade pip
     "$venv/bin/python" -m pip install --quiet --editable '.[test]'
     "$venv/bin/python" -c 'import importlib.util as u; assert not u.find_spec("torch") and not u.find_spec("onnx")'
-    "$venv/bin/python" -m pytest -q
+    OMP_NUM_THREADS=1 "$venv/bin/python" -m pytest -q -n "${WORKERS:-2}" --dist worksteal
 done

@@ -9,7 +9,7 @@ import pytest
 
 import mdsgen
 from mdsgen.bundle import Bundle
-from mdsgen.evaluation import held_out, judge
+from mdsgen.evaluation import held_out, score_sounds
 from mdsgen.geometry import DEMO
 from mdsgen.runtime import Pipeline, render
 
@@ -52,9 +52,10 @@ def test_it_says_how_it_was_trained() -> None:
 
 def test_a_seed_makes_the_same_file_and_another_seed_another_sound(tmp_path: Path) -> None:
     with Pipeline.open() as pipeline:
+        sampling = pipeline.bundle.sampling.changed(steps=4)
         for name, seed in (("a", 1), ("b", 1), ("c", 2)):
-            render(pipeline, SAMPLE, tmp_path / f"{name}.mp4", seed=seed, steps=4)
-            render(pipeline, SAMPLE, tmp_path / f"{name}.wav", seed=seed, steps=4)
+            render(pipeline, SAMPLE, tmp_path / f"{name}.mp4", sampling, seed=seed)
+            render(pipeline, SAMPLE, tmp_path / f"{name}.wav", sampling, seed=seed)
     for suffix in ("mp4", "wav"):
         a, b, c = ((tmp_path / f"{name}.{suffix}").read_bytes() for name in "abc")
         assert a == b
@@ -72,7 +73,7 @@ def test_its_sound_belongs_to_pictures_that_it_has_never_seen() -> None:
             clips.append(clip.scene)
             films.append(frames)
             sounds.append(sound.audio)
-    score = judge(films, sounds, clips).generated
+    score = score_sounds(films, sounds, clips).generated
     assert score.aligned is not None
     assert score.aligned >= 0.75
     assert score.kind is not None

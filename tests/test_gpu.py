@@ -10,7 +10,7 @@ from importlib.util import find_spec
 import numpy as np
 import pytest
 
-from mdsgen.bench.tensorrt_contenders import DeviceLoop
+from mdsgen.bench.tensorrt_backend import DeviceLoop
 from mdsgen.bundle import GRAPHS, Bundle
 from mdsgen.engines import EngineOptions, open_engine
 from mdsgen.engines.cuda import CapturedGraph, Device
@@ -19,14 +19,15 @@ from mdsgen.engines.tensorrt import TensorRtEngine
 from mdsgen.errors import MdsgenError
 from mdsgen.geometry import FRAME_SIZE, PAPER, Geometry
 from mdsgen.kernels.module import Kernels
-from mdsgen.runtime import ClipGenerator, Networks, SamplerSettings, Timings, seeded_noise
+from mdsgen.runtime import ClipGenerator, Networks, Timings, seeded_noise
 from mdsgen.runtime.device_clip import DeviceClip
 from mdsgen.runtime.generators import Generators
 from mdsgen.runtime.replay import Replay
+from mdsgen.sampling import Sampling
 from tests.gpu import BUNDLE, there_is_no
 
 pytestmark = [pytest.mark.gpu, pytest.mark.timeout(3600)]
-SETTINGS = SamplerSettings(steps=25, guidance=5.0, guidance_power=0.01)
+SETTINGS = Sampling(steps=25, guidance=5.0, guidance_power=0.01)
 
 MOST_HOST_MICROSECONDS = 50.0
 LEAST_SPEEDUP = {"torch-fp16": 3.0, "torch-compile": 1.5}
@@ -206,8 +207,8 @@ def test_the_loop_is_faster_than_pytorch_by_what_was_promised(bundle: Bundle) ->
 
     if not torch.cuda.is_available():
         there_is_no(f"PyTorch {torch.__version__} finds no CUDA device")
+    from mdsgen.bench.backends import parse
     from mdsgen.bench.comparison import Task, compare
-    from mdsgen.bench.contenders import parse
     from mdsgen.bench.subject import Subject
 
     entries = parse("torch-fp16,torch-compile,tensorrt-stream,tensorrt")

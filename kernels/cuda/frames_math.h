@@ -1,4 +1,4 @@
-// Antialiased bilinear resizing and the way from YUV to RGB. The reference is kernels/frames.py.
+// Antialiased bilinear resizing. The reference is kernels/frames.py.
 //
 // The filter is a triangle whose half width is one output pixel when shrinking, one input pixel when enlarging (Pillow's
 // and FFmpeg's bilinear). All distances are fractions with one denominator, so the weights are whole numbers, exact, and
@@ -36,28 +36,4 @@ HOST_DEVICE int sum_of_weights(int out, int in_size, int out_size) {
     int sum = 0;
     for (int i = taps.first; i < taps.end; ++i) sum += tap_weight(out, i, in_size, out_size);
     return sum;
-}
-
-struct Rgb {
-    float red;
-    float green;
-    float blue;
-};
-
-HOST_DEVICE float within_one(float number) { return number < 0.0f ? 0.0f : number > 1.0f ? 1.0f : number; }
-
-// Bytes as fractional numbers 0..255 to 0..1, clipped. `standard` is 601, 709 or 2020: ITU-R BT.
-HOST_DEVICE Rgb rgb_of(float y, float u, float v, int standard, bool full_range) {
-    const float of_red = standard == 601 ? 0.299f : standard == 709 ? 0.2126f : 0.2627f;
-    const float of_blue = standard == 601 ? 0.114f : standard == 709 ? 0.0722f : 0.0593f;
-    const float of_green = 1.0f - of_red - of_blue;
-    const float light = full_range ? y / 255.0f : (y - 16.0f) / 219.0f;
-    const float chroma_range = full_range ? 255.0f : 224.0f;
-    const float to_red = 2.0f * (1.0f - of_red) * ((v - 128.0f) / chroma_range);
-    const float to_blue = 2.0f * (1.0f - of_blue) * ((u - 128.0f) / chroma_range);
-    Rgb rgb;
-    rgb.red = within_one(light + to_red);
-    rgb.green = within_one(light - (of_red * to_red + of_blue * to_blue) / of_green);
-    rgb.blue = within_one(light + to_blue);
-    return rgb;
 }

@@ -24,7 +24,7 @@ struct Stepped {
 };
 
 // An estimate without a weight is not read: it may be anything there.
-HOST_DEVICE Stepped guided_step(float latent, float conditional, float unconditional,
+HOST_DEVICE Stepped stepped(float latent, float conditional, float unconditional,
     const float (&history)[1 + MOST_OLDER], const StepCoefficients& c) {
     const float noise = (conditional - unconditional) * c.guidance + unconditional;
     Stepped result;

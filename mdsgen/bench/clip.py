@@ -5,29 +5,28 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from contextlib import ExitStack
-from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
 
-from mdsgen.bench.conditions import usable_cores
 from mdsgen.bench.device_memory import DeviceMemory, device_memory
 from mdsgen.bench.device_stages import HOST, IN_ORDER, DeviceStages
-from mdsgen.bench.engine_contender import data_type
-from mdsgen.bench.measure import Measurement
-from mdsgen.bench.peak import peak_totals
+from mdsgen.bench.engine_backend import data_type
+from mdsgen.bench.peak import add_shares, machine_peaks, peak_totals
 from mdsgen.bench.process import FINISHED, READY, Command, time_processes
 from mdsgen.bench.report import Report
-from mdsgen.bench.shares import add_shares, machine_peaks
-from mdsgen.bench.work import denoiser_passes, stage_work, total
+from mdsgen.bench.work import denoiser_passes, stage_flop
 from mdsgen.bundle import DENOISER
+from mdsgen.conditions import usable_cores
 from mdsgen.engines import EngineOptions
 from mdsgen.errors import MdsgenError
 from mdsgen.geometry import FRAME_SIZE, Geometry
-from mdsgen.runtime.clip import SamplerSettings, Timings
+from mdsgen.runtime.clip import Timings
 from mdsgen.runtime.generators import Generator, Generators
 from mdsgen.runtime.networks import Networks
 from mdsgen.runtime.sampler import seeded_noise
+from mdsgen.sampling import Sampling
+from mdsgen.timing import Measurement
 
 STEP, WHOLE = "denoiser step", "whole clip"
 """The two figures that are not stages of the runtime: one step of its loop, and all stages together."""
@@ -36,14 +35,14 @@ _QUANTISED = (DENOISER, STEP, WHOLE)  # what has products in INT8 in an INT8 bun
 _MOST_PROCESSES = 5
 
 
-def time_clip(command: Command, settings: SamplerSettings, *, repeat: int, warmup: int, peak: bool = True) -> Report:
+def time_clip(command: Command, sampling: Sampling, *, repeat: int, warmup: int, peak: bool = True) -> Report:
     """Generate ``repeat`` clips out of noise, all stages as in real use; then run the command itself, at most 5 times.
 
-    ``settings`` are those that the command's sampling comes to. Without ``peak`` the machine's is not measured.
+    ``sampling`` is what the command's comes to. Without ``peak`` the machine's is not measured.
     """
     bundle = command.bundle
     duration = bundle.manifest.geometry.duration
-    engine, measurements, device = _time_stages(command, settings, repeat, warmup)
+    engine, measurements, device = _time_stages(command, sampling, repeat, warmup)
     processes, peaks = time_processes(command, min(repeat, _MOST_PROCESSES))
     measurements |= processes
     figures: dict[str, dict[str, float]] = {name: {} for name in measurements}
@@ -59,14 +58,14 @@ def time_clip(command: Command, settings: SamplerSettings, *, repeat: int, warmu
         "peak memory bytes": peaks[FINISHED],
         **device,
     }
-    notes = _add_peak(command, engine, settings, measurements, figures, totals) if peak else []
+    notes = _add_peak(command, engine, sampling, measurements, figures, totals) if peak else []
     return Report(
-        "stage of a clip", _settings(command, engine, settings, warmup), measurements, figures, totals, notes=notes
+        "stage of a clip", _settings(command, engine, sampling, warmup), measurements, figures, totals, notes=notes
     )
 
 
 def _time_stages(
-    command: Command, settings: SamplerSettings, repeat: int, warmup: int
+    command: Command, sampling: Sampling, repeat: int, warmup: int
 ) -> tuple[str, dict[str, Measurement], dict[str, object]]:
     """The engine, the seconds of all stages, of the whole and of the steps, and on a GPU what more there is to say."""
     options = EngineOptions(command.threads, bfloat16=command.bfloat16)
@@ -75,17 +74,17 @@ def _time_stages(
         opened = memory.of("networks", lambda: Networks(command.bundle, command.engine, options))
         networks = stack.enter_context(opened)
         if networks.device_engines:
-            return networks.engine, *_time_on_device(networks, settings, repeat, warmup, memory)
-        return networks.engine, _time_on_host(networks, settings, repeat, warmup, stack), {}
+            return networks.engine, *_time_on_device(networks, sampling, repeat, warmup, memory)
+        return networks.engine, _time_on_host(networks, sampling, repeat, warmup, stack), {}
 
 
 def _time_on_device(
-    networks: Networks, settings: SamplerSettings, repeat: int, warmup: int, memory: DeviceMemory
+    networks: Networks, sampling: Sampling, repeat: int, warmup: int, memory: DeviceMemory
 ) -> tuple[dict[str, Measurement], dict[str, object]]:
-    with memory.of("clip", lambda: DeviceStages(networks, settings)) as stages:
+    with memory.of("clip", lambda: DeviceStages(networks, sampling)) as stages:
         measured = memory.of("graph", lambda: stages.time(WHOLE, repeat, warmup))
         measured.setdefault(WHOLE, measured[IN_ORDER])
-        per_step = [seconds / settings.steps for seconds in measured["denoiser"].seconds]
+        per_step = [seconds / sampling.steps for seconds in measured["denoiser"].seconds]
         measured[STEP] = Measurement(tuple(per_step))
         launches = "1, a CUDA graph" if stages.replays else "one for every call: no CUDA graph here"
     totals: dict[str, object] = {"GPU": memory.gpu, "launches per clip": launches}
@@ -95,13 +94,13 @@ def _time_on_device(
 
 
 def _time_on_host(
-    networks: Networks, settings: SamplerSettings, repeat: int, warmup: int, stack: ExitStack
+    networks: Networks, sampling: Sampling, repeat: int, warmup: int, stack: ExitStack
 ) -> dict[str, Measurement]:
     """A warm-up clip has a single step, which is enough to touch everything."""
     generators = Generators(networks)
     stack.callback(generators.close)
-    for sampler, clips in ((replace(settings, steps=1), warmup), (settings, repeat)):
-        seconds = _time_clips(generators.of(sampler), networks.geometry, clips)
+    for chosen, clips in ((sampling.changed(steps=1), warmup), (sampling, repeat)):
+        seconds = _time_clips(generators.of(chosen), networks.geometry, clips)
     return {name: Measurement(tuple(taken)) for name, taken in seconds.items() if taken}
 
 
@@ -119,7 +118,7 @@ def _time_clips(generate: Generator, geometry: Geometry, clips: int) -> dict[str
     return seconds
 
 
-def _settings(command: Command, engine: str, settings: SamplerSettings, warmup: int) -> dict[str, object]:
+def _settings(command: Command, engine: str, sampling: Sampling, warmup: int) -> dict[str, object]:
     manifest = command.bundle.manifest
     return {
         "engine": engine,
@@ -128,9 +127,9 @@ def _settings(command: Command, engine: str, settings: SamplerSettings, warmup: 
         "geometry": manifest.geometry.name,
         "model": manifest.model.get("size", "unknown"),
         "precision": manifest.precision,
-        "steps": settings.steps,
-        "solver": settings.solver,
-        "denoiser passes": denoiser_passes(settings, engine == "tensorrt"),
+        "steps": sampling.steps,
+        "solver": sampling.solver,
+        "denoiser passes": denoiser_passes(sampling, manifest.schedule, engine == "tensorrt"),
         "warm-up": warmup,
     }
 
@@ -138,25 +137,24 @@ def _settings(command: Command, engine: str, settings: SamplerSettings, warmup: 
 def _add_peak(
     command: Command,
     engine: str,
-    settings: SamplerSettings,
+    sampling: Sampling,
     measurements: Mapping[str, Measurement],
     figures: Mapping[str, dict[str, float]],
     totals: dict[str, object],
 ) -> list[str]:
     """Adds operations, speed and share of the peak to the stages' ``figures``; gives notes of what is missing."""
-    passes = denoiser_passes(settings, engine == "tensorrt")
+    passes = denoiser_passes(sampling, command.bundle.manifest.schedule, engine == "tensorrt")
     try:
-        work = stage_work(command.bundle.path, settings.steps, passes)
+        flop = stage_flop(command.bundle.path, sampling.steps, passes)
     except (ImportError, MdsgenError) as error:
         return [f"the share of the matrix peak is left out ({error}): pip install 'mdsgen[convert]'"]
-    step = {STEP: work["denoiser"].share(settings.steps)}
-    work |= {WHOLE: total(work.values())} | step
+    flop |= {WHOLE: sum(flop.values()), STEP: flop["denoiser"] // sampling.steps}
     precision = command.bundle.manifest.precision
-    kinds = {name: data_type(precision, engine, command.bfloat16, quantised=name in _QUANTISED) for name in work}
+    kinds = {name: data_type(precision, engine, command.bfloat16, quantised=name in _QUANTISED) for name in flop}
     peaks, notes = machine_peaks(command.threads or usable_cores(), kinds.values())
-    for name in work.keys() & measurements.keys():
-        figures[name]["GFLOP"] = work[name].flop / 1e9
-        add_shares(figures[name], work[name], measurements[name].median, kinds[name], peaks)
+    for name in flop.keys() & measurements.keys():
+        figures[name]["GFLOP"] = flop[name] / 1e9
+        add_shares(figures[name], flop[name], measurements[name].median, kinds[name], peaks)
     totals |= peak_totals(peaks)
     return notes
 

@@ -6,13 +6,15 @@ import time
 
 import numpy as np
 
-from mdsgen.bench.measure import Measurement
 from mdsgen.geometry import FRAME_SIZE
 from mdsgen.kernels import module as kernels
-from mdsgen.runtime.clip import SamplerSettings, Timings
+from mdsgen.runtime.clip import Timings
 from mdsgen.runtime.device_clip import SOURCES, DeviceClip
 from mdsgen.runtime.networks import Networks
 from mdsgen.runtime.sampler import seeded_noise
+from mdsgen.runtime.solver import plan_steps
+from mdsgen.sampling import Sampling
+from mdsgen.timing import Measurement
 
 IN_ORDER = "whole clip in stream order"
 HOST = "host, to launch a clip"
@@ -27,12 +29,12 @@ class DeviceStages:
     Raises :class:`EngineError` where the clip cannot be on the device: it is not timed in another way instead.
     """
 
-    def __init__(self, networks: Networks, settings: SamplerSettings) -> None:
-        steps = settings.solve()
-        self._clip = DeviceClip(networks.device_engines, kernels.Kernels(SOURCES), len(steps))
+    def __init__(self, networks: Networks, sampling: Sampling) -> None:
+        plan = plan_steps(sampling, networks.schedule)
+        self._clip = DeviceClip(networks.device_engines, kernels.Kernels(SOURCES), len(plan))
         self._geometry = networks.geometry
         try:
-            self._clip.load(steps)
+            self._clip.load(plan)
         except BaseException:
             self._clip.close()
             raise

@@ -13,10 +13,10 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from mdsgen.bench import launcher
-from mdsgen.bench.measure import Measurement
 from mdsgen.bundle import Bundle
 from mdsgen.errors import MdsgenError
 from mdsgen.geometry import Geometry
+from mdsgen.timing import Measurement
 
 READY, FINISHED = "process start to ready", "process start to finished mp4"
 """The two figures: until the pipeline is open, and until the whole command has ended."""

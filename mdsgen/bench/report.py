@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from mdsgen.bench.chart import Bar, bar_chart
-from mdsgen.bench.conditions import conditions
-from mdsgen.bench.measure import Measurement
+from mdsgen.conditions import conditions
+from mdsgen.table import aligned
+from mdsgen.timing import Measurement
 
 _SHOWN = ("processor", "cores", "onnxruntime", "openvino", "tensorrt", "torch")
 """The machine's facts that a chart has room for."""
@@ -55,7 +56,7 @@ class Report:
         totals: list[tuple[str, ...]] = [(name, _words(value)) for name, value in self.totals.items()]
         notes: list[tuple[str, ...]] = [(note,) for note in self.notes]
         sections: list[list[tuple[str, ...]]] = [facts, described, list(self._table()), totals, notes]
-        return "\n\n".join("\n".join(_aligned(rows)) for rows in sections if rows)
+        return "\n\n".join(aligned(rows, figures=len(rows[0]) > 2) for rows in sections if rows)
 
     def chart(self) -> str:
         """A picture of the medians as SVG, one bar for each row of the table, the conditions below them."""
@@ -98,15 +99,3 @@ def _words(value: object) -> str:
     if isinstance(value, float):
         return f"{value:.3f}"
     return "not installed" if value is None else f"{value:,}" if isinstance(value, int) else str(value)
-
-
-def _aligned(rows: Iterable[tuple[str, ...]]) -> Iterator[str]:
-    """Rows as columns, each as wide as its longest cell; figures to the right."""
-    rows = list(rows)
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for first, *others in rows:
-        cells = [first.ljust(widths[0])]
-        cells += [
-            cell.rjust(width) if len(widths) > 2 else cell for cell, width in zip(others, widths[1:], strict=True)
-        ]
-        yield "  ".join(cells).rstrip()

@@ -10,13 +10,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mdsgen.bundle import GRAPHS, VIDEO_ENCODER, Bundle, Graph, Manifest, SamplerDefaults
+from mdsgen.bundle import GRAPHS, VIDEO_ENCODER, Bundle, Graph, Manifest
 from mdsgen.engines import open_engine
 from mdsgen.errors import ExportError, MdsgenError
 from mdsgen.geometry import FEATURE_CHANNELS, FRAME_SIZE, Geometry, geometry
 from mdsgen.media import prepare_frames
 from mdsgen.runtime.sampler import seeded_noise
+from mdsgen.sampling import Sampling
 from mdsgen.scenes import sample_scene
+from mdsgen.schedule import NoiseSchedule
 
 if TYPE_CHECKING:
     from mdsgen.export.models import Models
@@ -55,9 +57,14 @@ class Subject:
         return str(self._bundle.folder) if self._bundle else "seeded weights"
 
     @property
-    def sampler(self) -> SamplerDefaults:
+    def sampling(self) -> Sampling:
         """How its clips are sampled."""
-        return self._bundle.manifest.sampler if self._bundle else SamplerDefaults()
+        return self._bundle.sampling if self._bundle else Sampling()
+
+    @property
+    def schedule(self) -> NoiseSchedule:
+        """The noise schedule that it was trained with."""
+        return self._bundle.manifest.schedule if self._bundle else self.models.schedule
 
     @cached_property
     def models(self) -> Models:
@@ -89,13 +96,20 @@ class Subject:
             return self._bundle
         for graph in GRAPHS:
             self.path(graph)
-        described = self.models.describe()
-        return Bundle(
-            self._traced_in, Manifest(self.geometry, self._traced, "fp32", described, self.models.provenance, "")
+        models = self.models
+        manifest = Manifest(
+            self.geometry,
+            self._traced,
+            "fp32",
+            models.describe(),
+            models.provenance,
+            models.licence,
+            schedule=models.schedule,
         )
+        return Bundle(self._traced_in, manifest)
 
     def encode(self, frames: np.ndarray) -> np.ndarray:
-        """``frames [F, 3, 224, 224]`` -> features ``[1, F, 512]``, in FP32: the same ones for every contender."""
+        """``frames [F, 3, 224, 224]`` -> features ``[1, F, 512]``, in FP32: the same ones for every backend."""
         if self._bundle:
             with open_engine(self._bundle.path(VIDEO_ENCODER), "onnxruntime") as encoder:
                 return encoder.run({"frames": frames[None]})["features"]
@@ -135,7 +149,7 @@ class Subject:
 
 
 class Inputs:
-    """What every contender gets: one clip of a rendered scene, and one step of it.
+    """What every backend gets: one clip of a rendered scene, and one step of it.
 
     ``pictures`` uint8 ``[F, 224, 224, 3]`` are what the runtime takes, ``frames [F, 3, 224, 224]`` the same, prepared,
     and ``features [1, F, 512]`` what ``encode`` makes of those: INT8 is calibrated on such, and on nothing else.

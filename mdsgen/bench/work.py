@@ -1,20 +1,22 @@
-"""How much work a network is: the arithmetic of its matrix products and the bytes it has to move, read off its graph.
+"""How much work a network is: the arithmetic of its matrix products, read off its graph.
 
-Needs the ``onnx`` package. Counted are products alone, ``2·M·N·K`` each: they are what a processor's matrix peak is
-about, and in these networks all but a percent of the arithmetic.
+Needs the ``onnx`` package and no PyTorch: a bundle's graphs are all that there is of a trained model. Counted are
+products alone, ``2·M·N·K`` each, in floating point or in integers: they are what a matrix peak is about, and in these
+networks all but a percent of the arithmetic.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable
 from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mdsgen.bundle import CONDITIONING, DENOISER, LATENT_DECODER, VIDEO_ENCODER, VOCODER
 from mdsgen.errors import BundleError
-from mdsgen.runtime.clip import SamplerSettings
+from mdsgen.runtime.solver import passes_of, plan_steps
+from mdsgen.sampling import Sampling
+from mdsgen.schedule import NoiseSchedule
 
 if TYPE_CHECKING:
     import onnx
@@ -27,38 +29,8 @@ _CONV = ("Conv", "ConvInteger", "QLinearConv")
 _WEIGHT_INPUT = {"QLinearMatMul": 3, "QLinearConv": 3}  # else 1
 
 
-@dataclass(frozen=True)
-class Work:
-    """Of one run of a graph: floating-point operations, bytes of weights, and bytes of all results, each written once.
-
-    ``outer_bytes`` are those of its inputs and outputs alone. In a quantised graph the operations are of integers, and
-    counted the same way.
-    """
-
-    flop: int
-    weight_bytes: int
-    activation_bytes: int
-    outer_bytes: int
-
-    @property
-    def least_bytes(self) -> int:
-        """What a run has to move at least, everything inside staying on the chip: weights, inputs and outputs."""
-        return self.weight_bytes + self.outer_bytes
-
-    def __add__(self, other: Work) -> Work:
-        return Work(*(mine + its for mine, its in zip(vars(self).values(), vars(other).values(), strict=True)))
-
-    def times(self, runs: int) -> Work:
-        """That of so many runs."""
-        return Work(*(runs * value for value in vars(self).values()))
-
-    def share(self, runs: int) -> Work:
-        """That of one of so many runs, to whole numbers."""
-        return Work(*(value // runs for value in vars(self).values()))
-
-
-def work_of(path: Path, **axes: int) -> Work:
-    """Of the graph in a file, its open axes as long as ``axes`` say: ``work_of(path, branches=2)``.
+def flop_of(path: Path, **axes: int) -> int:
+    """The operations of the graph in a file, its open axes as long as ``axes`` say: ``flop_of(path, branches=2)``.
 
     Raises :class:`~mdsgen.errors.BundleError` where a product's size does not follow from that.
     """
@@ -73,7 +45,6 @@ def work_of(path: Path, **axes: int) -> Work:
     graph = onnx.shape_inference.infer_shapes(model, data_prop=True).graph
     shapes = {value.name: _shape(value) for value in (*graph.input, *graph.output, *graph.value_info)}
     shapes |= {weights.name: tuple(weights.dims) for weights in graph.initializer}
-    kinds = {value.name: value.type.tensor_type.elem_type for value in (*graph.output, *graph.value_info)}
 
     def shape_of(name: str) -> tuple[int, ...]:
         if shapes.get(name) is None:
@@ -82,42 +53,24 @@ def work_of(path: Path, **axes: int) -> Work:
             )
         return shapes[name]  # type: ignore[return-value]
 
-    return Work(
-        flop=sum(_flop(node, shape_of) for node in graph.node),
-        weight_bytes=sum(prod(weights.dims) * _bytes(weights.data_type) for weights in graph.initializer),
-        activation_bytes=sum(
-            prod(shapes.get(name) or (0,)) * _bytes(kinds[name])
-            for node in graph.node
-            for name in node.output
-            if name in kinds
-        ),
-        outer_bytes=sum(
-            prod(shape_of(value.name)) * _bytes(value.type.tensor_type.elem_type)
-            for value in (*graph.input, *graph.output)
-        ),
-    )
+    return sum(_flop(node, shape_of) for node in graph.node)
 
 
-def denoiser_passes(settings: SamplerSettings, on_device: bool) -> int:
+def denoiser_passes(sampling: Sampling, schedule: NoiseSchedule, on_device: bool) -> int:
     """How often the denoiser looks at a latent: on a GPU twice in every step, where both branches are one batch."""
-    return 2 * settings.steps if on_device else settings.passes
+    return 2 * sampling.steps if on_device else passes_of(plan_steps(sampling, schedule))
 
 
-def stage_work(path_of: Callable[[str], Path], steps: int, passes: int) -> dict[str, Work]:
+def stage_flop(path_of: Callable[[str], Path], steps: int, passes: int) -> dict[str, int]:
     """Of every stage of one clip, by the names of the runtime, in so many steps and passes of the denoiser."""
-    both, single = (work_of(path_of(DENOISER), **{BRANCHES: branches}) for branches in (2, 1))
+    both, single = (flop_of(path_of(DENOISER), **{BRANCHES: branches}) for branches in (2, 1))
     return {
-        "video encoder": work_of(path_of(VIDEO_ENCODER)),
-        "conditioning": work_of(path_of(CONDITIONING), **{STEPS: steps}),
-        "denoiser": both.times(passes - steps) + single.times(2 * steps - passes),
-        "latent decoder": work_of(path_of(LATENT_DECODER)),
-        "vocoder": work_of(path_of(VOCODER)),
+        "video encoder": flop_of(path_of(VIDEO_ENCODER)),
+        "conditioning": flop_of(path_of(CONDITIONING), **{STEPS: steps}),
+        "denoiser": both * (passes - steps) + single * (2 * steps - passes),
+        "latent decoder": flop_of(path_of(LATENT_DECODER)),
+        "vocoder": flop_of(path_of(VOCODER)),
     }
-
-
-def total(works: Iterable[Work]) -> Work:
-    """All of it together."""
-    return sum(works, Work(0, 0, 0, 0))
 
 
 def _flop(node: onnx.NodeProto, shape_of: Callable[[str], tuple[int, ...]]) -> int:
@@ -142,9 +95,3 @@ def _shape(value: onnx.ValueInfoProto) -> tuple[int, ...] | None:
     if not kind.HasField("shape") or not all(length.HasField("dim_value") for length in kind.shape.dim):
         return None
     return tuple(length.dim_value for length in kind.shape.dim)
-
-
-def _bytes(kind: int) -> int:
-    import onnx
-
-    return onnx.helper.tensor_dtype_to_np_dtype(kind).itemsize if kind else 0

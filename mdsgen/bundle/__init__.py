@@ -6,7 +6,6 @@ from mdsgen.bundle.bundle import (
     create_bundle,
     describe_file,
     describe_graph,
-    folder_beside,
     write_manifest,
 )
 from mdsgen.bundle.default import default_bundle
@@ -20,7 +19,6 @@ from mdsgen.bundle.manifest import (
     VIDEO_ENCODER,
     VOCODER,
     Manifest,
-    SamplerDefaults,
 )
 
 __all__ = [
@@ -36,12 +34,10 @@ __all__ = [
     "DataFile",
     "Graph",
     "Manifest",
-    "SamplerDefaults",
     "check_target",
     "create_bundle",
     "default_bundle",
     "describe_file",
     "describe_graph",
-    "folder_beside",
     "write_manifest",
 ]

@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
-import secrets
-import shutil
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
 from mdsgen.bundle.graph import MANIFEST_FILE, DataFile, Graph
 from mdsgen.bundle.manifest import Manifest
 from mdsgen.errors import BundleError
+from mdsgen.files import recover, sha256, whole_folder, write_whole
+from mdsgen.sampling import Sampling
 from mdsgen.tensor import TensorSpec
-from mdsgen.whole_file import write_whole
-
-_CHUNK = 1 << 20  # bytes read at a time: large enough to keep the hash busy, small enough for any device
 
 
 class Bundle:
@@ -37,12 +33,18 @@ class Bundle:
         :class:`BundleError` naming the file, what was expected and what was found.
         """
         folder = Path(folder)
+        recover(folder)
         manifest = _read_manifest(folder)
         for part in manifest.files:
             _check_length(folder, part)
         if verify:
             _check_hashes(folder, manifest.files)
         return cls(folder, manifest)
+
+    @property
+    def sampling(self) -> Sampling:
+        """How its clips are sampled where a caller does not say otherwise."""
+        return self.manifest.sampling
 
     def path(self, graph: str) -> Path:
         """The file of the graph of that name."""
@@ -61,15 +63,9 @@ def write_manifest(folder: str | os.PathLike[str], manifest: Manifest) -> None:
 
 
 def describe_file(path: str | os.PathLike[str]) -> DataFile:
-    """Name, SHA-256 and length of a file, read in pieces."""
+    """Name, SHA-256 and length of a file."""
     path = Path(path)
-    digest, length = hashlib.sha256(), 0
-    buffer = memoryview(bytearray(_CHUNK))
-    with path.open("rb", buffering=0) as file:
-        while count := file.readinto(buffer):
-            digest.update(buffer[:count])
-            length += count
-    return DataFile(path.name, digest.hexdigest(), length)
+    return DataFile(path.name, sha256(path), path.stat().st_size)
 
 
 def describe_graph(
@@ -93,48 +89,10 @@ def create_bundle(target: str | os.PathLike[str], *, replace: bool = False) -> I
     """
     target = Path(target).resolve()  # a link keeps pointing at the new bundle
     check_target(target, replace)
-    with folder_beside(target) as folder:
+    with whole_folder(target, replace=replace) as folder:
         yield folder
         Bundle.open(folder)
-        _sync(folder)
         check_target(target, replace)
-        _move(folder, target)
-
-
-@contextmanager
-def folder_beside(target: Path) -> Iterator[Path]:
-    """A hidden folder beside ``target``, on the same disk; unless it was moved it is gone afterwards.
-
-    Parents of ``target`` that were missing are made, and are gone too where nothing came to be in them.
-    """
-    new_parents = [parent for parent in target.parents if not parent.exists()]
-    folder = target.with_name(f".{target.name}.{secrets.token_hex(4)}.partial")
-    try:
-        folder.mkdir(parents=True)
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-        for parent in new_parents:
-            with suppress(OSError):  # there is something in it, or someone else uses it by now
-                parent.rmdir()
-
-
-def _move(folder: Path, target: Path) -> None:
-    """Rename ``folder`` to ``target``; an old bundle there steps aside first, and back should the rename fail."""
-    old = folder.with_suffix(".old")
-    replaced = target.exists() and any(target.iterdir())
-    if replaced:
-        target.rename(old)
-    try:
-        folder.rename(target)
-    except BaseException:
-        if replaced:
-            old.rename(target)
-        raise
-    with suppress(OSError):  # the new bundle is there, whatever becomes of the old one
-        _sync_entry(target.parent)
-    if replaced:
-        shutil.rmtree(old, ignore_errors=True)
 
 
 def check_target(target: Path, replace: bool) -> None:
@@ -193,18 +151,3 @@ def _check_hashes(folder: Path, parts: tuple[DataFile, ...]) -> None:
                     f"{folder / part.file} is damaged: expected SHA-256 {part.sha256}, found {found.sha256}; "
                     "export the bundle again"
                 )
-
-
-def _sync(folder: Path) -> None:
-    """Wait until the folder and its files are on the disk, so that no power cut leaves a bundle of empty files."""
-    for path in folder.iterdir():
-        _sync_entry(path)
-    _sync_entry(folder)
-
-
-def _sync_entry(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -13,10 +13,12 @@ from typing import Any
 from mdsgen import __version__
 from mdsgen.bundle.fields import Fields
 from mdsgen.bundle.graph import DataFile, Graph
-from mdsgen.errors import BundleError, GeometryError
+from mdsgen.errors import BundleError, GeometryError, SettingsError
 from mdsgen.geometry import Geometry
 from mdsgen.parity import Parity
 from mdsgen.precision import PRECISIONS
+from mdsgen.sampling import Sampling
+from mdsgen.schedule import NoiseSchedule
 
 SCHEMA = 2
 """The manifest schema that this version writes."""
@@ -31,60 +33,6 @@ LATENT_DECODER = "latent_decoder"
 VOCODER = "vocoder"
 GRAPHS = (VIDEO_ENCODER, CONDITIONING, DENOISER, LATENT_DECODER, VOCODER)
 """The graphs that every bundle holds, in the order in which a clip passes through them."""
-
-MAX_STEPS = 1000
-"""As many as the training schedule has."""
-
-
-@dataclass(frozen=True)
-class SamplerDefaults:
-    """How a clip is sampled where the caller does not say otherwise."""
-
-    steps: int = 25
-    guidance: float = 5.0
-    guidance_power: float = 0.01
-    solver: str = "dpm-2m"
-    guidance_interval: tuple[float, float] = (0.0, 1000.0)
-    unconditional_every: int = 1
-    clean_limit: float = math.inf
-
-    def __post_init__(self) -> None:
-        if not 1 <= self.steps <= MAX_STEPS:
-            raise BundleError(f"manifest field 'sampler.steps' must be 1 to {MAX_STEPS}, not {self.steps}")
-        if self.guidance_power < 0:
-            raise BundleError(f"manifest field 'sampler.guidance_power' must be 0 or more, not {self.guidance_power}")
-        for name in ("guidance", "guidance_power"):
-            if not math.isfinite(getattr(self, name)):
-                raise BundleError(f"manifest field 'sampler.{name}' must be finite, not {getattr(self, name)}")
-        low, high = self.guidance_interval
-        if not low <= high:
-            raise BundleError(f"manifest field 'sampler.guidance_interval' must be low, high, not {low}, {high}")
-        if self.unconditional_every < 1:
-            raise BundleError(
-                f"manifest field 'sampler.unconditional_every' must be 1 or more, not {self.unconditional_every}"
-            )
-        if not self.clean_limit > 0:
-            raise BundleError(f"manifest field 'sampler.clean_limit' must be positive, not {self.clean_limit}")
-
-    def to_dict(self) -> dict[str, Any]:
-        values = {**vars(self), "guidance_interval": list(self.guidance_interval)}
-        if math.isinf(self.clean_limit):  # JSON has no word for it
-            del values["clean_limit"]
-        return values
-
-    @classmethod
-    def from_dict(cls, values: object) -> SamplerDefaults:
-        """The first three fields must be there; the others came later and have defaults."""
-        fields = Fields(values, "sampler")
-        later: dict[str, Any] = {}
-        for name, kind in (("solver", str), ("unconditional_every", int), ("clean_limit", float)):
-            if name in fields.values:
-                later[name] = fields.take(name, kind)
-        if "guidance_interval" in fields.values:
-            later["guidance_interval"] = _interval(fields)
-        return cls(
-            fields.take("steps", int), fields.take("guidance", float), fields.take("guidance_power", float), **later
-        )
 
 
 @dataclass(frozen=True)
@@ -102,13 +50,19 @@ class Manifest:
     model: dict[str, Any]
     provenance: dict[str, Any]
     licence: str
-    sampler: SamplerDefaults = field(default_factory=SamplerDefaults)
+    sampling: Sampling = field(default_factory=Sampling)
+    schedule: NoiseSchedule = field(default_factory=NoiseSchedule)
     parity: tuple[Parity, ...] = ()
     created_by: str = f"mdsgen {__version__}"
     schema: int = SCHEMA
 
     def __post_init__(self) -> None:
         _check_schema(self.schema)
+        if self.sampling.steps > self.schedule.train_steps:
+            raise BundleError(
+                f"manifest field 'sampling': {self.sampling.steps} steps are more than the {self.schedule.train_steps} "
+                "that the model was trained in"
+            )
         if self.precision not in PRECISIONS:
             known = ", ".join(PRECISIONS)
             raise BundleError(f"manifest field 'precision' must be one of {known}, not {self.precision!r:.80}")
@@ -134,7 +88,8 @@ class Manifest:
             "geometry": self.geometry.to_dict(),
             "precision": self.precision,
             "model": self.model,
-            "sampler": self.sampler.to_dict(),
+            "sampling": self.sampling.to_dict(),
+            "schedule": self.schedule.to_dict(),
             "graphs": {name: graph.to_dict() for name, graph in self.graphs.items()},
             "parity": [figure.to_dict() for figure in self.parity],
             "provenance": self.provenance,
@@ -154,7 +109,8 @@ class Manifest:
             geometry=_geometry(fields.take("geometry", dict)),
             precision=fields.take("precision", str),
             model=fields.take("model", dict),
-            sampler=SamplerDefaults.from_dict(fields.take("sampler", dict)),
+            sampling=_sampling(fields, "sampler" if schema == 1 else "sampling"),
+            schedule=NoiseSchedule() if schema == 1 else _schedule(fields),  # schema 1 had the release's alone
             graphs={name: Graph.from_dict(graph, f"graphs.{name}") for name, graph in graphs.items()},
             parity=_parities(fields, *(("quality", "decibels") if schema == 1 else ("parity", "snr_db"))),
             provenance=fields.take("provenance", dict),
@@ -162,15 +118,18 @@ class Manifest:
         )
 
 
-def _interval(fields: Fields) -> tuple[float, float]:
-    """Two timesteps, the lower one first."""
-    bounds = fields.take("guidance_interval", list)
+def _sampling(fields: Fields, name: str) -> Sampling:
     try:
-        low, high = (Fields({"low": bound}).take("low", float) for bound in bounds)
-    except (BundleError, ValueError):
-        place = fields.place("guidance_interval")
-        raise BundleError(f"manifest field {place!r} must be two numbers, not {bounds!r:.80}") from None
-    return low, high
+        return Sampling.from_dict(fields.take(name, dict))
+    except SettingsError as error:
+        raise BundleError(f"manifest field {name!r}: {error}") from error
+
+
+def _schedule(fields: Fields) -> NoiseSchedule:
+    try:
+        return NoiseSchedule.from_dict(fields.take("schedule", dict))
+    except SettingsError as error:
+        raise BundleError(f"manifest field 'schedule': {error}") from error
 
 
 def _parities(fields: Fields, name: str, ratio: str) -> tuple[Parity, ...]:

@@ -11,21 +11,21 @@ from typing import Any
 
 import click
 
+from mdsgen.bench.backends import KINDS, Entry, first_bundle, parse
 from mdsgen.bench.clip import time_clip
-from mdsgen.bench.conditions import usable_cores
-from mdsgen.bench.contenders import KINDS, Entry, first_bundle, parse
+from mdsgen.bench.comparison import STEP, Task, compare
 from mdsgen.bench.process import Command, sampling_arguments
 from mdsgen.bench.report import Report
 from mdsgen.bench.subject import Subject
 from mdsgen.bundle import Bundle, default_bundle
-from mdsgen.cli.errors import command
 from mdsgen.cli.export import MODEL_SIZES
-from mdsgen.cli.sampling import sampling_options
+from mdsgen.cli.sampling import STEPS, sampling_options
+from mdsgen.command import command
+from mdsgen.conditions import usable_cores
 from mdsgen.engines import ENGINES
 from mdsgen.errors import MdsgenError
+from mdsgen.files import write_whole
 from mdsgen.geometry import GEOMETRIES
-from mdsgen.runtime import sampler_settings
-from mdsgen.whole_file import write_whole
 
 _TASKS = {"step": 10, "loop": 5, "clip": 3}
 """What can be compared, and how often it is timed unless told."""
@@ -33,7 +33,7 @@ _TASKS = {"step": 10, "loop": 5, "clip": 3}
 _CLIPS, _WARMUP = 3, 2
 
 
-def _contenders(_ctx: click.Context, _param: click.Parameter, value: str | None) -> list[Entry] | None:
+def _backends(_ctx: click.Context, _param: click.Parameter, value: str | None) -> list[Entry] | None:
     """A click callback: ``A,B,C`` as what is compared."""
     try:
         return None if value is None else parse(value)
@@ -50,14 +50,12 @@ def _contenders(_ctx: click.Context, _param: click.Parameter, value: str | None)
 @click.option(
     "--compare",
     metavar="A,B,…",
-    callback=_contenders,
+    callback=_backends,
     help=f"Time these in turn instead, ratios against the first: {', '.join(KINDS)}; NAME@BUNDLE runs another bundle. "
     "A single one is compared with --engine.",
 )
 @click.option("--of", "task", type=click.Choice(list(_TASKS)), help="What to compare.  [default: step]")
-@click.option(
-    "--torch-steps", type=click.IntRange(1, 1000), help="Steps of PyTorch's clip.  [default: 50, as published]"
-)
+@click.option("--torch-steps", type=STEPS, help="Steps of PyTorch's clip.  [default: 50, as published]")
 @click.option(
     "--geometry",
     "geometry_name",
@@ -93,7 +91,7 @@ def main(
     peak: bool,
     plot: Path | None,
     as_json: bool,
-    **sampling: Any,
+    **changes: Any,
 ) -> None:
     """Time every stage of a bundle on random pictures, then the command in a process of its own.
 
@@ -101,26 +99,33 @@ def main(
     those of --geometry and --model, or of a bundle that was exported with --untrained.
     """
     seeded = (geometry_name or "release", model or "base") if geometry_name or model else None
-    _check(
-        compare, task, bundle, seeded, sampling, engine=engine, bfloat16=bfloat16, torch_steps=torch_steps, plot=plot
-    )
+    _check(compare, task, bundle, seeded, changes, engine=engine, bfloat16=bfloat16, torch_steps=torch_steps)
     if plot:
-        with _writing(plot), TemporaryFile(dir=plot.resolve().parent):
-            pass  # before all the timing: afterwards it would be for nothing
+        _check_plot(plot)
     if compare is None:
         opened = Bundle.open(bundle or default_bundle())
-        settings = sampler_settings(opened.manifest.sampler, **sampling)
-        run = Command(opened, engine, threads, bfloat16, sampling_arguments(sampling))
+        run = Command(opened, engine, threads, bfloat16, sampling_arguments(changes))
         warmup = _WARMUP if warmup is None else warmup
-        report = time_clip(run, settings, repeat=repeat or _CLIPS, warmup=warmup, peak=peak)
+        report = time_clip(run, opened.sampling.changed(**changes), repeat=repeat or _CLIPS, warmup=warmup, peak=peak)
     else:
         entries = compare if len(compare) > 1 else [*compare, Entry(engine)]
         with _subject(entries, bundle, seeded) as subject:
-            report = _compare(entries, subject, task or "step", torch_steps, threads, repeat, warmup, peak, sampling)
+            job = Task.named(task or STEP, subject.sampling.changed(**changes), torch_steps)
+            report = _compare(entries, subject, job, threads, repeat=repeat, warmup=warmup, peak=peak)
     click.echo(json.dumps(report.to_dict(), indent=2, ensure_ascii=False) if as_json else report.page())
     if plot:
         with _writing(plot):
             write_whole(plot, report.chart())
+
+
+def _check_plot(plot: Path) -> None:
+    """Raise, before all the timing, where no chart can be written to the file."""
+    if plot.suffix.lower() != ".svg":
+        raise click.UsageError(f"--plot writes SVG: name a file that ends in .svg, not {plot}")
+    if not plot.parent.is_dir():
+        raise click.UsageError(f"--plot: there is no folder {plot.parent}")
+    with _writing(plot), TemporaryFile(dir=plot.resolve().parent):
+        pass
 
 
 @contextmanager
@@ -136,18 +141,13 @@ def _check(
     task: str | None,
     bundle: Path | None,
     seeded: tuple[str, str] | None,
-    sampling: dict[str, Any],
+    changes: dict[str, Any],
     *,
     engine: str,
     bfloat16: bool,
     torch_steps: int | None,
-    plot: Path | None,
 ) -> None:
     """Raise a usage error for options that do not go together."""
-    if plot and plot.suffix.lower() != ".svg":
-        raise click.UsageError(f"--plot writes SVG: name a file that ends in .svg, not {plot}")
-    if plot and not plot.parent.is_dir():
-        raise click.UsageError(f"--plot: there is no folder {plot.parent}")
     accepted = ENGINES if compare is None else tuple(KINDS)
     if engine not in accepted:
         raise click.UsageError(f"--engine {engine} is unknown: expected one of {', '.join(accepted)}")
@@ -163,7 +163,7 @@ def _check(
         raise click.UsageError(f"--engine is for one bundle alone: add {engine} to --compare")
     if len(compare) == 1 and str(compare[0]) == engine:
         raise click.UsageError(f"--compare {engine} needs another name: it would be compared with itself")
-    if task in (None, "step") and any(value is not None for value in sampling.values()):
+    if task in (None, "step") and any(value is not None for value in changes.values()):
         raise click.UsageError("how a clip is sampled is for clips and loops: a step is compared")
     if torch_steps and task != "clip":
         raise click.UsageError("--torch-steps is for --of clip: a loop has as many steps on all sides")
@@ -185,26 +185,22 @@ def _subject(entries: list[Entry], bundle: Path | None, seeded: tuple[str, str] 
 def _compare(
     entries: list[Entry],
     subject: Subject,
-    task: str,
-    torch_steps: int | None,
+    task: Task,
     threads: int | None,
+    *,
     repeat: int | None,
     warmup: int | None,
     peak: bool,
-    sampling: dict[str, Any],
 ) -> Report:
-    from mdsgen.bench.comparison import Task, compare
-
-    settings = sampler_settings(subject.sampler, **sampling)
     if warmup is None:
         on_device = any(entry.kind.device for entry in entries)  # where the first run compiles, tunes or captures
-        warmup = _WARMUP if task == "step" or on_device else 0
+        warmup = _WARMUP if task.of == STEP or on_device else 0
     return compare(
         entries,
         subject,
-        Task.named(task, settings, torch_steps),
+        task,
         threads or usable_cores(),
-        repeat=repeat or _TASKS[task],
+        repeat=repeat or _TASKS[task.of],
         warmup=warmup,
         peak=peak,
     )

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import click
 import numpy as np
 
-from mdsgen.cli.errors import command
 from mdsgen.cli.sampling import sampling_options
+from mdsgen.command import command
 from mdsgen.engines import ENGINES
-from mdsgen.evaluation.examination import examine
+from mdsgen.evaluation.evaluation import evaluate
 from mdsgen.evaluation.held_out import HELD_OUT, Clip, held_out
 from mdsgen.evaluation.page import write_page
-from mdsgen.runtime import Pipeline, sampler_settings
+from mdsgen.runtime import Pipeline
+from mdsgen.runtime.solver import passes_of, plan_steps
+from mdsgen.sampling import Sampling
 
 
 @command("mdsgen-eval")
@@ -53,41 +54,39 @@ def main(
     page: Path | None,
     shown: int,
     as_json: bool,
-    **sampling: Any,
+    **changes: Any,
 ) -> None:
     """Generate the sound of held-out scenes and judge it beside real, shuffled and shifted sound.
 
     Progress goes to stderr, one line per clip.
     """
     with Pipeline.open(bundle, engine, threads=threads, bfloat16=bfloat16) as pipeline:
+        sampling = pipeline.bundle.sampling.changed(**changes)
         rendered, sounds = _generate(pipeline, clips, seed, sampling)
-        sampler = sampler_settings(pipeline.bundle.manifest.sampler, **sampling)
         settings = {
             "bundle": str(pipeline.bundle.folder),
             "precision": pipeline.bundle.manifest.precision,
             "geometry": pipeline.bundle.manifest.geometry.name,
             "engine": pipeline.engine,
-            **sampler.to_dict(),
-            "denoiser_passes": sampler.passes,
+            **sampling.to_dict(),
+            "denoiser_passes": passes_of(plan_steps(sampling, pipeline.bundle.manifest.schedule)),
             "scenes": f"{seed} to {seed + clips - 1}",
         }
-    examination = examine(rendered, sounds, threads=threads, report=_say)
+    evaluation = evaluate(rendered, sounds, threads=threads, report=_say)
     if page:
-        write_page(page, examination, sounds, shown, settings)
-    scores = examination.scores
+        write_page(page, evaluation, sounds, shown, settings)
+    scores = evaluation.scores
     document = {"settings": settings, "scores": scores.to_dict()}
     click.echo(json.dumps(document, indent=2, ensure_ascii=False) if as_json else scores.page())
 
 
-def _generate(
-    pipeline: Pipeline, clips: int, seed: int, sampling: Mapping[str, Any]
-) -> tuple[list[Clip], list[np.ndarray]]:
+def _generate(pipeline: Pipeline, clips: int, seed: int, sampling: Sampling) -> tuple[list[Clip], list[np.ndarray]]:
     """Held-out scenes and their sounds, of one window each."""
     duration = pipeline.bundle.manifest.geometry.duration
     rendered, sounds = [], []
     for clip, frames in held_out(clips, seed):
         started = time.perf_counter()
-        sound = pipeline(frames, seed=clip.scene.seed, duration=min(duration, clip.scene.duration), **sampling)
+        sound = pipeline(frames, seed=clip.scene.seed, duration=min(duration, clip.scene.duration), sampling=sampling)
         rendered.append(clip)
         sounds.append(sound.audio)
         _say(f"clip {len(sounds)} of {clips}: {clip.scene.kind}, {time.perf_counter() - started:.2f} s")

@@ -11,14 +11,22 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from mdsgen.bundle import Bundle, SamplerDefaults, default_bundle
+from mdsgen.bundle import Bundle, default_bundle
 from mdsgen.cli.calibration import calibration_options, take_calibration
-from mdsgen.cli.errors import command
-from mdsgen.cli.plans import build, build_if_possible, check_planned, plan_options, take_plan_request
+from mdsgen.cli.plans import (
+    build,
+    build_if_possible,
+    check_planned,
+    plan_options,
+    take_plan_request,
+)
+from mdsgen.cli.sampling import STEPS
+from mdsgen.command import command
 from mdsgen.errors import ExportError
 from mdsgen.export.options import ExportOptions
 from mdsgen.geometry import GEOMETRIES, Geometry, geometry
 from mdsgen.precision import PRECISIONS
+from mdsgen.sampling import Sampling
 
 if TYPE_CHECKING:
     from mdsgen.export import Models
@@ -32,7 +40,7 @@ _SOURCE = (
     *("bundle", "checkpoint", "cavp", "audioldm", "trained", "untrained"),
     *("model", "geometry_name", "decode_layer"),
 )
-_SAMPLER = ("steps", "guidance", "clean_limit")
+_SAMPLING = ("steps", "guidance", "clean_limit")
 
 
 @command("mdsgen-export")
@@ -59,8 +67,8 @@ _SAMPLER = ("steps", "guidance", "clean_limit")
     "--decode-layer", type=click.IntRange(1), help="Last blocks that see all tokens.  [default: the published size's]"
 )
 @click.option("--precision", type=click.Choice(list(PRECISIONS)), default=ExportOptions.precision, show_default=True)
-@click.option("--steps", type=click.IntRange(1, 1000), help="The bundle's default.  [default: 25]")
-@click.option("--guidance", type=float, help="The bundle's default.  [default: 5.0]")
+@click.option("--steps", type=STEPS, help=f"The bundle's default.  [default: {Sampling.steps}]")
+@click.option("--guidance", type=float, help=f"The bundle's default.  [default: {Sampling.guidance}]")
 @click.option("--clean-limit", type=float, help="The bundle's default.  [default: none]")
 @click.option("--video", type=click.Path(path_type=Path), help="Verify on this video.  [default: a rendered one]")
 @click.option(
@@ -81,16 +89,16 @@ def main(video: Path | None, output: Path, **settings: Any) -> None:
     Published PyTorch weights: name --checkpoint, --cavp and --audioldm; those of mdsgen-train: --trained. With none of
     them a bundle that is there already is converted, the demo model where none is named; that needs no PyTorch.
     """
-    source, sampler = (_take(settings, names) for names in (_SOURCE, _SAMPLER))
+    source, sampling = (_take(settings, names) for names in (_SOURCE, _SAMPLING))
     plans, calibration = take_plan_request(settings), take_calibration(settings)
     options = ExportOptions(calibration=calibration, **settings)
     _check_source(source)
-    _check_belongings(source, sampler)
+    _check_belongings(source, sampling)
     if source["bundle"] is not None and plans.engine == "tensorrt":
         click.echo(build(_unconverted(source["bundle"]), video, options.tolerance, plans))
         return
     check_planned(options.precision, plans)
-    done = _make(source, sampler, video, output, options)
+    done = _make(source, sampling, video, output, options)
     build_if_possible(done, video, options.tolerance, plans)
     click.echo(done.folder)
 
@@ -129,7 +137,7 @@ def _check_source(source: Mapping[str, Any]) -> None:
         raise click.UsageError(f"{', '.join(named)} are different models: name one")
 
 
-def _check_belongings(source: Mapping[str, Any], sampler: Mapping[str, Any]) -> None:
+def _check_belongings(source: Mapping[str, Any], sampling: Mapping[str, Any]) -> None:
     """Raise a usage error for options that say what the source says itself."""
     of_weights = {"--model": source["model"], "--geometry": source["geometry_name"]}
     if source["checkpoint"] is None:
@@ -137,7 +145,7 @@ def _check_belongings(source: Mapping[str, Any], sampler: Mapping[str, Any]) -> 
     if source["trained"] is not None:
         _refuse(of_weights, "is said by the weights of --trained themselves")
     elif source["checkpoint"] is None and not source["untrained"]:
-        of_weights |= {f"--{name.replace('_', '-')}": value for name, value in sampler.items()}
+        of_weights |= {f"--{name.replace('_', '-')}": value for name, value in sampling.items()}
         _refuse(of_weights, "belongs to PyTorch weights: a converted bundle keeps its own")
 
 
@@ -149,7 +157,7 @@ def _refuse(options: Mapping[str, object], reason: str) -> None:
 
 
 def _make(
-    source: Mapping[str, Any], sampler: Mapping[str, Any], video: Path | None, target: Path, options: ExportOptions
+    source: Mapping[str, Any], sampling: Mapping[str, Any], video: Path | None, target: Path, options: ExportOptions
 ) -> Bundle:
     """The bundle of the source that was named, whichever it is."""
     if source["trained"] is None and source["checkpoint"] is None and not source["untrained"]:
@@ -162,9 +170,8 @@ def _make(
     else:
         space = geometry(source["geometry_name"] or ("paper" if source["untrained"] else "release"))
         load = _loader(source, space)
-    defaults = SamplerDefaults(**{name: value for name, value in sampler.items() if value is not None})
-    frames = verification_frames(space, video)
-    return export_bundle(load, target, options, frames=frames, sampler=defaults, report=partial(click.echo, err=True))
+    frames, chosen = verification_frames(space, video), Sampling().changed(**sampling)
+    return export_bundle(load, target, options, frames=frames, sampling=chosen, report=partial(click.echo, err=True))
 
 
 def _loader(source: Mapping[str, Any], space: Geometry) -> Callable[[], Models]:

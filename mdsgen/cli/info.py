@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Iterator, Sized
+from collections.abc import Iterator, Sized
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
-from mdsgen.bundle import Bundle, Graph, Manifest, SamplerDefaults, default_bundle
-from mdsgen.cli.errors import command
+from mdsgen.bundle import DENOISER, Bundle, Graph, Manifest, default_bundle
+from mdsgen.command import command
+from mdsgen.engines.choice import Choice, choices_for, forget
 from mdsgen.geometry import SAMPLE_RATE, Geometry
+from mdsgen.sampling import ALWAYS, Sampling
+from mdsgen.schedule import NoiseSchedule
+from mdsgen.table import aligned
 
 T = TypeVar("T")
 
@@ -24,12 +29,15 @@ _WORST_LAYERS = 3  # of those that bear INT8 worst
 @click.argument("bundle", required=False, type=click.Path(path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead, for programs.")
 @click.option("--verify/--no-verify", default=True, help="Check the SHA-256 of every file.", show_default=True)
-def main(bundle: Path | None, as_json: bool, verify: bool) -> None:
+@click.option("--forget-engine", is_flag=True, help="Forget which engine was the fastest: the next run tries again.")
+def main(bundle: Path | None, as_json: bool, verify: bool, forget_engine: bool) -> None:
     """Show what BUNDLE holds: geometry, graphs, precision, parity, and where its weights came from.
 
     Without one: $MDSGEN_BUNDLE, or the demo model.
     """
     opened = Bundle.open(bundle or default_bundle(), verify=verify)
+    if forget_engine:
+        forget(opened.path(DENOISER))
     if as_json:
         click.echo(json.dumps(_document(opened, verify), indent=2, ensure_ascii=False))
     else:
@@ -49,16 +57,18 @@ def _document(bundle: Bundle, verified: bool) -> dict[str, Any]:
             "video_frames": geometry.video_frames,
             "tokens": geometry.tokens,
         },
+        "engines": [
+            {**asdict(choice), "provisional": choice.provisional} for choice in _choices(bundle) if choice.holds
+        ],
         "manifest": bundle.manifest.to_dict(),
     }
 
 
 def _page(bundle: Bundle, verified: bool) -> Iterator[str]:
     manifest = bundle.manifest
-    sampler = manifest.sampler
     total = sum(part.bytes for part in manifest.files)
     checked = "every SHA-256 is right" if verified else "SHA-256 not checked"
-    yield from _aligned(
+    yield aligned(
         [
             ("bundle", str(bundle.folder)),
             ("files", f"{len(manifest.files)}, {_megabytes(total)}, {checked}"),
@@ -67,9 +77,11 @@ def _page(bundle: Bundle, verified: bool) -> Iterator[str]:
             ("window", _window(manifest.geometry)),
             ("precision", manifest.precision),
             ("model", _pairs(manifest.model)),
-            ("sampler", _sampler(sampler)),
+            ("sampling", _sampling(manifest.sampling)),
+            ("noise schedule", _schedule(manifest.schedule)),
             *_provenance(manifest.provenance),
             ("licence", manifest.licence),
+            *_engines(bundle),
         ]
     )
     for name, graph in manifest.graphs.items():
@@ -80,13 +92,34 @@ def _page(bundle: Bundle, verified: bool) -> Iterator[str]:
     yield from _parity(manifest)
 
 
-def _sampler(sampler: SamplerDefaults) -> str:
-    words = f"{sampler.steps} steps, guidance {sampler.guidance:g}, power {sampler.guidance_power:g}, {sampler.solver}"
-    if sampler.guidance_interval != SamplerDefaults.guidance_interval:
-        low, high = sampler.guidance_interval
+def _choices(bundle: Bundle) -> list[Choice]:
+    return list(choices_for(bundle.path(DENOISER)).values())
+
+
+def _engines(bundle: Bundle) -> Iterator[tuple[str, str]]:
+    """What ``--engine auto`` takes here, by the options that it was tried with."""
+    choices = [choice for choice in _choices(bundle) if choice.holds]
+    for choice in choices:
+        yield "engine auto", f"{choice}, for {choice.options}"
+    if choices:
+        yield "", "mdsgen-info --forget-engine has the engines tried again"
+
+
+def _schedule(schedule: NoiseSchedule) -> str:
+    return (
+        f"{schedule.kind}, betas {schedule.beta_start:g} to {schedule.beta_end:g} in {schedule.train_steps} timesteps"
+    )
+
+
+def _sampling(sampling: Sampling) -> str:
+    words = (
+        f"{sampling.steps} steps, guidance {sampling.guidance:g}, power {sampling.guidance_power:g}, {sampling.solver}"
+    )
+    if sampling.guidance_interval != ALWAYS:
+        low, high = sampling.guidance_interval
         words += f", guided at timesteps {low:g} to {high:g}"
-    if sampler.unconditional_every > 1:
-        words += f", unconditional every {sampler.unconditional_every} steps"
+    if sampling.unconditional_every > 1:
+        words += f", unconditional every {sampling.unconditional_every} steps"
     return words
 
 
@@ -170,15 +203,7 @@ def _parity(manifest: Manifest) -> Iterator[str]:
     for figure in manifest.parity:
         shown = "exact" if math.isinf(figure.snr_db) else f"{figure.snr_db:.1f}"
         rows.append((figure.graph, figure.what, shown, f"{figure.threshold:.1f}", "" if figure.passed else "BELOW"))
-    yield from _aligned(rows)
-
-
-def _aligned(rows: Iterable[tuple[str, ...]]) -> Iterator[str]:
-    """Rows as columns, each as wide as its longest cell."""
-    rows = list(rows)
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+    yield aligned(rows)
 
 
 def _pairs(values: dict[str, Any]) -> str:

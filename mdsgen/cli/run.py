@@ -5,18 +5,20 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import click
 
-from mdsgen.cli.errors import command
-from mdsgen.cli.sampling import finite, sampling_options
+from mdsgen.cli.sampling import finite, sampling_options, take_sampling
+from mdsgen.command import command
 from mdsgen.engines import ENGINES
-from mdsgen.errors import MdsgenError, MediaError
-from mdsgen.media import FORMATS, VIDEO_SUFFIXES
+from mdsgen.errors import MdsgenError, MediaError, SettingsError
+from mdsgen.media import FORMATS, Output, choose_suffix, read_folder
 from mdsgen.runtime import Pipeline, Progress, Rendered, default_target, render
 from mdsgen.runtime.pipeline import OnProgress
 
@@ -26,8 +28,16 @@ from mdsgen.runtime.pipeline import OnProgress
 @click.option(
     "-o",
     "--output",
-    type=click.Path(path_type=Path),
-    help=f"A file ({', '.join(FORMATS)}) or, for several videos, a folder.  [default: VIDEO.mdsgen.mp4]",
+    type=click.Path(),
+    help=f"A file ({', '.join(FORMATS)}), or a folder: one that is there, a name that ends in /, or any name where "
+    "there are several videos.  [default: VIDEO.mdsgen.mp4, beside each video]",
+)
+@click.option(
+    "--format",
+    "suffix",
+    type=click.Choice([suffix[1:] for suffix in FORMATS]),
+    help="Format of results that --output does not name.  [default: mp4, or the video's own or mkv where mp4 cannot "
+    "hold the pictures]",
 )
 @click.option(
     "--bundle",
@@ -54,39 +64,52 @@ from mdsgen.runtime.pipeline import OnProgress
     type=click.FloatRange(0, 1),
     default=0.0,
     callback=finite,
-    help="Share of the original sound, from 0 (none) to 1 (nothing else).",
+    help="Share of the original sound, from 0 (none) to 1 (nothing else); its rate and channels are kept.",
 )
+@click.option("--keep-original", is_flag=True, help="Keep the original sound, and add the new one as a second track.")
+@click.option("--recursive", is_flag=True, help="Of a folder, take the videos in the folders below it, too.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead, for programs.")
 def main(
     videos: tuple[Path, ...],
-    output: Path | None,
+    output: str | None,
+    suffix: str | None,
     bundle: Path | None,
     engine: str,
     provider: tuple[str, ...],
     threads: int | None,
     bfloat16: bool,
+    mix: float,
+    keep_original: bool,
+    recursive: bool,
     as_json: bool,
     **settings: Any,
 ) -> None:
     """Generate the sound of VIDEOS (files, or folders of them) and write them with it."""
-    jobs = _jobs(videos, output)
+    wanted, changes = _wanted(mix, keep_original, suffix), take_sampling(settings)
+    jobs, folder = _jobs(videos, output, wanted, recursive)
     providers = provider or ("CPUExecutionProvider",)
     results: list[Rendered] = []
     failures: list[dict[str, str]] = []
     with Pipeline.open(bundle, engine, threads=threads, providers=providers, bfloat16=bfloat16) as pipeline:
-        if output is not None and output not in dict(jobs).values():
-            _make_folder(output)
-        for source, target in jobs:
+        sampling = pipeline.bundle.sampling.changed(**changes)
+        if folder is not None:
+            _make_folder(folder)
+        for job in jobs:
             try:
-                with _progress_bar(source) as progress:
-                    rendered = render(pipeline, source, target, progress=progress, **settings)
+                with _progress_bar(job.source) as progress:
+                    rendered = render(
+                        pipeline, job.source, job.target, sampling, output=wanted, progress=progress, **settings
+                    )
             except MdsgenError as error:
                 if len(jobs) == 1:
                     raise
-                failures.append({"source": str(source), "error": str(error)})
+                failures.append({"source": str(job.source), "error": str(error)})
                 click.echo(f"error: {error}", err=True)
                 continue
+            rendered = replace(rendered, notes=(*job.notes, *rendered.notes))
             results.append(rendered)
+            for note in rendered.notes:
+                click.echo(f"note: {note}", err=True)
             if not as_json:
                 click.echo(_line(rendered))
         if as_json:
@@ -102,43 +125,85 @@ def main(
         raise MdsgenError(f"{len(failures)} of {len(jobs)} videos failed")
 
 
-def _jobs(videos: Sequence[Path], output: Path | None) -> list[tuple[Path, Path]]:
-    """Each source with its target. Raises a usage error where several results would be one file."""
-    sources = [source for video in videos for source in _sources(video)]
+@dataclass(frozen=True)
+class _Job:
+    """One video, where its result goes, and why it goes there."""
+
+    source: Path
+    target: Path
+    notes: tuple[str, ...] = ()
+
+
+def _wanted(mix: float, keep_original: bool, suffix: str | None) -> Output:
+    try:
+        return Output(mix, keep_original, f".{suffix}" if suffix else None)
+    except SettingsError as error:
+        raise click.UsageError(str(error)) from error
+
+
+def _jobs(
+    videos: Sequence[Path], output: str | None, wanted: Output, recursive: bool
+) -> tuple[list[_Job], Path | None]:
+    """Each video with its target, and the folder of all targets where that has to be there.
+
+    Raises a usage error where several results would be one file, or one would overwrite a video.
+    """
+    sources = [source for video in videos for source in _sources(video, recursive)]
     single = len(videos) == 1 and not videos[0].is_dir()
-    if output is None:
-        targets = [default_target(source) for source in sources]
-    elif single and not output.is_dir():
-        targets = [output]
-    elif output.suffix.lower() in FORMATS:
+    folder = None
+    if output is not None and single and not _is_folder(output):
+        jobs = [_named(sources[0], Path(output), wanted)]
+    elif output is not None and Path(output).suffix.lower() in FORMATS and not _is_folder(output):
         raise click.UsageError(f"several videos need a folder as --output, not {output}")
     else:
-        targets = [default_target(source, output) for source in sources]
-    doubles = {str(target) for target in targets if targets.count(target) > 1}
+        folder = None if output is None else Path(output)
+        jobs = [_unnamed(source, folder, wanted) for source in sources]
+    _check_targets(jobs)
+    return jobs, folder
+
+
+def _is_folder(output: str) -> bool:
+    return output.endswith(tuple(mark for mark in (os.sep, os.altsep) if mark)) or os.path.isdir(output)
+
+
+def _named(source: Path, target: Path, wanted: Output) -> _Job:
+    if wanted.format is not None and target.suffix.lower() != wanted.format:
+        raise click.UsageError(f"--format {wanted.format[1:]} and --output {target} are not the same format")
+    try:
+        wanted.check(target)
+    except SettingsError as error:
+        raise click.UsageError(str(error)) from error
+    return _Job(source, target)
+
+
+def _unnamed(source: Path, folder: Path | None, wanted: Output) -> _Job:
+    suffix, reason = choose_suffix(source, wanted)
+    target = default_target(source, folder, suffix)
+    return _Job(source, target, () if reason is None else (f"{target} is {reason}",))
+
+
+def _check_targets(jobs: Sequence[_Job]) -> None:
+    targets = Counter(str(job.target) for job in jobs)
+    doubles = sorted(target for target, count in targets.items() if count > 1)
     if doubles:
-        raise click.UsageError(f"several videos would become {', '.join(sorted(doubles))}: run them apart")
-    jobs = list(zip(sources, targets, strict=True))
-    inputs = {source.resolve() for source in sources}
-    overwritten = [str(target) for source, target in jobs if target.resolve() in inputs - {source.resolve()}]
+        raise click.UsageError(f"several videos would become {', '.join(doubles)}: run them apart")
+    inputs = {job.source.resolve() for job in jobs}
+    overwritten = [str(job.target) for job in jobs if job.target.resolve() in inputs - {job.source.resolve()}]
     if overwritten:
         raise click.UsageError(f"a result would overwrite the video {', '.join(overwritten)}: name another --output")
-    return jobs
 
 
-def _sources(video: Path) -> list[Path]:
+def _sources(video: Path, recursive: bool) -> tuple[Path, ...]:
+    """A file itself, or the videos of a folder; what is left out of it is counted on stderr."""
     if not video.is_dir():
-        return [video]
-    found = sorted(
-        path
-        for path in video.iterdir()
-        if path.suffix.lower() in VIDEO_SUFFIXES
-        and ".mdsgen" not in path.suffixes
-        and not path.name.startswith(".")
-        and path.is_file()
-    )
-    if not found:
-        raise click.UsageError(f"no videos in {video}: expected files that end in {', '.join(sorted(VIDEO_SUFFIXES))}")
-    return found
+        return (video,)
+    try:
+        folder = read_folder(video, recursive=recursive)
+    except MediaError as error:
+        raise click.UsageError(str(error)) from error
+    if folder.left_out:
+        click.echo(folder.summary(), err=True)
+    return folder.videos
 
 
 def _make_folder(folder: Path) -> None:

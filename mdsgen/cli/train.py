@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
-from mdsgen.cli.errors import Command
-from mdsgen.errors import DatasetError, TrainingError
-from mdsgen.media import VIDEO_SUFFIXES
+from mdsgen.cli.reporting import reporting
+from mdsgen.command import Command
+from mdsgen.errors import TrainingError
+from mdsgen.media import read_folder
 from mdsgen.training.recipe import BUILT_IN, STAGES, StageEntry, load_recipe
 
 DEFAULT_WORK = Path("build/training")
@@ -50,13 +50,15 @@ def _options(function: F) -> F:
         help="The folder in which datasets, checkpoints and weights have their places.",
     )
     threads = click.option("--threads", type=click.IntRange(1), help="Threads of PyTorch.  [default: one per core]")
-    return recipe(work(threads(function)))
+    quiet = click.option("--quiet", is_flag=True, help="Say nothing but what went wrong.")
+    return recipe(work(threads(quiet(function))))
 
 
 @main.command("prepare", cls=Command)
 @click.argument("videos", required=False, type=click.Path(path_type=Path))
 @_options
 @click.option("--workers", type=click.IntRange(1), default=1, show_default=True, help="Processes that prepare clips.")
+@click.option("--recursive", is_flag=True, help="Take the videos in the folders below VIDEOS, too.")
 @click.option("--cavp", type=click.Path(path_type=Path), help="Make features with these weights (cavp_epoch66.ckpt).")
 @click.option("--audioldm", help="Make latents with these audio networks (cvssp/audioldm-s-full-v2).")
 def prepare(
@@ -65,6 +67,8 @@ def prepare(
     work: Path,
     threads: int | None,
     workers: int,
+    recursive: bool,
+    quiet: bool,
     cavp: Path | None,
     audioldm: str | None,
 ) -> None:
@@ -81,68 +85,71 @@ def prepare(
     from mdsgen.training.work import Work, prepare_films, render_scenes
 
     loaded, place = load_recipe(recipe), Work(work)
-    if videos is None:
-        render_scenes(place, loaded, workers=workers, report=_report)
-    else:
-        networks = None if cavp is None or audioldm is None else (cavp, audioldm)
-        prepare_films(place, loaded, videos, _films(videos), networks, workers=workers, report=_report)
-
-
-def _films(folder: Path) -> list[Path]:
-    """All videos in a folder, at any depth, in one order on every machine."""
-    found = sorted(
-        path
-        for path in folder.rglob("*")
-        if path.suffix.lower() in VIDEO_SUFFIXES
-        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
-        and path.is_file()
-    )
-    if not found:
-        raise DatasetError(f"no videos in {folder}: expected files that end in {', '.join(sorted(VIDEO_SUFFIXES))}")
-    return found
+    with reporting(quiet) as report:
+        if videos is None:
+            render_scenes(place, loaded, workers=workers, report=report)
+        else:
+            networks = None if cavp is None or audioldm is None else (cavp, audioldm)
+            folder = read_folder(videos, recursive=recursive)
+            report(folder.summary())
+            prepare_films(place, loaded, videos, folder.videos, networks, workers=workers, report=report)
 
 
 @main.command("encode", cls=Command)
 @_options
-def encode(recipe: str, work: Path, threads: int | None) -> None:
+def encode(recipe: str, work: Path, threads: int | None, quiet: bool) -> None:
     """Make features and latents of all clips, with the trained video encoder and autoencoder."""
     _use_torch(threads)
     from mdsgen.training.processes import processes
     from mdsgen.training.work import Work, encode_dataset
 
-    with processes() as here:
+    with processes() as here, reporting(quiet) as report:
         if here.first:
-            encode_dataset(Work(work), load_recipe(recipe), here.device, _report)
+            encode_dataset(Work(work), load_recipe(recipe), here.device, report)
+
+
+@main.command("decode", cls=Command)
+@_options
+def decode(recipe: str, work: Path, threads: int | None, quiet: bool) -> None:
+    """Make spectrograms as the finished model decodes them, with the trained autoencoder and denoiser."""
+    _use_torch(threads)
+    from mdsgen.training.processes import processes
+    from mdsgen.training.work import Work, decode_dataset
+
+    with processes() as here, reporting(quiet) as report:
+        if here.first:
+            decode_dataset(Work(work), load_recipe(recipe), here.device, report)
 
 
 @main.command("fidelity", cls=Command)
 @_options
 @click.option("--scenes", type=click.IntRange(1), default=60, show_default=True, help="How many held-out scenes.")
 @click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")
-def fidelity(recipe: str, work: Path, threads: int | None, scenes: int, as_json: bool) -> None:
+def fidelity(recipe: str, work: Path, threads: int | None, quiet: bool, scenes: int, as_json: bool) -> None:
     """Measure what the trained autoencoder and vocoder make of sound that they have never heard."""
     _use_torch(threads)
     from mdsgen.model.compact_codec import CompactCodec
     from mdsgen.training.fidelity import measure_fidelity
+    from mdsgen.training.trained import final_vocoder, load_autoencoder, load_vocoder
     from mdsgen.training.work import Work
-    from mdsgen.weights.trained import load_autoencoder, load_vocoder
 
     place, geometry = Work(work), load_recipe(recipe).geometry
-    codec = CompactCodec(geometry, load_autoencoder(place.stage("autoencoder")), load_vocoder(place.stage("vocoder")))
-    figures = measure_fidelity(codec, range(scenes), _report)
+    vocoder = load_vocoder(place.stage(final_vocoder(work)))
+    codec = CompactCodec(geometry, load_autoencoder(place.stage("autoencoder")), vocoder)
+    with reporting(quiet) as report:
+        figures = measure_fidelity(codec, range(scenes), report)
     click.echo(json.dumps(vars(figures)) if as_json else figures.table())
 
 
 def _stage_command(name: str, entry: StageEntry) -> click.Command:
     @click.command(name.replace("_", "-"), cls=Command, help=f"Train the {name.replace('_', ' ')}: {entry.summary}.")
     @_options
-    def train(recipe: str, work: Path, threads: int | None) -> None:
+    def train(recipe: str, work: Path, threads: int | None, quiet: bool) -> None:
         _use_torch(threads)
         from mdsgen.training.processes import processes
         from mdsgen.training.work import Work, train_stage
 
-        with processes() as here:
-            report = _report if here.first else _silent
+        with processes() as here, reporting(quiet or not here.first) as report:
             weights = train_stage(Work(work), load_recipe(recipe), name, here, report)
             if here.first:
                 click.echo(weights)
@@ -159,21 +166,13 @@ def _use_torch(threads: int | None) -> None:
         torch.set_num_threads(threads)
 
 
-_report = partial(click.echo, err=True)
-
-
-def _silent(_line: str) -> None:
-    """For the processes that only compute."""
-
-
 def _add_stages() -> None:
     """In the order of training: what the others need first, then the encoding, then what needs that."""
-    for dataset in ("clips", "latents"):
+    for dataset, made_by in (("clips", "prepare"), ("latents", "encode"), ("decoded", "decode")):
+        main.add_command(main.commands.pop(made_by))
         for name, entry in STAGES.items():
             if entry.dataset == dataset:
                 main.add_command(_stage_command(name, entry))
-        if dataset == "clips":
-            main.add_command(main.commands.pop("encode"))
     main.add_command(main.commands.pop("fidelity"))
 
 

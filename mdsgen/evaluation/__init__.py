@@ -5,10 +5,10 @@ onset detector says when. The same figures of real, shuffled and shifted sound s
 PyTorch.
 """
 
-from mdsgen.evaluation.ear import Ear, Verdict, thumbnails
-from mdsgen.evaluation.examination import Examination, examine, judge
+from mdsgen.evaluation.evaluation import Evaluation, evaluate, score_sounds
 from mdsgen.evaluation.frechet import frechet_distance
 from mdsgen.evaluation.held_out import HELD_OUT, Clip, held_out
+from mdsgen.evaluation.judge import Judge, Prediction, thumbnails
 from mdsgen.evaluation.matching import Matches, match
 from mdsgen.evaluation.onsets import onsets
 from mdsgen.evaluation.scores import Score, Scores
@@ -16,17 +16,17 @@ from mdsgen.evaluation.scores import Score, Scores
 __all__ = [
     "HELD_OUT",
     "Clip",
-    "Ear",
-    "Examination",
+    "Evaluation",
+    "Judge",
     "Matches",
+    "Prediction",
     "Score",
     "Scores",
-    "Verdict",
-    "examine",
+    "evaluate",
     "frechet_distance",
     "held_out",
-    "judge",
     "match",
     "onsets",
+    "score_sounds",
     "thumbnails",
 ]

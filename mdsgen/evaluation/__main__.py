@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 import numpy as np
 
-from mdsgen.cli.errors import command
+from mdsgen.command import command
 from mdsgen.errors import MediaError
 from mdsgen.evaluation.onsets import onsets
 from mdsgen.evaluation.picture import film_with_sound

@@ -9,7 +9,7 @@ from functools import cached_property
 import numpy as np
 
 from mdsgen.errors import SettingsError
-from mdsgen.evaluation.ear import thumbnails
+from mdsgen.evaluation.judge import thumbnails
 from mdsgen.evaluation.labels import onset_times
 from mdsgen.evaluation.matching import coincide
 from mdsgen.geometry import DEMO, FRAME_SIZE, SAMPLE_RATE

@@ -8,6 +8,8 @@ import numpy as np
 
 TOLERANCE = 0.125
 """Seconds that an onset may be early or late: half the time between two pictures."""
+STRICT_TOLERANCE = 0.05
+"""Seconds from which on a person begins to notice."""
 
 
 @dataclass(frozen=True)

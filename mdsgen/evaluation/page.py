@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 
 from mdsgen.errors import MediaError
-from mdsgen.evaluation.ear import Verdict, fitted
-from mdsgen.evaluation.examination import Examination
+from mdsgen.evaluation.evaluation import Evaluation
 from mdsgen.evaluation.held_out import Clip
+from mdsgen.evaluation.judge import Prediction, fitted
 from mdsgen.evaluation.picture import film_with_sound
 from mdsgen.geometry import DEMO
 from mdsgen.media import VideoInfo, open_writer, probe
@@ -30,21 +30,21 @@ pre { background: #1d1f25; padding: 1em; overflow-x: auto } p { margin: .3em 0 }
 
 
 def write_page(
-    path: Path, examination: Examination, sounds: Sequence[np.ndarray], shown: int, settings: Mapping[str, Any]
+    path: Path, evaluation: Evaluation, sounds: Sequence[np.ndarray], shown: int, settings: Mapping[str, Any]
 ) -> None:
     """Write the scores and ``shown`` clips of as many kinds as there are, generated and real side by side, to ``path``.
 
     Raises :class:`MediaError` where it cannot be written.
     """
     facts = ", ".join(f"{name} {value}" for name, value in settings.items())
-    clips = list(zip(examination.clips, sounds, examination.generated, examination.real, strict=True))
+    clips = list(zip(evaluation.clips, sounds, evaluation.generated, evaluation.real, strict=True))
     parts = [
         "<!doctype html><meta charset=utf-8><title>mdsgen-eval</title>",
         f"<style>{_STYLE}</style><h1>Sound for held-out scenes</h1><p>{html.escape(facts)}</p>",
-        f"<pre>{html.escape(examination.scores.page())}</pre>",
+        f"<pre>{html.escape(evaluation.scores.page())}</pre>",
         "<p>Under every film strip: white marks where something happens, the spectrogram (125 to 7600 Hz, 85 dB), blue "
         "marks where something was heard to begin.</p>",
-        *(_clip(*clips[index]) for index in _varied([clip.scene.kind for clip in examination.clips])[:shown]),
+        *(_clip(*clips[index]) for index in _varied([clip.scene.kind for clip in evaluation.clips])[:shown]),
     ]
     try:
         path.write_text("\n".join(parts) + "\n", encoding="utf-8")
@@ -57,7 +57,7 @@ def _varied(kinds: Sequence[str]) -> list[int]:
     return sorted(range(len(kinds)), key=lambda index: (kinds[:index].count(kinds[index]), index))
 
 
-def _clip(clip: Clip, sound: np.ndarray, generated: Verdict, real: Verdict) -> str:
+def _clip(clip: Clip, sound: np.ndarray, generated: Prediction, real: Prediction) -> str:
     things = " and ".join(f"{source.material} {source.kind}" for source in clip.scene.truth.sources)
     with TemporaryDirectory(prefix="mdsgen-") as folder:
         film = Path(folder) / "film.mp4"
@@ -70,20 +70,20 @@ def _clip(clip: Clip, sound: np.ndarray, generated: Verdict, real: Verdict) -> s
     return f"<h2>Scene {clip.scene.seed}: {html.escape(things)}</h2><div class=pair>{''.join(sides)}</div>"
 
 
-def _side(name: str, clip: Clip, sound: np.ndarray, verdict: Verdict, film: VideoInfo) -> str:
-    picture = film_with_sound(clip.pictures, sound, DEMO.duration, clip.onsets, verdict.onsets)
+def _side(name: str, clip: Clip, sound: np.ndarray, prediction: Prediction, film: VideoInfo) -> str:
+    picture = film_with_sound(clip.pictures, sound, DEMO.duration, clip.onsets, prediction.onsets)
     return "".join(
         [
-            f"<div><p>{name}: {''.join(_words(clip, verdict))}</p>",
+            f"<div><p>{name}: {''.join(_words(clip, prediction))}</p>",
             f'<img alt="{name}: film strip and spectrogram" src="{_data("image/png", png_bytes(picture))}">',
             f'<video controls preload=metadata src="{_data("video/mp4", _with_sound(film, sound))}"></video></div>',
         ]
     )
 
 
-def _words(clip: Clip, verdict: Verdict) -> Iterator[str]:
-    yield "aligned" if verdict.aligned else "<span class=no>not aligned</span>"
-    yield f" ({verdict.alignment:+.1f}), heard as {verdict.kind}, {len(verdict.onsets)} onsets"
+def _words(clip: Clip, prediction: Prediction) -> Iterator[str]:
+    yield "aligned" if prediction.aligned else "<span class=no>not aligned</span>"
+    yield f" ({prediction.alignment:+.1f}), heard as {prediction.kind}, {len(prediction.onsets)} onsets"
     yield f" of {len(clip.onsets)}" if len(clip.onsets) else ""
 
 

@@ -1,17 +1,19 @@
-"""What verdicts on many clips amount to."""
+"""The scores of many clips, out of the predictions for each."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from mdsgen.evaluation.ear import Verdict
+from mdsgen.evaluation.judge import Prediction
 from mdsgen.evaluation.labels import MATERIALS, all_impacts, kinds_of, materials_of
-from mdsgen.evaluation.matching import Matches, match
+from mdsgen.evaluation.matching import STRICT_TOLERANCE, TOLERANCE, Matches, match
+from mdsgen.evaluation.periodicity import all_noise
 from mdsgen.scenes import Truth
+from mdsgen.table import aligned
 
 
 @dataclass(frozen=True)
@@ -20,8 +22,10 @@ class Score:
 
     ``aligned``: called aligned with the pictures. ``kind``: what is heard most clearly is one of the things that are
     seen. ``material``: what the scene's main thing is heard to be made of is what it, or another of its kind there, is
-    made of; of kinds that come in several materials. ``onsets``: over scenes in which everything sounds in blows.
-    ``frechet``: distance from the sounds of the same scenes; of real sound, between every other of them and the rest.
+    made of; of kinds that come in several materials. ``onsets``: over scenes in which everything sounds in blows;
+    ``strict_onsets``: the same with less tolerance. ``hop_autocorrelation``: the mean of its magnitude over scenes in
+    which everything is noise. ``frechet``: distance from the sounds of the same scenes; of real sound, between every
+    other of them and the rest.
     """
 
     clips: int
@@ -29,50 +33,57 @@ class Score:
     kind: float | None = None
     material: float | None = None
     onsets: Matches | None = None
+    strict_onsets: Matches | None = None
+    hop_autocorrelation: float | None = None
     frechet: float | None = None
 
     @classmethod
     def of(
         cls,
-        verdicts: Sequence[Verdict],
+        predictions: Sequence[Prediction],
         truths: Sequence[Truth],
         onset_times: Sequence[np.ndarray],
         frechet: float | None = None,
     ) -> Score:
-        """Of as many verdicts, truths and onsets."""
-        pairs = list(zip(verdicts, truths, strict=True))
+        """Of as many predictions, truths and onsets."""
+        pairs = list(zip(predictions, truths, strict=True))
         blows = [
-            match(verdict.onsets, times)
-            for (verdict, truth), times in zip(pairs, onset_times, strict=True)
+            (prediction.onsets, times)
+            for (prediction, truth), times in zip(pairs, onset_times, strict=True)
             if all_impacts(truth)
         ]
+        periodic = [abs(prediction.hop_autocorrelation) for prediction, truth in pairs if all_noise(truth)]
         return cls(
             clips=len(pairs),
-            aligned=_share([verdict.aligned for verdict in verdicts]),
-            kind=_share([verdict.kind in kinds_of(truth) for verdict, truth in pairs]),
+            aligned=_share([prediction.aligned for prediction in predictions]),
+            kind=_share([prediction.kind in kinds_of(truth) for prediction, truth in pairs]),
             material=_share(
                 [
-                    verdict.material(truth.kind) in materials_of(truth, truth.kind)
-                    for verdict, truth in pairs
+                    prediction.material(truth.kind) in materials_of(truth, truth.kind)
+                    for prediction, truth in pairs
                     if truth.kind in MATERIALS
                 ]
             ),
-            onsets=sum(blows, Matches()) if blows else None,
+            onsets=_matches(blows, TOLERANCE),
+            strict_onsets=_matches(blows, STRICT_TOLERANCE),
+            hop_autocorrelation=float(np.mean(periodic)) if periodic else None,
             frechet=frechet,
         )
 
     def to_dict(self) -> dict[str, Any]:
         """As plain JSON values."""
-        onsets = self.onsets
+        onsets, strict = self.onsets, self.strict_onsets
         return {
             "clips": self.clips,
             "aligned": self.aligned,
             "kind": self.kind,
             "material": self.material,
             "onset_f1": onsets and onsets.f1,
+            "onset_f1_strict": strict and strict.f1,
             "onset_precision": onsets and onsets.precision,
             "onset_recall": onsets and onsets.recall,
             "onsets": onsets and onsets.true,
+            "hop_autocorrelation": self.hop_autocorrelation,
             "frechet": self.frechet,
         }
 
@@ -105,7 +116,7 @@ class Scores:
             "shifted": self.shifted,
         }
         across, down = _table(references), list(zip(*_table(self.kinds), strict=True))
-        return "\n\n".join("\n".join(_aligned(table)) for table in (across, down))
+        return "\n\n".join(aligned(table, figures=True) for table in (across, down))
 
 
 _ROWS: dict[str, Callable[[Score], str]] = {
@@ -113,8 +124,10 @@ _ROWS: dict[str, Callable[[Score], str]] = {
     "called aligned": lambda score: _percent(score.aligned),
     "kind heard as seen": lambda score: _percent(score.kind),
     "material heard as seen": lambda score: _percent(score.material),
-    "onset F1 at ±125 ms": lambda score: "" if score.onsets is None else f"{score.onsets.f1:.3f}",
-    "Fréchet distance": lambda score: "" if score.frechet is None else f"{score.frechet:.2f}",
+    "onset F1 at ±125 ms": lambda score: _f1(score.onsets),
+    "onset F1 at ±50 ms": lambda score: _f1(score.strict_onsets),
+    "hop autocorrelation": lambda score: _number(score.hop_autocorrelation),
+    "Fréchet distance": lambda score: _number(score.frechet),
 }
 
 
@@ -122,15 +135,21 @@ def _table(columns: Mapping[str, Score]) -> list[tuple[str, ...]]:
     return [("", *columns), *((name, *map(cell, columns.values())) for name, cell in _ROWS.items())]
 
 
-def _aligned(table: Sequence[tuple[str, ...]]) -> Iterator[str]:
-    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-    for first, *others in table:
-        cells = [cell.rjust(width) for cell, width in zip(others, widths[1:], strict=True)]
-        yield "  ".join([first.ljust(widths[0]), *cells]).rstrip()
+def _f1(matches: Matches | None) -> str:
+    return "" if matches is None else f"{matches.f1:.3f}"
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.2f}"
 
 
 def _percent(share: float | None) -> str:
     return "" if share is None else f"{100 * share:.1f} %"
+
+
+def _matches(rows: Sequence[tuple[np.ndarray, np.ndarray]], tolerance: float) -> Matches | None:
+    """Of pairs of found and true onsets, added up."""
+    return sum((match(found, true, tolerance) for found, true in rows), Matches()) if rows else None
 
 
 def _share(right: Sequence[bool]) -> float | None:

@@ -4,22 +4,31 @@ Every time is in seconds and counts from the first picture; every sound is float
 or written is a :class:`~mdsgen.errors.MediaError`. Nothing here grows with the length of a video.
 """
 
+from mdsgen.media.choice import choose_suffix
+from mdsgen.media.folder import VIDEO_SUFFIXES, Folder, read_folder
+from mdsgen.media.formats import FORMATS
 from mdsgen.media.frames import averaged, check_pictures, prepare_frames, read_frames, read_pictures, scaled_pictures
+from mdsgen.media.output import DEFAULT_OUTPUT, Output
 from mdsgen.media.sound import read_sound
-from mdsgen.media.video import VIDEO_SUFFIXES, VideoInfo, frame_count, probe, sample_count
-from mdsgen.media.writer import FORMATS, Writer, open_writer
+from mdsgen.media.video import VideoInfo, frame_count, probe, sample_count
+from mdsgen.media.writer import Writer, open_writer
 
 __all__ = [
+    "DEFAULT_OUTPUT",
     "FORMATS",
     "VIDEO_SUFFIXES",
+    "Folder",
+    "Output",
     "VideoInfo",
     "Writer",
     "averaged",
     "check_pictures",
+    "choose_suffix",
     "frame_count",
     "open_writer",
     "prepare_frames",
     "probe",
+    "read_folder",
     "read_frames",
     "read_pictures",
     "read_sound",

@@ -118,7 +118,7 @@ def _sampled(info: VideoInfo, start: float, count: int) -> Iterator[np.ndarray]:
     origin = Fraction(info.start).limit_denominator(1_000_000) + Fraction(start)
     since = float(origin) if start else None
     scaler, shown, picture, index = Scaler(), None, None, 0
-    for frame in decode(info.path, picture_stream, since):
+    for frame in decode(info.path, picture_stream, since, info.clock):
         time = frame.pts * frame.time_base - origin
         slot = int((time * FRAME_RATE + Fraction(1, 2)) // 1)
         while index < min(slot, count):

@@ -1,14 +1,14 @@
-"""A file that is there whole, or not at all."""
+"""The file that a result is written to: there whole, or not at all."""
 
 from __future__ import annotations
 
 import os
-import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from mdsgen.errors import MediaError
+from mdsgen.files import whole_file
 
 
 @contextmanager
@@ -18,21 +18,21 @@ def fresh_file(target: Path, source: Path | None) -> Iterator[Path]:
     It has a hidden name and the same suffix. Raises :class:`MediaError` where ``target`` cannot be written or is
     ``source``.
     """
+    with ExitStack() as stack:
+        with _explained(target):
+            _check(target, source)
+            temporary = stack.enter_context(whole_file(target))
+        yield temporary
+        with _explained(target):
+            stack.close()
+
+
+@contextmanager
+def _explained(target: Path) -> Iterator[None]:
     try:
-        _check(target, source)
-        target = target.resolve()  # through a link, so that the link stays
-        temporary = target.with_name(f".mdsgen-{secrets.token_hex(4)}{target.suffix}")
-        temporary.touch(exist_ok=False)
+        yield
     except OSError as error:
         raise MediaError(f"cannot write {target}: {error.strerror}") from error
-    try:
-        yield temporary
-        try:
-            temporary.replace(target)
-        except OSError as error:
-            raise MediaError(f"cannot write {target}: {error.strerror}") from error
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _check(target: Path, source: Path | None) -> None:

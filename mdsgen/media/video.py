@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import math
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import av
 import av.error
+from av.format import Flags
 
 from mdsgen.errors import MediaError
 from mdsgen.geometry import FRAME_RATE, SAMPLE_RATE
-from mdsgen.media.container import cause, open_input, picture_stream, sound_stream
+from mdsgen.media.clock import PLAUSIBLE_GAP, WITNESSED_GAP, Clock, ClockScan
+from mdsgen.media.container import open_input, picture_stream, sound_stream
 from mdsgen.media.orientation import display_matrix, rotation
-
-VIDEO_SUFFIXES = frozenset([".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ts", ".flv", ".wmv"])
-"""What is taken from a folder; a file that is named is tried whatever it is called."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,8 @@ class VideoInfo:
 
     ``width`` and ``height`` are those of the picture on the screen, after turning it clockwise by ``rotation``
     degrees. ``duration`` is in seconds, from the first presentation time stamp to the end of the last frame;
-    ``start`` is that first time stamp on the file's own clock. All other times in this package count from it.
+    ``start`` is that first time stamp on the file's own clock. All other times in this package count from it. Where the
+    clock cannot be believed as it stands, both are what :mod:`mdsgen.media.clock` makes of it; ``clock`` says how.
     """
 
     path: Path
@@ -36,6 +37,7 @@ class VideoInfo:
     start: float
     has_audio: bool
     codec: str
+    clock: Clock = field(repr=False)
 
     def remaining(self, start: float = 0.0, duration: float | None = None) -> float:
         """Seconds that are there, of ``duration`` seconds (None: all) from ``start``.
@@ -76,13 +78,15 @@ def probe(path: str | os.PathLike[str]) -> VideoInfo:
             raise MediaError(f"{path} holds no moving pictures: expected a video")
         if stream.codec_context is None:
             raise MediaError(f"{path}: no decoder for its picture is installed")
-        try:
-            timeline, frame = _scan(container, stream)
-        except (av.error.FFmpegError, OSError) as error:
-            raise MediaError(f"reading {path} failed: {cause(error)}") from error
+        scan, frame = _scan(container, stream)
+        if scan.leapt and not _jumps(container):
+            longer = _with_long_gaps(path)
+            if _is_witnessed(container, path, longer.timeline.duration):
+                scan = longer
+        timeline = scan.timeline
         if frame is None:
             raise MediaError(f"{path} holds no picture that can be decoded ({stream.codec_context.name})")
-        if timeline.packets < 2 or timeline.end <= timeline.first:
+        if timeline.packets < 2 or not timeline.duration > 0:
             raise MediaError(f"{path} holds a single frame: expected a video of two frames or more")
         turn = rotation(display_matrix(frame))
         width, height = (frame.width, frame.height) if turn % 180 == 0 else (frame.height, frame.width)
@@ -91,10 +95,11 @@ def probe(path: str | os.PathLike[str]) -> VideoInfo:
             width=width,
             height=height,
             rotation=turn,
-            duration=float((timeline.end - timeline.first) * stream.time_base),
-            start=float(timeline.first * stream.time_base),
+            duration=timeline.duration,
+            start=timeline.start,
             has_audio=sound_stream(container) is not None,
             codec=_codec_name(stream.codec_context.codec),
+            clock=scan.clock,
         )
 
 
@@ -102,39 +107,47 @@ def _codec_name(codec: Any) -> str:
     return str(getattr(codec, "canonical_name", codec.name))  # PyAV 14 knows only the decoder's: "libdav1d"
 
 
-class _Timeline:
-    """First time stamp, end of the last frame and number of packets, in a stream's time base."""
-
-    def __init__(self, interval: int) -> None:
-        self.interval = interval
-        self.packets = 0
-        self.first = 0
-        self.last = 0
-        self.end = 0
-
-    def add(self, packet: Any) -> None:
-        time = packet.pts if packet.pts is not None else packet.dts
-        if time is None or packet.is_discard:  # an edit list cut it away
-            return
-        if not self.packets or time < self.first:
-            self.first = time
-        if not self.packets or time >= self.last:
-            self.last = time
-            self.end = time + (packet.duration or self.interval)
-        self.packets += 1
-
-
-def _scan(container: Any, stream: Any) -> tuple[_Timeline, Any]:
-    """The timeline of all packets, and the first frame (None where nothing could be decoded)."""
-    rate = stream.average_rate or stream.guessed_rate
-    timeline = _Timeline(round(1 / (rate * stream.time_base)) if rate else 0)
-    frame = None
+def _scan(container: Any, stream: Any) -> tuple[ClockScan, Any]:
+    """What all packets say of the clock, and the first frame (None where nothing could be decoded)."""
+    scan, frame = ClockScan(stream, PLAUSIBLE_GAP), None
     for packet in container.demux(stream):
         if packet.size:
-            timeline.add(packet)
+            scan.add(packet)
         if frame is None:
             frame = next(iter(_decoded(packet)), None)
-    return timeline, frame
+    scan.finish()
+    return scan, frame
+
+
+def _with_long_gaps(path: Path) -> ClockScan:
+    with open_input(path) as container:
+        stream = picture_stream(container)
+        scan = ClockScan(stream, WITNESSED_GAP)
+        for packet in container.demux(stream):
+            if packet.size:
+                scan.add(packet)
+    scan.finish()
+    return scan
+
+
+def _jumps(container: Any) -> bool:
+    """Whether it is a transport stream: their clocks do jump, and their length is not written but read off them."""
+    return bool(container.format.flags & Flags.ts_discont.value)
+
+
+def _is_witnessed(container: Any, path: Path, seconds: float) -> bool:
+    """Whether something besides the pictures' time stamps is as long as they: the header, or the sound's packets."""
+    header = container.duration and container.duration / av.time_base
+    return bool(header and abs(header - seconds) <= PLAUSIBLE_GAP) or _sound_seconds(path) >= seconds - PLAUSIBLE_GAP
+
+
+def _sound_seconds(path: Path) -> float:
+    """How much sound there is, by what each packet holds."""
+    with open_input(path) as container:
+        stream = sound_stream(container)
+        if stream is None:
+            return 0.0
+        return float(sum(packet.duration or 0 for packet in container.demux(stream)) * stream.time_base)
 
 
 def _decoded(packet: Any) -> list[Any]:

@@ -5,70 +5,55 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
-from fractions import Fraction
 from pathlib import Path
-from typing import Any
 
 import av
 import av.error
 import numpy as np
-from av import AudioFrame
-from av.container import OutputContainer
 
 from mdsgen.errors import MediaError, TensorError
-from mdsgen.geometry import SAMPLE_RATE
+from mdsgen.media.choice import choose_suffix
 from mdsgen.media.container import cause
-from mdsgen.media.pictures import PictureCopy
+from mdsgen.media.copying import FilmCopy
+from mdsgen.media.encoder import GENERATED, SoundEncoder, SoundShape
+from mdsgen.media.formats import Format, format_of
+from mdsgen.media.metadata import missing
+from mdsgen.media.mixing import Mixer, samples_at
+from mdsgen.media.output import DEFAULT_OUTPUT, Output
+from mdsgen.media.reread import Expected, codec_name, reread
 from mdsgen.media.target import fresh_file
 from mdsgen.media.video import VideoInfo, sample_count
 
-AAC_BIT_RATE = 96_000
-"""Bits per second: the most that AAC takes for one channel at 16 kHz."""
-
-
-@dataclass(frozen=True)
-class Format:
-    """How a suffix is written: FFmpeg's muxer, its sound codec and sample format, whether pictures go in, options."""
-
-    muxer: str
-    codec: str
-    samples: str
-    pictures: bool
-    options: dict[str, str] = field(default_factory=dict)
-
-
-# MP4 counts the length of its tracks in milliseconds unless told otherwise: here, in samples.
-_IN_SAMPLES = {"movie_timescale": str(SAMPLE_RATE)}
-
-FORMATS = {
-    ".wav": Format("wav", "pcm_s16le", "s16", pictures=False),
-    ".flac": Format("flac", "flac", "s16", pictures=False),
-    ".mp4": Format("mp4", "aac", "fltp", pictures=True, options=_IN_SAMPLES),
-    ".mkv": Format("matroska", "aac", "fltp", pictures=True),
-    ".mov": Format("mov", "aac", "fltp", pictures=True, options=_IN_SAMPLES),
-}
-"""What can be written, by the target's suffix."""
+GENERATED_TITLE = "mdsgen"
+"""What the generated sound is called in a file that holds the original, too."""
 
 
 @contextmanager
 def open_writer(
-    target: str | os.PathLike[str], source: VideoInfo | None, *, start: float = 0.0, duration: float
+    target: str | os.PathLike[str],
+    source: VideoInfo | None,
+    *,
+    start: float = 0.0,
+    duration: float,
+    output: Output = DEFAULT_OUTPUT,
 ) -> Iterator[Writer]:
     """Open ``target`` for ``duration`` seconds of sound, to be given to :meth:`Writer.write` block by block.
 
-    The suffix chooses the format. ``.wav`` and ``.flac`` (16 bits) hold the sound alone. ``.mp4``, ``.mkv`` and
-    ``.mov`` hold the whole picture stream of ``source``, copied untouched, and AAC sound of the same length: what is
-    written lies at ``start`` on the picture's time line, with silence around it.
+    The suffix chooses the format (:data:`mdsgen.media.FORMATS`). Some hold the sound alone. The others hold the whole
+    picture stream of ``source``, copied untouched, with what belongs to it, and sound of the same length: what is
+    written lies at ``start`` on the picture's time line, with silence around it. ``output`` says what becomes of the
+    sound that ``source`` has.
 
-    The file appears under its name when the block ends well and every sample has been written; otherwise nothing is
-    left. Raises :class:`MediaError`, before any work where it can, for an unknown suffix, a target that cannot be
-    written, a codec that the container does not take, and a number of samples that was not promised.
+    The file is read again when the block ends well and every sample has been written, and only then appears under its
+    name; otherwise nothing is left. Raises :class:`MediaError`, before any work where it can, for an unknown suffix, a
+    target that cannot be written, a codec that the container does not take, a number of samples that was not promised,
+    and a file that is not what was written.
     """
     target = Path(target)
     kind = _format(target, source)
+    output.check(target)
     with fresh_file(target, source.path if source else None) as temporary:
-        writer = Writer(target, temporary, kind, source if kind.pictures else None, start, sample_count(duration))
+        writer = Writer(target, temporary, kind, source, start, sample_count(duration), output)
         try:
             yield writer
             writer.finish()
@@ -77,9 +62,7 @@ def open_writer(
 
 
 def _format(target: Path, source: VideoInfo | None) -> Format:
-    kind = FORMATS.get(target.suffix.lower())
-    if kind is None:
-        raise MediaError(f"cannot write {target}: expected a name that ends in {', '.join(FORMATS)}")
+    kind = format_of(target)
     if kind.pictures and source is None:
         raise MediaError(f"cannot write {target}: there are no pictures to put in; name a .wav or .flac file")
     return kind
@@ -89,24 +72,35 @@ class Writer:
     """A file in the making; :func:`open_writer` gives one.
 
     ``samples`` is the number of samples that :meth:`write` has to be given in all, ``written`` what it has been given.
+    ``notes`` says, when all is finished, what the file could not hold, in whole lines.
     """
 
     def __init__(
-        self, target: Path, file: Path, kind: Format, source: VideoInfo | None, start: float, samples: int
+        self,
+        target: Path,
+        file: Path,
+        kind: Format,
+        source: VideoInfo | None,
+        start: float,
+        samples: int,
+        output: Output,
     ) -> None:
         self.samples, self.written = samples, 0
-        self._target, self._kind = target, kind
-        total = sample_count(source.duration) if source else samples
+        self.notes: list[str] = []
+        self._target, self._file, self._kind = target, file, kind
+        total = sample_count(source.duration) if source and kind.pictures else samples
         if samples > total:
             raise MediaError(f"{samples} samples of sound are more than the {total} of {source and source.path}")
-        self._before = min(sample_count(start), total - samples)
-        self._after = total - samples - self._before
-        self._encoded = 0  # samples, the silence around the sound included
-        self._pictures: PictureCopy | None = None
+        before = min(sample_count(start), total - samples)
+        self._mixer = self._make_mixer(source, start, output)
+        shape = self._mixer.shape if self._mixer else GENERATED
+        self._before = samples_at(before, shape.rate)
+        self._total = samples_at(total, shape.rate)
+        self._film: FilmCopy | None = None
         with _explained(target):
             self._container = av.open(f"file:{file}", "w", format=kind.muxer, container_options=kind.options)
         try:
-            self._start(source)
+            self._start(source if kind.pictures else None, shape, output)
         except BaseException:
             self.close()
             raise
@@ -121,74 +115,92 @@ class Writer:
         if self.written > self.samples:
             raise MediaError(f"cannot write {self._target}: {self.written} samples, but {self.samples} were promised")
         with _explained(self._target):
-            self._encode(block)
+            for sound in self._mixer.blend(block) if self._mixer else [block[np.newaxis]]:
+                self._encode(sound)
 
     def finish(self) -> None:
-        """Write what remains of the pictures and the file's index. Raises where samples are missing."""
+        """Write what remains of the film and the file's index, and read the file again."""
         if self.written != self.samples:
             raise MediaError(f"cannot write {self._target}: {self.written} samples, but {self.samples} were promised")
         with _explained(self._target):
-            self._encode_silence(self._after)
-            self._container.mux(self._sound.encode(None))
-            if self._pictures:
-                self._pictures.advance()
+            for sound in self._mixer.rest() if self._mixer else []:
+                self._encode(sound)
+            self._encode_silence(self._total - self._sound.encoded)
+            self._container.mux(self._sound.flush())
+            if self._film:
+                self._film.advance()
             self._container.close()
+        self._reread()
 
     def close(self) -> None:
         """Let go of all files. What has not been finished is of no use."""
         with suppress(av.error.FFmpegError, OSError):  # the reason is already on its way to the caller
             self._container.close()
-        if self._pictures:
-            self._pictures.close()
+        if self._film:
+            self._film.close()
 
-    def _start(self, source: VideoInfo | None) -> None:
+    def _make_mixer(self, source: VideoInfo | None, start: float, output: Output) -> Mixer | None:
+        """What mixes, where there is something to mix; a note where there is not."""
+        if source is None or not (output.mix or output.keep_original):
+            return None
+        if not source.has_audio:
+            self.notes.append(f"{source.path} has no sound of its own: {self._target} holds the generated sound alone")
+            return None
+        return Mixer(source, start, self.samples, output.mix) if output.mix else None
+
+    def _start(self, source: VideoInfo | None, shape: SoundShape, output: Output) -> None:
         """Write the header, which shows whether the container takes the codec, and the silence before the sound."""
         if source:
-            self._pictures = PictureCopy(source, self._container)
-        self._sound = _sound_stream(self._container, self._kind)
+            self._film = FilmCopy(source, self._container, self._kind, sound=output.keep_original)
+        self._sound = SoundEncoder(self._container, self._kind.sound, shape)
+        if any(copy.template.type == "audio" for copy in (self._film.copies if self._film else [])):
+            self._sound.stream.metadata["title"] = GENERATED_TITLE
         with _explained(self._target):
             try:
                 self._container.start_encoding()
-            except av.error.FFmpegError as error:
+            except (av.error.FFmpegError, ValueError) as error:
                 if source is None or isinstance(error, OSError):
                     raise
                 raise MediaError(self._refusal(source, error)) from error
             self._encode_silence(self._before)
 
     def _refusal(self, source: VideoInfo, error: BaseException) -> str:
-        suffix = self._target.suffix
-        other = ".wav or .flac file, without pictures" if suffix.lower() == ".mkv" else ".mkv file"
-        fault = f"a {suffix} file cannot hold the {source.codec} pictures of {source.path}"
-        return f"{fault} ({cause(error)}); name a {other}"
+        fault = f"a {self._target.suffix} file cannot hold the {source.codec} pictures of {source.path}"
+        chosen, _ = choose_suffix(source.path, DEFAULT_OUTPUT)
+        is_known = chosen != self._target.suffix.lower()
+        advice = f"name a {chosen} file" if is_known else "name a .wav or .flac file, without pictures"
+        return f"{fault} ({cause(error)}); {advice}"
 
     def _encode_silence(self, samples: int) -> None:
-        for first in range(0, samples, SAMPLE_RATE):
-            self._encode(np.zeros(min(SAMPLE_RATE, samples - first), dtype=np.float32))
+        shape = self._sound.shape
+        for first in range(0, samples, shape.rate):
+            self._encode(np.zeros((shape.channels, min(shape.rate, samples - first)), dtype=np.float32))
 
     def _encode(self, sound: np.ndarray) -> None:
-        """Encode ``[samples]``, a second at a time, each followed by the pictures that belong to it."""
-        for first in range(0, sound.size, SAMPLE_RATE):
-            piece = _converted(sound[first : first + SAMPLE_RATE], self._kind.samples)  # [1, samples]
-            frame = AudioFrame.from_ndarray(piece, format=self._kind.samples, layout="mono")
-            frame.sample_rate, frame.time_base = SAMPLE_RATE, Fraction(1, SAMPLE_RATE)
-            frame.pts = self._encoded
-            self._container.mux(self._sound.encode(frame))
-            self._encoded += piece.size
-            if self._pictures:
-                self._pictures.advance(self._encoded / SAMPLE_RATE)
+        """Encode ``[channels, samples]``, a second at a time, each followed by what belongs to it of the film."""
+        for packets in self._sound.encode(sound):
+            self._container.mux(packets)
+            if self._film:
+                self._film.advance(self._sound.encoded / self._sound.shape.rate)
 
+    def _reread(self) -> None:
+        """Compare the file with what was written; note what it could not hold."""
+        try:
+            told = reread(self._file, self._expected())
+        except MediaError as error:
+            raise MediaError(f"cannot write {self._target}: {error}") from error
+        if self._film:
+            left_out = [*self._film.left_out, *missing(self._film.facts, told)]
+            if left_out:
+                self.notes.append(f"{self._target} leaves out: {', '.join(left_out)}")
 
-def _sound_stream(container: OutputContainer, kind: Format) -> Any:
-    stream: Any = container.add_stream(kind.codec, rate=SAMPLE_RATE, layout="mono")
-    if kind.codec == "aac":
-        stream.bit_rate = AAC_BIT_RATE
-    return stream
-
-
-def _converted(sound: np.ndarray, samples: str) -> np.ndarray:
-    """``[samples]`` as ``[1, samples]`` in FFmpeg's sample format ``s16`` or ``fltp``, clipped to -1..1."""
-    clipped: np.ndarray = np.clip(sound, -1.0, 1.0)[np.newaxis]
-    return np.rint(clipped * 32767).astype(np.int16) if samples == "s16" else clipped
+    def _expected(self) -> list[Expected]:
+        """The streams of the file, in order."""
+        copies = self._film.copies if self._film else []
+        copied = [
+            Expected(copy.template.type, copy.seconds, copy.packets, codec_name(copy.template)) for copy in copies
+        ]
+        return [*copied, Expected("audio", self._total / self._sound.shape.rate)]
 
 
 @contextmanager

@@ -4,28 +4,42 @@ The architecture is Vocos' (Siuzdak, "Vocos: closing the gap between time-domain
 ICLR 2024): ConvNeXt blocks at the spectrogram's own frame rate, then magnitude and phase of every frame, then the
 inverse short-time Fourier transform. The transform is written as two matrix products and four shifted additions, which
 every inference engine knows.
+
+A network that knows the spectrogram alone gives equal frames equal spectra, so that steady noise repeats itself every
+hop and buzzes. With ``noise_frames`` it also predicts how much noise is in every frame and bin, and that much of a
+fixed noise is added to the spectrum: the sound of a spectrogram stays the same on every engine.
 """
 
 from __future__ import annotations
 
 import math
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from mdsgen.geometry import MelFormat
 
 _OVERLAP = 4  # windows over every sample
+EXTRA_FRAMES = _OVERLAP
+"""How many more frames the spectrum has than the spectrogram: two before it and two after."""
 _LOUDEST = 6.0  # the largest logarithm of a magnitude: a full-scale sine is at log(256)
+_QUIET = -4.0  # the logarithm of the noise's level in an untrained network
+_NOISE_SEED = 12
+_NOISE_STEP = 1 / 16  # the noise is rounded: exact in FP16, and small when compressed
 
 
 class IstftVocoder(nn.Module):
     """``[B, frames, bins] -> [B, frames · hop]``, for any number of frames.
 
     Frame f of the spectrogram is centred at sample f · hop, as in Diff-Foley's format (``MelFormat.scale`` "unit_db").
+    ``noise_frames`` is for how many frames of a spectrogram there is a fixed noise, 0 for a vocoder without any; a
+    longer spectrogram hears it again.
     """
 
-    def __init__(self, format: MelFormat, width: int = 256, depth: int = 5) -> None:
+    noise: Tensor
+
+    def __init__(self, format: MelFormat, width: int = 256, depth: int = 5, noise_frames: int = 0) -> None:
         super().__init__()
         if format.fft != _OVERLAP * format.hop:
             raise ValueError(f"expected a window of {_OVERLAP} hops, not {format.fft} samples at a hop of {format.hop}")
@@ -34,16 +48,55 @@ class IstftVocoder(nn.Module):
         self.blocks = nn.ModuleList(_ConvNext(width) for _ in range(depth))
         self.final_norm = nn.LayerNorm(width, eps=1e-6)
         self.head = nn.Linear(width, format.fft + 2)  # log-magnitude and phase of fft/2 + 1 bins
+        self.noise_head = _quiet_linear(width, format.fft // 2 + 1) if noise_frames else None
+        noise = _fixed_noise(noise_frames + _OVERLAP if noise_frames else 0, format.fft // 2 + 1)
+        self.register_buffer("noise", noise, persistent=False)
         self.inverse = InverseFourier(format.fft)
 
-    def forward(self, log_mel: Tensor) -> Tensor:
+    def forward(self, log_mel: Tensor, noise: Tensor | None = None) -> Tensor:
+        """``noise [2, B, frames + 4, fft/2 + 1]``, real and imaginary parts, takes the place of the fixed one."""
         padded = _extend(2.0 * log_mel.transpose(1, 2) - 1.0, _OVERLAP // 2 + 3)  # [B, bins, frames + 4 + 6]
         x = self.norm(self.embed(padded).transpose(1, 2))  # [B, frames + 4, D]
         for block in self.blocks:
             x = block(x)
-        log_magnitude, phase = self.head(self.final_norm(x)).float().chunk(2, dim=-1)  # [B, frames + 4, fft/2 + 1] each
+        x = self.final_norm(x)
+        log_magnitude, phase = self.head(x).float().chunk(2, dim=-1)  # [B, frames + 4, fft/2 + 1] each
         magnitude = log_magnitude.clamp(max=_LOUDEST).exp()
-        return self.inverse(magnitude * phase.cos(), magnitude * phase.sin())  # type: ignore[no-any-return]
+        real, imaginary = magnitude * phase.cos(), magnitude * phase.sin()
+        if self.noise_head is not None:
+            level = self.noise_head(x).float().clamp(max=_LOUDEST).exp()  # [B, frames + 4, fft/2 + 1]
+            noise = self._noise_of(x.shape[1]) if noise is None else noise
+            real, imaginary = real + level * noise[0], imaginary + level * noise[1]
+        return self.inverse(real, imaginary)  # type: ignore[no-any-return]
+
+    def begin_with(self, plain: IstftVocoder) -> None:
+        """Take the weights of a vocoder of the same sizes without noise. Raises ``ValueError`` for other sizes."""
+        missing = {name for name in self.state_dict() if name.startswith("noise_head.")}
+        try:
+            found = self.load_state_dict(plain.state_dict(), strict=False)
+        except RuntimeError as error:
+            raise ValueError(f"expected a vocoder of the same sizes: {error}") from error
+        if set(found.missing_keys) != missing or found.unexpected_keys:
+            raise ValueError(f"expected a vocoder of the same sizes, not one without {found.missing_keys}")
+
+    def _noise_of(self, frames: int) -> Tensor:
+        """The fixed noise of so many frames of the spectrum, ``[2, frames, fft/2 + 1]``."""
+        times = -(-frames // self.noise.shape[1])
+        return self.noise.repeat(1, times, 1)[:, :frames] if times > 1 else self.noise[:, :frames]
+
+
+def _fixed_noise(frames: int, bins: int) -> Tensor:
+    """Complex noise of unit variance in each part, ``[2, frames, bins]``; fewer frames are a beginning of more."""
+    drawn = np.random.RandomState(_NOISE_SEED).standard_normal((frames, 2, bins))  # NumPy keeps this one as it is
+    rounded = np.rint(drawn / _NOISE_STEP) * _NOISE_STEP
+    return torch.from_numpy(rounded.astype(np.float32)).transpose(0, 1).contiguous()
+
+
+def _quiet_linear(inputs: int, outputs: int) -> nn.Linear:
+    linear = nn.Linear(inputs, outputs)
+    nn.init.zeros_(linear.weight)
+    nn.init.constant_(linear.bias, _QUIET)
+    return linear
 
 
 class InverseFourier(nn.Module):

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Protocol
 
 import numpy as np
 
 from mdsgen.runtime.sampler import Estimates
-from mdsgen.runtime.solver import FRESH, KEPT, SolverStep
+from mdsgen.runtime.solver import FRESH, KEPT, Plan
 
 
 class GuidedNetwork(Protocol):
@@ -28,14 +27,14 @@ class Branches:
     unconditional noise itself follows the latent.
     """
 
-    def __init__(self, network: GuidedNetwork, steps: Sequence[SolverStep], modulations: np.ndarray) -> None:
-        self._network, self._steps, self._modulations = network, steps, modulations
-        self._keeps = any(step.unconditional == KEPT for step in steps)
+    def __init__(self, network: GuidedNetwork, plan: Plan, modulations: np.ndarray) -> None:
+        self._network, self._plan, self._modulations = network, plan, modulations
+        self._keeps = any(step.unconditional == KEPT for step in plan)
         self._difference = np.zeros(0, np.float32)
 
     def __call__(self, latent: np.ndarray, index: int) -> Estimates:
         """Conditional and unconditional noise of a step; where it is not guided, the conditional one twice."""
-        branch, modulations = self._steps[index].unconditional, self._modulations[index]
+        branch, modulations = self._plan[index].unconditional, self._modulations[index]
         if branch == FRESH:
             conditional, unconditional = self._network.denoise(latent, modulations)
             if self._keeps:

@@ -1,62 +1,20 @@
-"""One window from frames to sound, stage by stage."""
+"""One window of a video from frames to sound, stage by stage."""
 
 from __future__ import annotations
 
-import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 
 from mdsgen.media import prepare_frames
 from mdsgen.runtime.branches import Branches
-from mdsgen.runtime.guidance import ALWAYS
 from mdsgen.runtime.networks import Networks
 from mdsgen.runtime.sampler import OnStep, solve
-from mdsgen.runtime.solver import DEFAULT_SOLVER, FRESH, SolverStep, solver_steps
-
-
-@dataclass(frozen=True)
-class SamplerSettings:
-    """How a clip is sampled. Impossible values are refused when the steps are computed."""
-
-    steps: int
-    guidance: float
-    guidance_power: float
-    solver: str = DEFAULT_SOLVER
-    guidance_interval: tuple[float, float] = ALWAYS
-    unconditional_every: int = 1
-    clean_limit: float = math.inf
-
-    def solve(self) -> tuple[SolverStep, ...]:
-        """The solver's steps with all their coefficients."""
-        return solver_steps(
-            self.steps,
-            self.guidance,
-            self.guidance_power,
-            self.solver,
-            guidance_interval=self.guidance_interval,
-            unconditional_every=self.unconditional_every,
-            clean_limit=self.clean_limit,
-        )
-
-    @property
-    def passes(self) -> int:
-        """How often the denoiser looks at a latent: twice in a step that computes both branches, else once."""
-        return sum(2 if step.unconditional == FRESH else 1 for step in self.solve())
-
-    def to_dict(self) -> dict[str, Any]:
-        """As plain JSON values; no limit is None."""
-        limit = None if math.isinf(self.clean_limit) else self.clean_limit
-        return {**vars(self), "guidance_interval": list(self.guidance_interval), "clean_limit": limit}
-
-
-def timesteps_of(steps: Sequence[SolverStep]) -> np.ndarray:
-    """What the conditioning graph is told, ``[steps]`` float32."""
-    return np.array([step.timestep for step in steps], np.float32)
+from mdsgen.runtime.solver import plan_steps, timesteps_of
+from mdsgen.sampling import Sampling
 
 
 @dataclass
@@ -80,12 +38,12 @@ class Timings:
 
 
 class ClipGenerator:
-    """Runs the five networks of one window after the other; everything that depends on the steps alone is kept."""
+    """Runs the five networks of one window after the other; what depends on the sampling alone is computed once."""
 
-    def __init__(self, networks: Networks, settings: SamplerSettings) -> None:
+    def __init__(self, networks: Networks, sampling: Sampling) -> None:
         self._networks = networks
-        self._steps = settings.solve()
-        self._timesteps = timesteps_of(self._steps)
+        self._plan = plan_steps(sampling, networks.schedule)
+        self._timesteps = timesteps_of(self._plan)
 
     def __call__(
         self, frames: np.ndarray, noise: np.ndarray, timings: Timings, on_step: OnStep = lambda done: None
@@ -110,4 +68,4 @@ class ClipGenerator:
 
     def denoise(self, noise: np.ndarray, modulations: np.ndarray, on_step: OnStep = lambda done: None) -> np.ndarray:
         """The diffusion loop: ``noise [1, C, H, W]`` -> latent of the same shape."""
-        return solve(noise, self._steps, Branches(self._networks, self._steps, modulations), on_step)
+        return solve(noise, self._plan, Branches(self._networks, self._plan, modulations), on_step)

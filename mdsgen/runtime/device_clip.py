@@ -7,7 +7,7 @@ those of all steps; other guidance is another table of coefficients under the sa
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -20,9 +20,9 @@ from mdsgen.geometry import FRAME_SIZE
 from mdsgen.kernels import coefficient_table
 from mdsgen.kernels.launch import Launch, RgbFrames, StepArrays, guided_step_launch, prepare_frames_launch
 from mdsgen.kernels.step import MOST_OLDER
-from mdsgen.runtime.clip import Timings, timesteps_of
+from mdsgen.runtime.clip import Timings
 from mdsgen.runtime.replay import Mark, Replay
-from mdsgen.runtime.solver import SolverStep
+from mdsgen.runtime.solver import Plan, timesteps_of
 
 if TYPE_CHECKING:
     from mdsgen.engines.cuda import Memory, Pinned
@@ -60,7 +60,7 @@ class DeviceClip:
     ) -> None:
         self._engines, self._kernels, self.steps, self.picture = dict(engines), kernels, steps, picture
         self.device = engines[DENOISER].device
-        self._loaded: tuple[SolverStep, ...] = ()
+        self._loaded: Plan = ()
         self._memory: dict[str, Memory] = {}
         self._host: dict[str, Pinned] = {}
         shapes = self._shapes()
@@ -84,17 +84,17 @@ class DeviceClip:
         """``[1, C, H, W]``."""
         return self._host["latent"].array.shape
 
-    def load(self, steps: Sequence[SolverStep]) -> None:
+    def load(self, plan: Plan) -> None:
         """Bring the solver's table and the timesteps to the device; nothing is captured again for that.
 
         Raises :class:`~mdsgen.errors.KernelError` for a solver that the kernel does not know.
         """
-        if self._loaded == tuple(steps):
+        if self._loaded == plan:
             return
         self._loaded = ()  # what fails half-way is brought there again
-        self.put("table", coefficient_table(step.coefficients for step in steps))
-        self.put("timesteps", timesteps_of(steps))
-        self._loaded = tuple(steps)
+        self.put("table", coefficient_table(step.coefficients for step in plan))
+        self.put("timesteps", timesteps_of(plan))
+        self._loaded = plan
 
     def put(self, name: str, array: np.ndarray) -> None:
         """Bring what a clip is told to the device: ``"table"``, ``"timesteps"`` or ``"features"``."""
@@ -185,7 +185,7 @@ class DeviceClip:
         mark("upload")
         count, height, width, _ = self._pictures
         pictures = RgbFrames(self._memory["pictures"].address, width, height, count)
-        launch = prepare_frames_launch(pictures, self._memory["frames"].address, FRAME_SIZE, "float32")
+        launch = prepare_frames_launch(pictures, self._memory["frames"].address, FRAME_SIZE)
         self._kernels.launch(launch, self.device.stream)
         mark("frames")
         self._engines[VIDEO_ENCODER].enqueue()
@@ -212,7 +212,6 @@ class DeviceClip:
             unconditional=address["noise"] + self._memory["noise"].nbytes // 2,
             clean=address["clean"],
             count=self._memory["latent"].nbytes // 4,
-            noise_dtype="float32",
             older=MOST_OLDER,  # for every solver; what has no weight is not looked at
         )
         self._kernels.launch(guided_step_launch(arrays, address["table"], step), self.device.stream)

@@ -1,4 +1,4 @@
-"""From settings to what generates a window with them: on the GPU in one graph, or network after network on the host."""
+"""What generates a window's sound with a sampling: one graph on the GPU, or network after network on the host."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ from mdsgen.engines.device import DeviceEngine
 from mdsgen.errors import MdsgenError
 from mdsgen.geometry import FRAME_SIZE
 from mdsgen.media import check_pictures
-from mdsgen.runtime.clip import ClipGenerator, SamplerSettings, Timings
+from mdsgen.runtime.clip import ClipGenerator, Timings
 from mdsgen.runtime.networks import Networks
 from mdsgen.runtime.sampler import OnStep
-from mdsgen.runtime.solver import SolverStep
+from mdsgen.runtime.solver import Plan, plan_steps
+from mdsgen.sampling import Sampling
 
 if TYPE_CHECKING:
     from mdsgen.runtime.device_clip import DeviceClip, StepKernels
@@ -34,29 +35,30 @@ class Generator(Protocol):
 
 
 class Generators:
-    """The generators of opened networks. Graph and buffers of the last clip are kept for the next one like it."""
+    """The generators of opened networks. Graph and buffers of the last window are kept for the next one like it."""
 
     def __init__(self, networks: Networks) -> None:
         self._networks = networks
         self._kernels: StepKernels | None = None
         self._clip: DeviceClip | None = None
 
-    def of(self, settings: SamplerSettings) -> Generator:
-        """What generates with these settings. Raises :class:`~mdsgen.errors.SettingsError` for impossible ones."""
-        steps, engines = settings.solve(), self._networks.device_engines
+    def of(self, sampling: Sampling) -> Generator:
+        """What generates with this sampling. Raises :class:`~mdsgen.errors.SettingsError` for more steps than the model
+        was trained in."""
+        plan, engines = plan_steps(sampling, self._networks.schedule), self._networks.device_engines
         if not engines:
-            return ClipGenerator(self._networks, settings)
+            return ClipGenerator(self._networks, sampling)
         try:
-            self.clip(engines, len(steps)).load(steps)
+            self.clip(engines, len(plan)).load(plan)
         except MdsgenError as error:
             warn_once(f"the diffusion loop goes through the host: {error}")
-            return ClipGenerator(self._networks, settings)
-        return _OnDevice(self, engines, steps)
+            return ClipGenerator(self._networks, sampling)
+        return _OnDevice(self, engines, plan)
 
     def clip(
         self, engines: Mapping[str, DeviceEngine], steps: int, picture: tuple[int, int] | None = None
     ) -> DeviceClip:
-        """The clip of so many steps and pictures of that size: the one at hand, or a new one in its place."""
+        """Buffers and graph for so many steps and pictures of that size: those at hand, or new ones in their place."""
         picture = picture or (self._clip.picture if self._clip else _PICTURE)
         if self._clip is None or (self._clip.steps, self._clip.picture) != (steps, picture):
             from mdsgen.kernels.module import Kernels
@@ -81,18 +83,16 @@ class Generators:
 class _OnDevice:
     """A generator whose steps are on the GPU: they cannot be reported one by one, so the last one is."""
 
-    def __init__(
-        self, generators: Generators, engines: Mapping[str, DeviceEngine], steps: tuple[SolverStep, ...]
-    ) -> None:
-        self._generators, self._engines, self._steps = generators, engines, steps
+    def __init__(self, generators: Generators, engines: Mapping[str, DeviceEngine], plan: Plan) -> None:
+        self._generators, self._engines, self._plan = generators, engines, plan
 
     def __call__(
         self, frames: np.ndarray, noise: np.ndarray, timings: Timings, on_step: OnStep = lambda done: None
     ) -> np.ndarray:
         check_pictures(frames)
         _, height, width, _ = frames.shape
-        clip = self._generators.clip(self._engines, len(self._steps), (height, width))
-        clip.load(self._steps)
+        clip = self._generators.clip(self._engines, len(self._plan), (height, width))
+        clip.load(self._plan)
         sound = clip(frames, noise, timings)
-        on_step(len(self._steps))
+        on_step(len(self._plan))
         return sound

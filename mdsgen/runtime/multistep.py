@@ -19,7 +19,7 @@ _HISTORY = 4  # clean estimates that the table has room for: this step's and thr
 
 
 @dataclass(frozen=True)
-class Way:
+class NoiseLevels:
     """The times of a solver, ``[steps + 1]``, as how much of clean latent and of noise there is at each."""
 
     alpha: np.ndarray
@@ -39,34 +39,34 @@ class Way:
         return float(self.half_log_snr[step - times] - self.half_log_snr[step]) / self.length(step)
 
 
-def dpm_solver(way: Way, order: int) -> np.ndarray:
+def dpm_solver(levels: NoiseLevels, order: int) -> np.ndarray:
     """DPM-Solver++ in multistep form (algorithm 2 and its third-order sibling): ``[steps, 1 + 4]``."""
     rows = []
-    for step in range(way.steps):
-        left = way.steps - step if way.steps < _FEW_STEPS else order
-        rows.append([_keep(way, step), *_dpm_weights(way, step, min(order, step + 1, left))])
+    for step in range(levels.steps):
+        left = levels.steps - step if levels.steps < _FEW_STEPS else order
+        rows.append([_keep(levels, step), *_dpm_weights(levels, step, min(order, step + 1, left))])
     return np.array(rows)
 
 
-def _dpm_weights(way: Way, step: int, order: int) -> np.ndarray:
-    h, alpha = way.length(step), way.alpha[step + 1]
+def _dpm_weights(levels: NoiseLevels, step: int, order: int) -> np.ndarray:
+    h, alpha = levels.length(step), levels.alpha[step + 1]
     clean = np.eye(_HISTORY)  # each estimate as the weights that it has in itself
     phi1 = np.expm1(-h)
     weights = -alpha * phi1 * clean[0]
     if order == 1:
         return np.asarray(weights)
-    r0 = -way.back(step, 1)
+    r0 = -levels.back(step, 1)
     slope = (clean[0] - clean[1]) / r0
     if order == 2:
         return np.asarray(weights - 0.5 * alpha * phi1 * slope)
-    r1 = -way.back(step, 2) - r0
+    r1 = -levels.back(step, 2) - r0
     bend = (slope - (clean[1] - clean[2]) / r1) / (r0 + r1)
     weights += alpha * (phi1 / h + 1.0) * (slope + r0 * bend)
     weights -= alpha * ((phi1 + h) / h**2 - 0.5) * bend
     return np.asarray(weights)
 
 
-def unipc(way: Way, order: int) -> np.ndarray:
+def unipc(levels: NoiseLevels, order: int) -> np.ndarray:
     """UniPC, predictor and corrector in one: ``[steps, 1 + 4]``.
 
     The corrector moves a latent by what its own clean estimate tells of the step that led to it. As that is linear, it
@@ -74,22 +74,22 @@ def unipc(way: Way, order: int) -> np.ndarray:
     """
     rows = []
     correction = np.zeros(_HISTORY)
-    for step in range(way.steps):
-        reached = min(order, step + 1, way.steps - step)
-        keep, predicted = _keep(way, step), _unipc_weights(way, step, reached, corrects=False)
+    for step in range(levels.steps):
+        reached = min(order, step + 1, levels.steps - step)
+        keep, predicted = _keep(levels, step), _unipc_weights(levels, step, reached, corrects=False)
         rows.append([keep, *(predicted + keep * correction)])
-        correction = _unipc_weights(way, step, reached, corrects=True)
+        correction = _unipc_weights(levels, step, reached, corrects=True)
         correction[1:] -= predicted[:-1]  # seen from the next step, everything is one step older
     return np.array(rows)
 
 
-def _unipc_weights(way: Way, step: int, order: int, *, corrects: bool) -> np.ndarray:
+def _unipc_weights(levels: NoiseLevels, step: int, order: int, *, corrects: bool) -> np.ndarray:
     """The predictor's weights of the estimates from this step back, or the corrector's from the next step back."""
-    h, alpha = way.length(step), way.alpha[step + 1]
+    h, alpha = levels.length(step), levels.alpha[step + 1]
     clean = np.eye(_HISTORY)
     here = clean[1] if corrects else clean[0]
     first = 2 if corrects else 1
-    places = [way.back(step, times) for times in range(1, order)]  # [order - 1], in units of the step
+    places = [levels.back(step, times) for times in range(1, order)]  # [order - 1], in units of the step
     slopes = [(clean[first + i] - here) / place for i, place in enumerate(places)]
     if corrects:
         places, slopes = [*places, 1.0], [*slopes, clean[0] - here]
@@ -110,6 +110,6 @@ def _unipc_shares(h: float, places: list[float], *, simple: bool) -> np.ndarray:
     return np.asarray(np.linalg.solve(np.vander(places, increasing=True).T, wanted))
 
 
-def _keep(way: Way, step: int) -> float:
+def _keep(levels: NoiseLevels, step: int) -> float:
     """How much of the latent stays."""
-    return float(way.sigma[step + 1] / way.sigma[step])
+    return float(levels.sigma[step + 1] / levels.sigma[step])

@@ -43,7 +43,7 @@ class Networks:
     """
 
     def __init__(self, bundle: Bundle, engine: str = "auto", options: EngineOptions = DEFAULT_OPTIONS) -> None:
-        self.geometry = bundle.manifest.geometry
+        self.geometry, self.schedule = bundle.manifest.geometry, bundle.manifest.schedule
         self._engines: dict[str, Engine] = {}
         tried = graph_options(DENOISER, options, self.geometry)
         first_that_opens(engine, bundle.path(DENOISER), lambda name: self._open(bundle, name, options), tried)

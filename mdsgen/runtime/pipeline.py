@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -19,9 +20,12 @@ from mdsgen.runtime.clip import Timings
 from mdsgen.runtime.frame_window import FrameWindow
 from mdsgen.runtime.generators import Generator, Generators
 from mdsgen.runtime.networks import Networks
-from mdsgen.runtime.quality import Sampling, sampler_settings
 from mdsgen.runtime.sampler import seeded_noise
 from mdsgen.runtime.windows import Assembler, Window, WindowPlan
+from mdsgen.sampling import Changes, Sampling
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 VideoSource = str | os.PathLike[str] | VideoInfo | np.ndarray
 """A file, one that has been probed, or frames: uint8 ``[T, H, W, 3]`` RGB of any size, four per second."""
@@ -109,55 +113,44 @@ class Pipeline:
         start: float = 0.0,
         duration: float | None = None,
         progress: OnProgress | None = None,
-        quality: str | None = None,
-        steps: int | None = None,
-        guidance: float | None = None,
-        solver: str | None = None,
-        guidance_interval: tuple[float, float] | None = None,
+        sampling: Sampling | None = None,
+        **changes: Unpack[Changes],
     ) -> Sound:
-        """The sound of a video, or of ``duration`` seconds of it from ``start``; sampling defaults are the bundle's.
+        """The sound of a video, or of ``duration`` seconds of it from ``start``. The same seed gives the same sound.
 
-        ``quality`` is one of :data:`~mdsgen.runtime.PRESETS`; ``steps``, ``guidance``, ``solver`` and
-        ``guidance_interval`` named beside it go before it. The same seed gives the same sound. Raises
-        :class:`~mdsgen.errors.MediaError` for a file that is not a usable video,
-        :class:`~mdsgen.errors.SettingsError` for impossible settings.
+        ``sampling`` says how it is sampled, None as the bundle says. Further keywords change that, as
+        :meth:`Sampling.changed <mdsgen.sampling.Sampling.changed>` takes them: ``quality``, one of
+        :data:`~mdsgen.sampling.PRESETS`, and before it ``steps``, ``guidance``, ``solver``, ``guidance_interval`` and
+        the other fields of :class:`~mdsgen.sampling.Sampling`. Raises :class:`~mdsgen.errors.MediaError` for a file
+        that is not a usable video, :class:`~mdsgen.errors.SettingsError` for impossible settings.
         """
         timings = Timings()
-        sampling = Sampling(
-            quality=quality, steps=steps, guidance=guidance, solver=solver, guidance_interval=guidance_interval
-        )
+        chosen = (sampling or self.bundle.sampling).changed(**changes)
         stream = self.stream(
-            video, seed=seed, start=start, duration=duration, progress=progress, timings=timings, **sampling
+            video, chosen, seed=seed, start=start, duration=duration, progress=progress, timings=timings
         )
         return Sound(np.concatenate(list(stream)), SAMPLE_RATE, dict(timings.seconds))
 
     def stream(
         self,
         video: VideoSource,
+        sampling: Sampling | None = None,
         *,
         seed: int = 0,
         start: float = 0.0,
         duration: float | None = None,
         progress: OnProgress | None = None,
         timings: Timings | None = None,
-        quality: str | None = None,
-        steps: int | None = None,
-        guidance: float | None = None,
-        solver: str | None = None,
-        guidance_interval: tuple[float, float] | None = None,
     ) -> Iterator[np.ndarray]:
         """As a call, but block after block ``[samples]`` as windows are done: memory does not grow with the length."""
         if seed < 0:
             raise SettingsError(f"a seed must be 0 or more, not {seed}")
-        sampling = Sampling(
-            quality=quality, steps=steps, guidance=guidance, solver=solver, guidance_interval=guidance_interval
-        )
-        settings = sampler_settings(self.bundle.manifest.sampler, **sampling)
-        generator = self._generators.of(settings)
+        sampling = sampling or self.bundle.sampling
+        generator = self._generators.of(sampling)
         timings = Timings() if timings is None else timings
         frames, samples = _open_source(video, start, duration)
         plan = WindowPlan(self.bundle.manifest.geometry, samples)
-        return self._windows(generator, plan, frames, seed, settings.steps, progress, timings)
+        return self._windows(generator, plan, frames, seed, sampling.steps, progress, timings)
 
     def _windows(
         self,

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import numpy as np
 
 from mdsgen.errors import TensorError
 from mdsgen.geometry import Geometry
 from mdsgen.kernels import guided_step
-from mdsgen.runtime.solver import DEFAULT_SOLVER, SolverStep, solver_steps
+from mdsgen.runtime.solver import Plan, plan_steps
+from mdsgen.sampling import Sampling
+from mdsgen.schedule import NoiseSchedule
 
 Estimates = tuple[np.ndarray, np.ndarray]
 """Conditional and unconditional noise, each of the latent's shape."""
@@ -22,25 +23,17 @@ OnStep = Callable[[int], None]
 """Called with the number of solver steps done. It stops the run by raising."""
 
 
-def sample(
-    network: Network,
-    noise: np.ndarray,
-    steps: int = 25,
-    guidance: float = 5.0,
-    guidance_power: float = 0.01,
-    solver: str = DEFAULT_SOLVER,
-    clean_limit: float = math.inf,
-) -> np.ndarray:
-    """The latent that the denoiser makes of ``noise``; same shape, float32.
+def sample(network: Network, noise: np.ndarray, sampling: Sampling, schedule: NoiseSchedule) -> np.ndarray:
+    """The latent that a network trained with ``schedule`` makes of ``noise``; same shape, float32.
 
-    The network is called ``steps`` times with the current latent, which it must not change or keep, and the timestep
-    (999 … 0, fractional). Raises :class:`SettingsError` for impossible settings, :class:`TensorError` where a
-    noise estimate does not have the latent's shape.
+    The network is called once a step with the current latent, which it must not change or keep, and the timestep
+    (from the schedule's last one down to 0, fractional). Raises :class:`SettingsError` as :func:`plan_steps` does, and
+    :class:`TensorError` where a noise estimate does not have the latent's shape.
     """
-    way = solver_steps(steps, guidance, guidance_power, solver, clean_limit=clean_limit)
+    plan = plan_steps(sampling, schedule)
 
     def estimate(latent: np.ndarray, index: int) -> Estimates:
-        estimates = network(latent, way[index].timestep)
+        estimates = network(latent, plan[index].timestep)
         for name, found in zip(("conditional", "unconditional"), estimates, strict=True):
             if np.shape(found) != latent.shape:
                 raise TensorError(
@@ -49,20 +42,20 @@ def sample(
                 )
         return estimates
 
-    return solve(noise, way, estimate)
+    return solve(noise, plan, estimate)
 
 
 def solve(
     noise: np.ndarray,
-    steps: Sequence[SolverStep],
+    plan: Plan,
     estimate: Callable[[np.ndarray, int], Estimates],
     on_step: OnStep = lambda done: None,
 ) -> np.ndarray:
     """The diffusion loop: ``noise`` -> latent, float32. ``estimate(latent, index)`` is the network at that step."""
     latent = np.array(noise, dtype=np.float32)
     clean = np.zeros_like(latent)
-    older = [np.zeros_like(latent) for _ in steps[0].coefficients.next_older]
-    for index, step in enumerate(steps):
+    older = [np.zeros_like(latent) for _ in plan[0].coefficients.next_older]
+    for index, step in enumerate(plan):
         conditional, unconditional = estimate(latent, index)
         guided_step(latent, conditional, unconditional, clean, step.coefficients, older)
         on_step(index + 1)

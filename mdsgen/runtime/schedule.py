@@ -1,31 +1,30 @@
-"""How much noise a latent holds at each time: the discrete schedule that MDSGen is trained with, read continuously.
+"""How much noise a latent holds at each time: a model's discrete noise schedule, read continuously.
 
-Time runs from 1 (all noise) to 1/steps of the schedule (almost none), as in DPM-Solver (Lu et al., 2022), appendix D.
+Time runs from 1 (all noise) to 1 / (number of discrete steps) (almost none), as in DPM-Solver (Lu et al., 2022),
+appendix D.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import cached_property
-
 import numpy as np
+
+from mdsgen.errors import SettingsError
+from mdsgen.schedule import NoiseSchedule
 
 _LEAST_LOG_SNR = -5.1  # half the log-SNR below which the discrete schedule's tail is cut: DPM-Solver's release
 
 
-@dataclass(frozen=True)
-class NoiseSchedule:
-    """A latent at time ``t`` is ``alpha(t) · clean + sigma(t) · noise``. Linear betas from ``start`` to ``end``."""
+class ContinuousSchedule:
+    """A latent at time ``t`` is ``alpha(t) · clean + sigma(t) · noise``.
 
-    steps: int = 1000
-    start: float = 1e-4
-    end: float = 2e-2
+    Raises :class:`SettingsError` for a schedule that is noise alone from its second timestep on.
+    """
 
-    @cached_property
-    def _log_alpha(self) -> np.ndarray:
-        betas = np.linspace(self.start, self.end, self.steps, dtype=np.float64)
-        log_alpha: np.ndarray = 0.5 * np.cumsum(np.log1p(-betas))
-        return log_alpha[_half_log_snr(log_alpha) > _LEAST_LOG_SNR]
+    def __init__(self, schedule: NoiseSchedule) -> None:
+        log_alpha: np.ndarray = 0.5 * np.cumsum(np.log1p(-schedule.betas()))
+        self._log_alpha = log_alpha[_half_log_snr(log_alpha) > _LEAST_LOG_SNR]
+        if len(self._log_alpha) < 2:
+            raise SettingsError(f"nothing can be sampled: {schedule} leaves noise alone from its second timestep on")
 
     @property
     def last_time(self) -> float:
@@ -56,8 +55,8 @@ class NoiseSchedule:
         return np.linspace(1.0, self.last_time, steps + 1)
 
     def timestep(self, time: np.ndarray) -> np.ndarray:
-        """What the network is told: 0 … 999, fractional."""
-        return (time - self.last_time) * self.steps
+        """The timestep that the network is given: 0 for the first discrete step, fractional between them."""
+        return (time - self.last_time) * len(self._log_alpha)
 
 
 def _half_log_snr(log_alpha: np.ndarray) -> np.ndarray:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from mdsgen.cli.errors import command
+from mdsgen.command import command
 from mdsgen.geometry import FRAME_SIZE
 from mdsgen.scenes.catalogue import KINDS, LONGEST, SHORTEST, sample_scene
 from mdsgen.scenes.scene import DURATION

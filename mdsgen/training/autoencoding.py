@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from mdsgen.geometry import Geometry
 from mdsgen.model.compact_autoencoder import CompactAutoencoder
 from mdsgen.training.shards import Shards
-from mdsgen.training.stage import LOSS, Stage, choose, generator_from
+from mdsgen.training.stage import LOSS, Stage, check_crop, choose, generator_from
 
 _STANDARDISED_OVER = 512  # clips
 
@@ -35,6 +35,9 @@ class AutoencoderStage(Stage):
 
     def __init__(self, geometry: Geometry, config: AutoencoderConfig) -> None:
         super().__init__()
+        check_crop(config.crop, geometry)
+        if config.crop % geometry.compression:
+            raise ValueError(f"a crop of {config.crop} frames is not a multiple of {geometry.compression}")
         self.geometry, self.config = geometry, config
         self.autoencoder = CompactAutoencoder(geometry.channels, geometry.mel.bins, config.width)
 

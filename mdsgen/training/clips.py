@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from functools import lru_cache, partial
-from multiprocessing import get_context
+from multiprocessing import active_children, get_context, parent_process
+from multiprocessing.connection import wait
 from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
 import torch
 
-from mdsgen.geometry import PICTURE_SIZE, Geometry
+from mdsgen.errors import DatasetError
+from mdsgen.geometry import FEATURE_CHANNELS, PICTURE_SIZE, Geometry
 from mdsgen.media import averaged
 from mdsgen.model.mel import LogMel
+from mdsgen.report import Interim, Pace, Report
 from mdsgen.scenes import sample_scene
 from mdsgen.training.shards import describe, shard_path, write_shard
 
@@ -31,7 +37,7 @@ def prepare_scenes(
     *,
     workers: int = 1,
     shard_clips: int = SHARD_CLIPS,
-    report: Callable[[str], None] = lambda line: None,
+    report: Report = lambda line: None,
 ) -> None:
     """Render ``count`` scenes from ``first_seed`` on into a dataset of pictures, sound and spectrograms.
 
@@ -42,9 +48,10 @@ def prepare_scenes(
     todo = [start for start in starts if not shard_path(folder, start // shard_clips).exists()]
     render = partial(_render_shard, folder, geometry, count, first_seed, shard_clips)
     done = len(starts) - len(todo)
+    pace = Pace(done)
     for _ in in_parallel(render, todo, workers):
         done += 1
-        report(f"{done} of {len(starts)} shards rendered")
+        report(Interim(f"{done} of {len(starts)} shards rendered  {pace.left(done, len(starts))}".rstrip()))
 
 
 def _render_shard(folder: Path, geometry: Geometry, count: int, first_seed: int, shard_clips: int, start: int) -> None:
@@ -66,6 +73,18 @@ def clip_fields(frames: np.ndarray, sound: np.ndarray, geometry: Geometry) -> di
     ``frames`` uint8 ``[F, 56, 56, 3]``, ``sound`` int16 ``[samples]``, ``log_mel`` float16 ``[frames, bins]``.
     """
     return {"frames": frames, "sound": sound, "log_mel": log_mel(sound[np.newaxis], geometry)[0]}
+
+
+def clip_formats(geometry: Geometry) -> dict[str, tuple[str, tuple[int, ...]]]:
+    """What every field of a dataset must be in a geometry: NumPy's kind of number, and the shape of one clip."""
+    frames = geometry.video_frames
+    return {
+        "frames": ("u", (frames, PICTURE_SIZE, PICTURE_SIZE, 3)),
+        "sound": ("i", (geometry.samples,)),
+        "log_mel": ("f", (geometry.mel_frames, geometry.mel.bins)),
+        "features": ("f", (frames, FEATURE_CHANNELS)),
+        "latent": ("f", geometry.latent_shape),
+    }
 
 
 def stacked(clips: Sequence[Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
@@ -102,17 +121,41 @@ T = TypeVar("T")
 
 
 def in_parallel(work: Callable[[T], object], tasks: Sequence[T], workers: int) -> Iterator[object]:
-    """Do all tasks, yielding in their order as they get done; several workers compute on one thread each."""
+    """Do all tasks, yielding in their order as they get done; several workers compute on one thread each.
+
+    Whatever ends this early ends the workers at once: what they were making is made again.
+    """
     workers = min(workers, len(tasks))
     if workers <= 1:
         yield from map(work, tasks)
         return
     # Not forked: a process that has computed with PyTorch leaves locks behind in its children.
     context = get_context("spawn")
-    with ProcessPoolExecutor(workers, context, initializer=_begin) as pool:
+    others = set(active_children())
+    pool = ProcessPoolExecutor(workers, context, initializer=_begin)
+    try:
         yield from pool.map(work, tasks)
+    except BrokenProcessPool as error:
+        raise DatasetError(
+            "a process that prepared clips was killed: the same command goes on where it stopped"
+        ) from error
+    except BaseException:
+        for worker in set(active_children()) - others:
+            worker.terminate()
+        raise
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def _begin() -> None:
     torch.set_num_threads(1)
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C ends a worker at once: its shard is made again
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """A worker whose parent was killed would wait for its next task forever."""
+    parent = parent_process()
+    if parent is not None:
+        wait([parent.sentinel])
+        os._exit(1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -14,11 +14,15 @@ from mdsgen.geometry import Geometry
 from mdsgen.model.denoiser import SIZES, Denoiser
 from mdsgen.model.masking import Mask
 from mdsgen.runtime.sampler import sample
+from mdsgen.sampling import Sampling
+from mdsgen.schedule import NoiseSchedule
+from mdsgen.training.diffusion import Diffusion
 from mdsgen.training.objective import Draw, Objective
 from mdsgen.training.shards import Shards
 from mdsgen.training.stage import LOSS, Stage, choose, generator_from
 
-_PICTURED_STEPS, _PICTURED_GUIDANCE, _PICTURED_POWER = 10, 3.0, 0.01
+_PICTURED = Sampling(steps=10, guidance=3.0)
+_OF_SCHEDULE = ("beta_start", "beta_end", "noise_steps")
 _BRIGHTNESS = 8.0  # a picture shows latents of up to half of this many standard deviations from zero
 
 
@@ -26,7 +30,8 @@ _BRIGHTNESS = 8.0  # a picture shows latents of up to half of this many standard
 class DenoiserStageConfig:
     """Size and conditioning of the denoiser, and its loss (see :class:`~mdsgen.training.objective.Objective`).
 
-    ``masked_share`` of the steps take the masked pass as well: MDT and MDSGen take it in all.
+    ``masked_share`` of the steps take the masked pass as well: MDT and MDSGen take it in all. ``beta_start``,
+    ``beta_end`` and ``noise_steps`` are those of the noise schedule, which is part of the model.
     """
 
     size: str = "tiny"
@@ -36,6 +41,17 @@ class DenoiserStageConfig:
     condition_dropout: float = 0.1
     variational_weight: float = 1.0
     min_snr_gamma: float = 5.0
+    beta_start: float = NoiseSchedule.beta_start
+    beta_end: float = NoiseSchedule.beta_end
+    noise_steps: int = NoiseSchedule.train_steps
+
+    def __post_init__(self) -> None:
+        _ = self.schedule  # raises for one that cannot be trained with
+
+    @property
+    def schedule(self) -> NoiseSchedule:
+        """The noise schedule that the denoiser is trained with."""
+        return NoiseSchedule(self.beta_start, self.beta_end, self.noise_steps)
 
 
 class DenoiserStage(Stage):
@@ -51,12 +67,23 @@ class DenoiserStage(Stage):
         self.geometry, self.config = geometry, config
         self.denoiser = Denoiser(geometry, replace(SIZES[config.size], video=config.video))
         self.objective = Objective(
-            config.mask_ratio, config.condition_dropout, config.variational_weight, config.min_snr_gamma
+            config.mask_ratio,
+            config.condition_dropout,
+            config.variational_weight,
+            config.min_snr_gamma,
+            Diffusion(config.schedule),
         )
 
     @property
     def network(self) -> Denoiser:
         return self.denoiser
+
+    def describe(self) -> dict[str, Any]:
+        """A training from before there was a choice has the default schedule, and may go on: that one is not named."""
+        named = super().describe()
+        if self.config.schedule == NoiseSchedule():
+            named = {name: value for name, value in named.items() if name not in _OF_SCHEDULE}
+        return named
 
     def draw(self, clips: Shards, size: int, rng: np.random.Generator) -> dict[str, Tensor]:
         """Latents and features, and everything random of the objective."""
@@ -101,7 +128,7 @@ class DenoiserStage(Stage):
             return both[0], both[1]
 
         noise = np.random.default_rng(0).standard_normal(real.shape, dtype=np.float32)
-        made = sample(network, noise, _PICTURED_STEPS, _PICTURED_GUIDANCE, _PICTURED_POWER)
+        made = sample(network, noise, _PICTURED, self.config.schedule)
         panels = np.concatenate([real, made], axis=1)  # [B, 2C, H, W]
         grey: np.ndarray = panels.transpose(1, 2, 0, 3).reshape(-1, panels.shape[0] * panels.shape[3])
         return grey / _BRIGHTNESS + 0.5

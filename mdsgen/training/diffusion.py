@@ -8,11 +8,13 @@ Ho et al., "Denoising diffusion probabilistic models" (2020) for the process, wi
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import torch
 from torch import Tensor
+
+from mdsgen.schedule import NoiseSchedule
 
 _LEAST_PROBABILITY = 1e-12  # a bin far from the mean has probability 0 in floating point, and its logarithm no bound
 _HALF_BIN = 1.0 / 255.0
@@ -31,17 +33,15 @@ class Gaussian:
 class Diffusion:
     """A latent at timestep ``t`` is ``sqrt(alpha_bar[t]) · clean + sqrt(1 - alpha_bar[t]) · noise``.
 
-    The betas rise linearly from ``start`` to ``end``. Tables are float64 and looked up in the dtype of what they meet.
+    Tables are float64 and looked up in the dtype of what they meet.
     """
 
-    steps: int = 1000
-    start: float = 1e-4
-    end: float = 2e-2
+    schedule: NoiseSchedule = field(default_factory=NoiseSchedule)
 
     @cached_property
     def beta(self) -> Tensor:
         """Variance that each step adds, ``[steps]``."""
-        return torch.linspace(self.start, self.end, self.steps, dtype=torch.float64)
+        return torch.from_numpy(self.schedule.betas())
 
     @cached_property
     def alpha_bar(self) -> Tensor:
@@ -63,7 +63,7 @@ class Diffusion:
 
         Neither MDT nor MDSGen sample by importance, although the code that they grew from offers it.
         """
-        return torch.randint(self.steps, (batch,), generator=generator, device=generator.device)
+        return torch.randint(self.schedule.train_steps, (batch,), generator=generator, device=generator.device)
 
     def signal_to_noise(self, timestep: Tensor) -> Tensor:
         """Ratio of the clean latent's variance to the noise's at each timestep, ``[B] -> [B]``, float32."""

@@ -48,7 +48,7 @@ class Ema:
         return {"updates": self.updates, "average": {name: value.clone() for name, value in self._average.items()}}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from what :meth:`state_dict` returned."""
+        """Go on from what :meth:`state_dict` returned, of a module of the same architecture."""
         self.updates = int(state["updates"])
         self._average = {name: value.clone() for name, value in state["average"].items()}
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +10,10 @@ from torch import Tensor
 
 from mdsgen.model.compact_autoencoder import CompactAutoencoder
 from mdsgen.model.compact_video import CompactVideoEncoder
+from mdsgen.report import Interim, Pace, Report
 from mdsgen.training.clips import SHARD_CLIPS
 from mdsgen.training.shards import Shards, describe, sha256, shard_path, write_shard
-from mdsgen.weights.trained import WEIGHTS, load_autoencoder, load_video_encoder
+from mdsgen.training.trained import WEIGHTS, load_autoencoder, load_video_encoder
 
 
 def encode_clips(
@@ -25,7 +25,7 @@ def encode_clips(
     device: torch.device | None = None,
     batch: int = 16,
     shard_clips: int = SHARD_CLIPS,
-    report: Callable[[str], None] = lambda line: None,
+    report: Report = lambda line: None,
 ) -> None:
     """Encode every clip of a dataset by the networks that were trained in two folders, in the same order.
 
@@ -39,6 +39,7 @@ def encode_clips(
     device = device or torch.device("cpu")
     encoder = _Encoder(load_video_encoder(video_encoder).to(device), load_autoencoder(autoencoder).to(device), device)
     starts = range(0, len(clips), shard_clips)
+    pace = Pace(sum(shard_path(folder, number).exists() for number in range(len(starts))))
     for number, start in enumerate(starts):
         if shard_path(folder, number).exists():
             continue
@@ -46,7 +47,7 @@ def encode_clips(
         parts = [encoder(clips, range(i, min(i + batch, end))) for i in range(start, end, batch)]
         features, latents = (np.concatenate(part) for part in zip(*parts, strict=True))
         write_shard(folder, number, {"features": features, "latent": latents})
-        report(f"{number + 1} of {len(starts)} shards encoded")
+        report(Interim(f"{number + 1} of {len(starts)} shards encoded  {pace.left(number + 1, len(starts))}".rstrip()))
 
 
 class _Encoder:

@@ -6,7 +6,7 @@ phase found by going back and forth between spectrum and sound (with the momentu
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -15,7 +15,9 @@ from torch.nn import functional as F
 
 from mdsgen.model.compact_codec import CompactCodec
 from mdsgen.model.mel import LogMel
+from mdsgen.report import Interim, Pace, Report
 from mdsgen.scenes import sample_scene
+from mdsgen.table import aligned
 from mdsgen.training.vocoding import MultiResolutionStft
 
 RESOLUTIONS = (256, 512, 1024, 2048)
@@ -50,15 +52,14 @@ class Fidelity:
             ("autoencoder and vocoder", self.both_decibels, self.both_distance),
             ("autoencoder and Griffin-Lim", self.both_griffin_lim_decibels, self.both_griffin_lim_distance),
         ]
-        head = f"{'through':<28}{'mel error dB':>14}{'STFT distance':>16}"
-        lines = [f"{name:<28}{error:>14.2f}{'' if far is None else f'{far:.3f}':>16}" for name, error, far in rows]
-        return "\n".join([head, *lines])
+        words = ((name, f"{error:.2f}", "" if far is None else f"{far:.3f}") for name, error, far in rows)
+        return aligned([("through", "mel error dB", "STFT distance"), *words], figures=True)
 
 
 @torch.no_grad()
-def measure_fidelity(codec: CompactCodec, seeds: Sequence[int], report: Callable[[str], None]) -> Fidelity:
+def measure_fidelity(codec: CompactCodec, seeds: Sequence[int], report: Report) -> Fidelity:
     """Send the sound of every scene through the networks and through Griffin-Lim."""
-    spectra, rows = MultiResolutionStft(RESOLUTIONS), []
+    spectra, rows, pace = MultiResolutionStft(RESOLUTIONS), [], Pace()
     for number, seed in enumerate(seeds, 1):
         sound = torch.from_numpy(sample_scene(seed, duration=codec.geometry.duration).sound())[None]
         mel = codec.log_mel(sound)  # [1, frames, bins]
@@ -70,7 +71,7 @@ def measure_fidelity(codec: CompactCodec, seeds: Sequence[int], report: Callable
 
         made = [codec.vocode(mel), codec.vocode(back), griffin_lim(mel, codec.mel), griffin_lim(back, codec.mel)]
         rows.append([_decibels(back, mel), *(figure for sound_made in made for figure in compare(sound_made))])
-        report(f"scene {number} of {len(seeds)}")
+        report(Interim(f"scene {number} of {len(seeds)}  {pace.left(number, len(seeds))}".rstrip()))
     return Fidelity(*torch.tensor(rows).mean(dim=0).tolist())
 
 

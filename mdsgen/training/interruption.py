@@ -1,4 +1,4 @@
-"""Ctrl-C as a wish: what is being computed is finished first."""
+"""Signals that end a training, taken as a wish: what is being computed is finished first."""
 
 from __future__ import annotations
 
@@ -8,23 +8,36 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+"""Ctrl-C, the end of a job, the end of a terminal."""
+
 
 @contextmanager
 def interruption() -> Iterator[Callable[[], bool]]:
-    """Within this context Ctrl-C raises nothing; what is yielded tells whether it was pressed.
+    """Within this context these signals raise nothing; what is yielded tells whether one came.
 
-    Outside the main thread, where signals never arrive, it never was.
+    Whoever stops because of that raises ``KeyboardInterrupt``. Where it was SIGTERM or SIGHUP, that signal then comes
+    once more, with its own handler. Those that are ignored, as SIGHUP is under ``nohup``, stay so. Outside the main
+    thread, where signals never arrive, none ever came.
     """
-    pressed = threading.Event()
+    received: list[int] = []
     if threading.current_thread() is not threading.main_thread():
-        yield pressed.is_set
+        yield lambda: False
         return
 
-    def remember(_signal: int, _frame: FrameType | None) -> None:
-        pressed.set()
+    def remember(number: int, _frame: FrameType | None) -> None:
+        received.append(number)
 
-    before = signal.signal(signal.SIGINT, remember)
+    handled = [number for number in SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, remember) for number in handled}
+    interrupted = False
     try:
-        yield pressed.is_set
+        yield lambda: bool(received)
+    except KeyboardInterrupt:
+        interrupted = True
+        raise
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, handler in before.items():
+            signal.signal(number, handler or signal.SIG_DFL)
+        if interrupted and received and received[0] != signal.SIGINT:
+            signal.raise_signal(received[0])

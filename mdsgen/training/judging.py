@@ -68,7 +68,7 @@ class JudgeStage(Stage):
         per_picture = geometry.mel_frames // geometry.video_frames
         sizes = (geometry.mel.bins, per_picture, len(KINDS), len(SOUNDS))
         self.judge = Judge(JudgeConfig(*sizes, config.width, config.joint, config.embedding))
-        # Seen and heard onsets are learned beside the verdict: they lead the comparison to what it is about.
+        # Seen and heard onsets are learned beside the prediction: they lead the comparison to what it is about.
         self.seen_onsets = nn.Conv1d(config.joint, 1, kernel_size=1)
         self.heard_onsets = nn.Conv1d(config.joint, 1, kernel_size=1)
         self.seen_kinds = nn.Linear(config.joint, len(KINDS))
@@ -268,5 +268,8 @@ def _known(folder: Path, count: int) -> _Known:
     description = Shards(folder).description
     if "first_seed" not in description:
         raise DatasetError(f"{folder} was not rendered from scenes: the judge learns from what is known of every clip")
-    first, duration = description["first_seed"], Geometry.from_dict(description["geometry"]).duration
+    first = description["first_seed"]
+    if not isinstance(first, int) or isinstance(first, bool) or first < 0:
+        raise DatasetError(f"{folder} was rendered from scene {str(first)[:80]}: expected a whole number")
+    duration = Geometry.from_dict(description["geometry"]).duration
     return _Known(tuple(sample_scene(first + index, duration=duration).truth for index in range(count)))

@@ -3,38 +3,64 @@
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Mapping
 from pathlib import Path
+
+from mdsgen.errors import TrainingError, writing
+from mdsgen.files import write_whole
 
 
 class Log:
     """Appends rows to ``path``; the first one decides the columns. Rows after ``from_step`` are of a training that was
-    interrupted after its last checkpoint: they are dropped, because their steps come again."""
+    interrupted after its last checkpoint: they are dropped, because their steps come again.
 
-    def __init__(self, path: Path, from_step: int = 0) -> None:
+    ``kept`` is the log as a checkpoint has it, which the file is made from again; without it the file's own rows are
+    taken, as far as they can be read. Raises :class:`TrainingError` where it cannot be written.
+    """
+
+    def __init__(self, path: Path, from_step: int = 0, kept: str | None = None) -> None:
         self.path = path
-        rows = _read(path)
+        rows = _rows(_text(path) if kept is None else kept)
         self._columns = list(rows[0]) if rows else []
-        kept = [row for row in rows if int(row["step"]) <= from_step]
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("w", newline="") as file:
-            if self._columns:
-                writer = csv.DictWriter(file, self._columns)
-                writer.writeheader()
-                writer.writerows(kept)
+        self.text = ""
+        """The whole table as CSV."""
+        if self._columns:
+            self.text = _csv([self._columns, *(list(row.values()) for row in rows if int(row["step"]) <= from_step)])
+        with writing(path, TrainingError):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_whole(path, self.text)
 
     def write(self, step: int, values: Mapping[str, float]) -> None:
         """Append one row; what was no column in the first row is left out."""
-        row = {"step": step} | {name: f"{value:.6g}" for name, value in values.items()}
-        with self.path.open("a", newline="") as file:
-            if not self._columns:
-                self._columns = list(row)
-                csv.writer(file).writerow(self._columns)
-            csv.DictWriter(file, self._columns, extrasaction="ignore").writerow(row)
+        row = {"step": str(step)} | {name: f"{value:.6g}" for name, value in values.items()}
+        head = [] if self._columns else [list(row)]
+        self._columns = self._columns or list(row)
+        added = _csv([*head, [row.get(name, "") for name in self._columns]])
+        self.text += added
+        with writing(self.path, TrainingError), self.path.open("a", newline="", encoding="utf-8") as file:
+            file.write(added)
 
 
-def _read(path: Path) -> list[dict[str, str]]:
-    if not path.exists():
+def _text(path: Path) -> str:
+    with writing(path, TrainingError):
+        return path.read_text("utf-8", "replace") if path.exists() else ""
+
+
+def _rows(text: str) -> list[dict[str, str]]:
+    """The whole rows of a table; what is cut off or damaged is left out."""
+    try:
+        header, *rows = csv.reader(io.StringIO(text.replace("\0", ""), newline=""))
+    except (csv.Error, ValueError):
         return []
-    with path.open(newline="") as file:
-        return [row for row in csv.DictReader(file) if row.get("step", "").isdigit()]
+    if "step" not in header or len(set(header)) < len(header):
+        return []
+    at = header.index("step")
+    good = [row for row in rows if len(row) == len(header) and row[at].isascii() and row[at].isdigit()]
+    return [dict(zip(header, row, strict=True)) for row in good]
+
+
+def _csv(rows: list[list[str]]) -> str:
+    text = io.StringIO(newline="")
+    csv.writer(text).writerows(rows)
+    return text.getvalue()

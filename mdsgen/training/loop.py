@@ -17,18 +17,25 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from mdsgen.errors import TrainingError
+from mdsgen.errors import CheckpointError, TrainingError, writing
+from mdsgen.files import sweep, write_whole
 from mdsgen.media.png import png_bytes
-from mdsgen.report import Report
+from mdsgen.report import Interim, Pace, Report
 from mdsgen.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from mdsgen.training.clips import clip_formats
 from mdsgen.training.ema import Ema
 from mdsgen.training.interruption import interruption
 from mdsgen.training.log import Log
 from mdsgen.training.processes import Processes
+from mdsgen.training.resumption import check_state
 from mdsgen.training.settings import REPORTING, Settings
 from mdsgen.training.shards import Shards
 from mdsgen.training.stage import LOSS, Stage
 
+CHECKPOINT = "checkpoint.pt"
+"""What a training goes on from."""
+
+_REPORT_SECONDS = 2.0  # after which it is said how far it is, though nothing is logged yet
 _PICTURED = (0, 1, 2, 3)  # clips of the dataset
 
 
@@ -53,6 +60,7 @@ class Trainer:
         report: Report = lambda line: None,
     ) -> None:
         clips.require(*stage.fields)
+        clips.require_formats(clip_formats(stage.geometry))
         self.processes = processes or Processes()
         if settings.batch % self.processes.count:
             raise TrainingError(f"a batch of {settings.batch} does not divide among {self.processes.count} processes")
@@ -61,34 +69,41 @@ class Trainer:
         self.optimiser = _optimiser(stage, settings)
         self.ema = Ema(settings.ema, warm_up=True)
         self.step = 0
+        self._kept_log: str | None = None
         self._forward = self._parallel()
-        if (folder / "checkpoint.pt").exists():
+        sweep(folder)
+        if (folder / CHECKPOINT).exists():
             self._resume()
 
     def fit(self, until: int | None = None) -> None:
         """Train to the end, or until ``until`` steps have been made; what was reached is kept either way.
 
-        Ctrl-C ends it after the step at hand, with a checkpoint, and is then raised as ``KeyboardInterrupt``.
+        Ctrl-C ends it after the step at hand, with a checkpoint, and is then raised as ``KeyboardInterrupt``; so do
+        SIGTERM and SIGHUP, which then do what they would have done. Raises :class:`TrainingError` where the disk is
+        full or read-only: the last checkpoint is then as it was.
         """
         with interruption() as interrupted:
             self._fit(min(self.settings.steps, self.settings.steps if until is None else until), interrupted)
 
     def _fit(self, end: int, interrupted: Callable[[], bool]) -> None:
-        log = Log(self.folder / "log.csv", from_step=self.step) if self.processes.first else None
-        started, first = time.perf_counter(), self.step
+        log = Log(self.folder / "log.csv", self.step, self._kept_log) if self.processes.first else None
+        pace, reported = Pace(self.step), time.monotonic()
         while self.step < end:
             losses = self._train_step()
-            if log and (self.step % self.settings.log_every == 0 or self.step == end):
-                speed = self.settings.batch * (self.step - first) / (time.perf_counter() - started)
+            logged = self.step % self.settings.log_every == 0 or self.step == end
+            if log and (logged or time.monotonic() - reported > _REPORT_SECONDS):
                 values = {name: float(value.detach()) for name, value in losses.items()}
-                log.write(self.step, values | {"rate": self.settings.rate_at(self.step - 1), "clips_per_s": speed})
-                self.report(_line(self.step, self.settings.steps, values, speed))
+                speed = self.settings.batch * pace.per_second(self.step)
+                if logged:
+                    log.write(self.step, values | {"rate": self.settings.rate_at(self.step - 1), "clips_per_s": speed})
+                self.report(_line(self.step, self.settings.steps, values, speed, pace))
+                reported = time.monotonic()
             if self.step % self.settings.checkpoint_every == 0 or self.step == end:
-                self._keep()
+                self._keep(log)
             if self.step % self.settings.picture_every == 0 or self.step == end:
                 self._draw_picture()
             if self.step < end and self.processes.any(interrupted()):
-                self._keep()
+                self._keep(log)
                 self.report(f"kept step {self.step} in {self.folder}: the same command goes on from there")
                 raise KeyboardInterrupt
 
@@ -131,17 +146,23 @@ class Trainer:
             module = DistributedDataParallel(module, find_unused_parameters=True)
         return torch.compile(module) if self.settings.compile else module  # type: ignore[return-value]
 
-    def _keep(self) -> None:
-        if self.processes.first:
-            state = Checkpoint(self.step, self.stage.state_dict(), self.optimiser.state_dict(), self.ema.state_dict())
-            save_checkpoint(self.folder / "checkpoint.pt", state, self._identity())
+    def _keep(self, log: Log | None) -> None:
+        if log:
+            parts = self.stage.state_dict(), self.optimiser.state_dict(), self.ema.state_dict()
+            save_checkpoint(self.folder / CHECKPOINT, Checkpoint(self.step, *parts, log.text), self._identity())
+            self._kept_log = log.text
 
     def _resume(self) -> None:
-        state = load_checkpoint(self.folder / "checkpoint.pt", self._identity())
+        path = self.folder / CHECKPOINT
+        state = load_checkpoint(path, self._identity())
+        try:
+            check_state(state, self.stage, self.optimiser, self.settings.steps)
+        except (ValueError, CheckpointError) as error:
+            raise TrainingError(f"{path} cannot be gone on from ({error}): remove it to start anew") from error
         self.stage.load_state_dict(state.stage)
         self.optimiser.load_state_dict(state.optimiser)
         self.ema.load_state_dict(state.ema)
-        self.step = state.step
+        self.step, self._kept_log = state.step, state.log
         self.report(f"going on from step {self.step}")
 
     def _identity(self) -> dict[str, object]:
@@ -160,8 +181,9 @@ class Trainer:
         self.stage.train()
         if grey is not None:
             path = self.folder / "pictures" / f"{self.step:06d}.png"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(png_bytes(np.rint(grey.clip(0, 1) * 255).astype(np.uint8)))
+            with writing(path, TrainingError):
+                path.parent.mkdir(parents=True, exist_ok=True)
+                write_whole(path, png_bytes(np.rint(grey.clip(0, 1) * 255).astype(np.uint8)))
 
 
 def _optimiser(stage: Stage, settings: Settings) -> torch.optim.Optimizer:
@@ -174,6 +196,8 @@ def _optimiser(stage: Stage, settings: Settings) -> torch.optim.Optimizer:
     return torch.optim.AdamW(groups, lr=settings.learning_rate, betas=(0.9, 0.99), fused=True)
 
 
-def _line(step: int, steps: int, losses: dict[str, float], speed: float) -> str:
-    values = "  ".join(f"{name} {value:.4g}" for name, value in losses.items())
-    return f"step {step} of {steps}  {values}  {speed:.1f} clips/s"
+def _line(step: int, steps: int, losses: dict[str, float], speed: float, pace: Pace) -> Interim:
+    """When it will be done comes first, and the loss before its parts: a narrow terminal cuts the end off."""
+    values = [f"{name} {value:.4g}" for name, value in losses.items()]
+    parts = [f"step {step} of {steps}", pace.left(step, steps), f"{speed:.1f} clips/s", *values]
+    return Interim("  ".join(part for part in parts if part))

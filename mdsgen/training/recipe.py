@@ -7,6 +7,8 @@ how it is trained under ``training``. Two recipes come with the package, ``demo`
 from __future__ import annotations
 
 import dataclasses
+import math
+import reprlib
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -25,15 +27,22 @@ if TYPE_CHECKING:
 BUILT_IN = ("demo", "toy")
 """The recipes that come with the package."""
 
+LARGEST_NETWORK = 1 << 29
+"""Numbers in a stage that is trained from nothing, at most: 2 GB of them, four times the paper's largest."""
+_RECIPE_BYTES = 1 << 20
+_MOST_TOKENS, _MOST_SECONDS, _MOST_CHANNELS = 4096, 600, 1024  # of a geometry; the release's has 816 tokens
+_LONGEST_LIST, _LARGEST, _DEEPEST = 64, 1 << 31, 256  # list, whole number, and number called depth in a section
+_shown = reprlib.Repr()
+
 
 @dataclass(frozen=True)
 class StageEntry:
-    """Where a stage is written, which of the two datasets it learns from, and what it is, in one line."""
+    """Where a stage is written, which of the datasets it learns from, and what it is, in one line."""
 
     module: str
     stage: str
     config: str
-    dataset: Literal["clips", "latents"]
+    dataset: Literal["clips", "latents", "decoded"]
     summary: str
 
     def config_class(self) -> type[Any]:
@@ -67,6 +76,13 @@ STAGES = {
     "denoiser": StageEntry(
         "mdsgen.training.denoising", "DenoiserStage", "DenoiserStageConfig", "latents", "features to latent"
     ),
+    "noisy_vocoder": StageEntry(
+        "mdsgen.training.noisy_vocoding",
+        "NoisyVocoderStage",
+        "NoisyVocoderConfig",
+        "decoded",
+        "the vocoder again, with noise that does not buzz",
+    ),
 }
 """Every stage by the name of its section. One more entry is one more stage, in recipes and on the command line."""
 
@@ -84,6 +100,24 @@ class Scenes:
 
 
 @dataclass(frozen=True)
+class Decoding:
+    """How many clips are decoded, the first of the dataset, and how the denoiser samples their latents."""
+
+    clips: int
+    steps: int = 12
+    guidance: float = 2.0
+    clean_limit: float = 4.0
+
+    def __post_init__(self) -> None:
+        if self.clips < 1 or self.steps < 1:
+            raise TrainingError(f"clips and steps must be at least 1, not {self.clips} and {self.steps}")
+        if not (math.isfinite(self.guidance) and self.clean_limit > 0):
+            raise TrainingError(
+                f"guidance must be finite and clean_limit positive, not {self.guidance} and {self.clean_limit}"
+            )
+
+
+@dataclass(frozen=True)
 class Section:
     """One stage of a recipe."""
 
@@ -91,12 +125,19 @@ class Section:
     config: Any
     training: Settings
 
-    def build(self, geometry: Geometry) -> Stage:
-        """The stage, its network with fresh weights. Raises :class:`TrainingError` for impossible sizes."""
+    def build(self, geometry: Geometry, most: int = LARGEST_NETWORK) -> Stage:
+        """The stage, its network with fresh weights.
+
+        Raises :class:`TrainingError` for impossible sizes, and before memory is taken for more numbers than ``most``.
+        """
+        from mdsgen.training.sizes import at_most
+
         try:
-            return STAGES[self.name].stage_class()(geometry, self.config)
-        except ValueError as error:
-            raise TrainingError(f"no {self.name} can be built in geometry {geometry.name}: {error}") from error
+            with at_most(most):
+                return STAGES[self.name].stage_class()(geometry, self.config)
+        except Exception as error:  # whatever nonsensical sizes make PyTorch raise
+            reason = " ".join(str(error).split())[:160] or type(error).__name__
+            raise TrainingError(f"no {self.name} can be built in geometry {geometry.name}: {reason}") from error
 
 
 @dataclass(frozen=True)
@@ -107,6 +148,7 @@ class Recipe:
     geometry: Geometry
     data: Scenes | None
     sections: Mapping[str, Section]
+    decoding: Decoding | None = None
 
     def section(self, stage: str) -> Section:
         """The section of a stage. Raises :class:`TrainingError` where there is none."""
@@ -125,6 +167,13 @@ class Recipe:
             )
         return self.data
 
+    @property
+    def decoded(self) -> Decoding:
+        """What to decode. Raises :class:`TrainingError` where the recipe does not say."""
+        if self.decoding is None:
+            raise TrainingError(f"{self.source} has no section [decoding]: say clips, and how they are sampled")
+        return self.decoding
+
     def only(self, stage: str) -> dict[str, Any]:
         """Geometry and one section as plain values, which :func:`parse_recipe` reads."""
         section = self.section(stage)
@@ -137,12 +186,18 @@ def load_recipe(name: str | Path) -> Recipe:
     built_in = str(name) in BUILT_IN
     path = files("mdsgen.training") / "recipes" / f"{name}.toml" if built_in else Path(name)
     try:
+        if isinstance(path, Path) and path.exists() and not path.is_file():
+            raise TrainingError(f"{name} is not a file: expected {', '.join(BUILT_IN)} or a TOML file")
+        if isinstance(path, Path) and path.exists() and path.stat().st_size > _RECIPE_BYTES:
+            raise TrainingError(f"{name} is not a recipe: it has {path.stat().st_size} bytes")
         values = _parse_toml(path.read_text("utf-8"))
     except OSError as error:
         known = ", ".join(BUILT_IN)
         raise TrainingError(f"no recipe {name} ({error.strerror}): expected {known} or a TOML file") from error
-    except ValueError as error:
-        raise TrainingError(f"{name} is not a TOML file: {error}") from error
+    except TrainingError:
+        raise
+    except (ValueError, RecursionError) as error:
+        raise TrainingError(f"{name} is not a TOML file: {str(error)[:160]}") from error
     return parse_recipe(values, f"{name}.toml" if built_in else str(name))
 
 
@@ -156,12 +211,13 @@ def _parse_toml(text: str) -> dict[str, Any]:
 
 def parse_recipe(values: Mapping[str, Any], source: str) -> Recipe:
     """A recipe from plain values. Raises :class:`TrainingError` naming ``source``, the key and what is expected."""
-    known = ("geometry", "data", *STAGES)
+    known = ("geometry", "data", "decoding", *STAGES)
     if unknown := [key for key in values if key not in known]:
-        raise TrainingError(f"{source}: {unknown[0]} is unknown: expected {', '.join(known)}")
+        raise TrainingError(f"{source}: {_name(unknown[0])} is unknown: expected {', '.join(known)}")
     data = _read(Scenes, values["data"], f"{source}: data") if "data" in values else None
+    decoding = _read(Decoding, values["decoding"], f"{source}: decoding") if "decoding" in values else None
     sections = {name: _section(name, values[name], f"{source}: {name}") for name in STAGES if name in values}
-    return Recipe(source, _geometry(values.get("geometry"), source), data, sections)
+    return Recipe(source, _geometry(values.get("geometry"), source), data, sections, decoding)
 
 
 def _geometry(value: object, source: str) -> Geometry:
@@ -170,16 +226,26 @@ def _geometry(value: object, source: str) -> Geometry:
         return GEOMETRIES[value]
     if isinstance(value, dict):
         try:
-            return Geometry.from_dict(value)
-        except GeometryError as error:
-            raise TrainingError(f"{source}: geometry: {error}") from error
-    found = "is missing" if value is None else f"is {value!r}"
+            geometry = Geometry.from_dict(value)
+        except (GeometryError, OverflowError) as error:
+            raise TrainingError(f"{source}: geometry: {str(error)[:300]}") from error
+        if (
+            geometry.tokens > _MOST_TOKENS
+            or geometry.duration > _MOST_SECONDS
+            or max(geometry.channels, geometry.compression, geometry.mel.bins) > _MOST_CHANNELS
+        ):
+            raise TrainingError(
+                f"{source}: geometry: too large to train: at most {_MOST_TOKENS} tokens, {_MOST_SECONDS} s, and "
+                f"{_MOST_CHANNELS} channels, bins and times of compression"
+            )
+        return geometry
+    found = "is missing" if value is None else f"is {_shown.repr(value)}"
     raise TrainingError(f"{source}: geometry {found}: expected one of {', '.join(GEOMETRIES)}, or a table")
 
 
 def _section(name: str, table: object, where: str) -> Section:
     if not isinstance(table, dict):
-        raise TrainingError(f"{where} must be a section, not {table!r}")
+        raise TrainingError(f"{where} must be a section, not {_shown.repr(table)}")
     if "training" not in table:
         raise TrainingError(f"{where} has no training: expected a section [{name}.training]")
     own = {key: value for key, value in table.items() if key != "training"}
@@ -193,10 +259,10 @@ T = TypeVar("T")
 def _read(kind: type[T], table: object, where: str) -> T:
     """A dataclass of plain values from a table, every key and type checked."""
     if not isinstance(table, dict):
-        raise TrainingError(f"{where} must be a section, not {table!r}")
+        raise TrainingError(f"{where} must be a section, not {_shown.repr(table)}")
     fields = {field.name: field for field in dataclasses.fields(kind)}  # type: ignore[arg-type]
     if unknown := [key for key in table if key not in fields]:
-        raise TrainingError(f"{where}.{unknown[0]} is unknown: expected {', '.join(fields)}")
+        raise TrainingError(f"{where}.{_name(unknown[0])} is unknown: expected {', '.join(fields)}")
     needed = [name for name, field in fields.items() if field.default is dataclasses.MISSING]
     if missing := [name for name in needed if name not in table]:
         raise TrainingError(f"{where}.{missing[0]} is missing")
@@ -215,14 +281,25 @@ def _value(kind: Any, value: object, where: str) -> Any:
     """``value`` as a field of type ``kind``: one of the plain types, a choice, or a list of one plain type."""
     if get_origin(kind) is tuple:
         if not isinstance(value, (list, tuple)):
-            raise TrainingError(f"{where} must be a list, not {value!r}")
+            raise TrainingError(f"{where} must be a list, not {_shown.repr(value)}")
+        if len(value) > _LONGEST_LIST:
+            raise TrainingError(f"{where} must have at most {_LONGEST_LIST} entries, not {len(value)}")
         return tuple(_value(get_args(kind)[0], item, f"{where}[{index}]") for index, item in enumerate(value))
     if get_origin(kind) is Literal:
         if value not in get_args(kind):
-            raise TrainingError(f"{where} must be {' or '.join(map(repr, get_args(kind)))}, not {value!r}")
+            raise TrainingError(f"{where} must be {' or '.join(map(repr, get_args(kind)))}, not {_shown.repr(value)}")
         return value
-    if kind is float and type(value) is int:
+    if kind is float and type(value) is int and -_LARGEST <= value <= _LARGEST:
         return float(value)
     if type(value) is not kind:  # a bool is an int, but not here
-        raise TrainingError(f"{where} must be {_KINDS[kind]}, not {value!r}")
+        raise TrainingError(f"{where} must be {_KINDS[kind]}, not {_shown.repr(value)}")
+    if isinstance(value, (int, float)) and not -_LARGEST <= value <= _LARGEST:  # NaN too
+        raise TrainingError(f"{where} must be between -{_LARGEST} and {_LARGEST}, not {_shown.repr(value)}")
+    if where.endswith(".depth") and isinstance(value, int) and value > _DEEPEST:
+        raise TrainingError(f"{where} must be at most {_DEEPEST}, not {value}")
     return value
+
+
+def _name(key: object) -> str:
+    """A key that is not known, short and on one line."""
+    return ascii(key)[1:-1][:80]

@@ -11,6 +11,8 @@ from mdsgen.errors import TrainingError
 REPORTING = ("log_every", "checkpoint_every", "picture_every")
 """Settings that change nothing about what is computed."""
 
+_LARGEST_BATCH, _LARGEST_SEED = 1 << 16, (1 << 63) - 1
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -40,6 +42,9 @@ class Settings:
         for name in ("steps", "batch", "log_every", "checkpoint_every", "picture_every"):
             if getattr(self, name) < 1:
                 raise TrainingError(f"{name} must be at least 1, not {getattr(self, name)}")
+        for name, most in (("batch", _LARGEST_BATCH), ("seed", _LARGEST_SEED)):
+            if getattr(self, name) > most:
+                raise TrainingError(f"{name} must be at most {most}, not {getattr(self, name)}")
         for name in ("warm_up", "weight_decay", "seed"):
             if getattr(self, name) < 0:
                 raise TrainingError(f"{name} must not be negative, but is {getattr(self, name)}")

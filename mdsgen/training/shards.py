@@ -8,18 +8,17 @@ goes on where it stopped.
 from __future__ import annotations
 
 import bisect
-import hashlib
 import itertools
 import json
-import os
-import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from mdsgen.errors import DatasetError
+from mdsgen import files
+from mdsgen.errors import DatasetError, writing
+from mdsgen.files import sweep, whole_folder, write_whole
 
 _DESCRIPTION = "dataset.json"
 
@@ -34,52 +33,64 @@ def write_shard(
 ) -> None:
     """Write one shard, whole or not at all. All fields are ``[clips, ...]`` with the same number of clips.
 
-    A shard may also hold nothing but ``notes``, texts by file name, which :class:`Shards` passes over.
+    A shard may also hold nothing but ``notes``, texts by file name, which :class:`Shards` passes over. Raises
+    :class:`DatasetError` for numbers that are not finite, and where it cannot be written.
     """
     lengths = {name: len(values) for name, values in fields.items()}
     if len(set(lengths.values())) > 1:
         raise DatasetError(f"the fields of a shard must have equally many clips, not {lengths}")
     final = shard_path(folder, index)
-    partial = final.with_name(f".{final.name}.{os.getpid()}")
-    for killed in folder.glob(f".{final.name}.*"):
-        shutil.rmtree(killed, ignore_errors=True)
-    partial.mkdir(parents=True)
-    try:
+    if broken := [
+        name for name, values in fields.items() if values.dtype.kind == "f" and not np.isfinite(values).all()
+    ]:
+        raise DatasetError(f"{final} would hold NaN or infinite numbers in {', '.join(broken)}")
+    with writing(final, DatasetError), whole_folder(final) as shard:
         for name, values in fields.items():
-            np.save(partial / f"{name}.npy", values)
+            np.save(shard / f"{name}.npy", values)
         for name, text in (notes or {}).items():
-            (partial / name).write_text(text, "utf-8")
-        partial.rename(final)
-    except BaseException:
-        shutil.rmtree(partial, ignore_errors=True)
-        raise
+            (shard / name).write_bytes(as_utf8(text))
+
+
+def as_utf8(text: str) -> bytes:
+    """A text with file names in it, which may be anything, in UTF-8: what cannot be is written as ``\\udcff``."""
+    return text.encode("utf-8", "backslashreplace")
 
 
 def describe(folder: Path, description: Mapping[str, Any]) -> None:
     """Keep what the dataset was made from; :attr:`Shards.description` reads it back.
 
-    Raises :class:`DatasetError` where the folder holds a dataset made from something else.
+    A description that is no longer readable, because the power went, is written again, and what killed processes left
+    in the folder is removed. Raises :class:`DatasetError` where the folder holds a dataset made from something else.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     path = folder / _DESCRIPTION
-    text = json.dumps(description, indent=2, sort_keys=True)
-    if path.exists() and path.read_text("utf-8") != text:
-        raise DatasetError(
-            f"{folder} holds a dataset made from something else (see {path.name}): choose another folder"
-        )
-    path.write_text(text, "utf-8")
+    with writing(path, DatasetError):
+        folder.mkdir(parents=True, exist_ok=True)
+        sweep(folder)
+        expected = json.loads(json.dumps(description))
+        found = _read_description(path)
+        if found == expected:
+            return
+        if found is None:
+            write_whole(path, json.dumps(expected, indent=2, sort_keys=True))
+            return
+    raise DatasetError(f"{folder} holds a dataset made from something else (see {path.name}): choose another folder")
+
+
+def _read_description(path: Path) -> dict[str, Any] | None:
+    """None where there is none, or what is there is not one."""
+    try:
+        description = json.loads(path.read_text("utf-8")) if path.exists() else None
+    except (ValueError, RecursionError):
+        return None
+    return description if isinstance(description, dict) else None
 
 
 def sha256(path: Path) -> str:
     """The checksum of a file that a dataset was made with. Raises :class:`DatasetError` where it cannot be read."""
-    digest = hashlib.sha256()
     try:
-        with path.open("rb") as file:
-            while block := file.read(1 << 20):
-                digest.update(block)
+        return files.sha256(path)
     except OSError as error:
         raise DatasetError(f"cannot read {path}: {error.strerror}") from error
-    return digest.hexdigest()
 
 
 class Shards:
@@ -90,7 +101,11 @@ class Shards:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        shards = {path: _open_shard(path) for path in sorted(folder.glob("[0-9]" * 5)) if path.is_dir()}
+        try:
+            paths = [path for path in sorted(folder.glob("[0-9]" * 5)) if path.is_dir()]
+        except OSError as error:
+            raise DatasetError(f"{folder} cannot be read: {error.strerror}") from error
+        shards = {path: _open_shard(path) for path in paths}
         shards = {path: arrays for path, arrays in shards.items() if arrays}
         if not shards:
             raise DatasetError(f"{folder} holds no clips: make them with mdsgen-train prepare")
@@ -99,6 +114,12 @@ class Shards:
         for path, arrays in shards.items():
             if tuple(sorted(arrays)) != self.fields:
                 raise DatasetError(f"{path} holds {sorted(arrays)}, the first shard {list(self.fields)}")
+            for name, (dtype, shape) in _formats(arrays).items():
+                first = _formats(self._arrays[0])[name]
+                if (dtype, shape) != first:
+                    raise DatasetError(
+                        f"{path} has {name} as {dtype} {shape}, the first shard as {first[0]} {first[1]}"
+                    )
         lengths = [len(arrays[self.fields[0]]) for arrays in self._arrays]
         self._ends = list(itertools.accumulate(lengths))
 
@@ -108,10 +129,13 @@ class Shards:
     @property
     def description(self) -> dict[str, Any]:
         """What the dataset was made from, as :func:`describe` kept it."""
+        path = self.folder / _DESCRIPTION
         try:
-            description: dict[str, Any] = json.loads((self.folder / _DESCRIPTION).read_text("utf-8"))
-        except (OSError, ValueError) as error:
-            raise DatasetError(f"{self.folder / _DESCRIPTION} cannot be read: {error}") from error
+            description = _read_description(path)
+        except OSError as error:
+            raise DatasetError(f"{path} cannot be read: {error.strerror}") from error
+        if description is None:
+            raise DatasetError(f"{path} is missing or damaged: the command that made the dataset writes it again")
         return description
 
     def require(self, *fields: str) -> None:
@@ -119,6 +143,13 @@ class Shards:
         missing = [field for field in fields if field not in self.fields]
         if missing:
             raise DatasetError(f"{self.folder} has no {' and no '.join(missing)}: it holds {', '.join(self.fields)}")
+
+    def require_formats(self, formats: Mapping[str, tuple[str, tuple[int, ...]]]) -> None:
+        """Raise :class:`DatasetError` where a field is there but not in this format: kind and shape of one clip."""
+        for name, (dtype, shape) in _formats(self._arrays[0]).items():
+            kind, expected = formats.get(name, (np.dtype(dtype).kind, shape))
+            if np.dtype(dtype).kind != kind or shape != expected:
+                raise DatasetError(f"{self.folder} has {name} as {dtype} {shape}: expected {expected} of kind {kind!r}")
 
     def clip(self, field: str, index: int) -> np.ndarray:
         """One field of one clip; a view of the file, to be copied before it is changed."""
@@ -134,8 +165,28 @@ class Shards:
         return np.stack([self.clip(field, index) for index in indices])
 
 
+def _formats(arrays: Mapping[str, np.ndarray]) -> dict[str, tuple[str, tuple[int, ...]]]:
+    """Number type and shape of one clip of every field."""
+    return {name: (str(values.dtype), values.shape[1:]) for name, values in arrays.items()}
+
+
 def _open_shard(path: Path) -> dict[str, np.ndarray]:
+    """The arrays of a shard, memory-mapped: none is larger than its file."""
     try:
-        return {file.stem: np.load(file, mmap_mode="r", allow_pickle=False) for file in path.glob("*.npy")}
-    except (OSError, ValueError) as error:
-        raise DatasetError(f"the shard {path} cannot be read: {error}") from error
+        arrays = {file.stem: np.lib.format.open_memmap(file, mode="r") for file in sorted(path.glob("*.npy"))}
+        _check_arrays(arrays)
+    except Exception as error:  # whatever a damaged header makes NumPy raise
+        reason = " ".join(str(error).split())[:160] or type(error).__name__
+        raise DatasetError(f"the shard {path} cannot be read: {reason}") from error
+    return dict(arrays)
+
+
+def _check_arrays(arrays: Mapping[str, np.ndarray]) -> None:
+    for name, values in arrays.items():
+        if values.dtype.kind not in "biuf" or not values.dtype.isnative:
+            raise ValueError(f"{name} holds {values.dtype}, not numbers of this machine")
+        if not values.ndim or not len(values):
+            raise ValueError(f"{name} holds no clip")
+    lengths = {name: len(values) for name, values in arrays.items()}
+    if len(set(lengths.values())) > 1:
+        raise ValueError(f"its fields have {lengths} clips")

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from mdsgen.geometry import Geometry
 from mdsgen.training.shards import Shards
 
 LOSS = "loss"
@@ -28,8 +30,12 @@ class Stage(nn.Module, ABC):
     """As in the configuration, with hyphens on the command line."""
     fields: ClassVar[tuple[str, ...]]
     """What the dataset must hold of every clip."""
+    geometry: Geometry
     config: Any
     """The stage's own settings, a dataclass of plain values."""
+
+    def take(self, folder: Path) -> None:
+        """Begin with what an earlier stage of the same model left in its ``folder``, where this one goes on from it."""
 
     @abstractmethod
     def draw(self, clips: Shards, size: int, rng: np.random.Generator) -> dict[str, Tensor]:
@@ -54,6 +60,12 @@ class Stage(nn.Module, ABC):
     def picture(self, clips: Shards, indices: Sequence[int]) -> np.ndarray | None:
         """What the network makes of a few clips, grey values ``[height, width]`` in 0..1, or nothing to show."""
         return None
+
+
+def check_crop(crop: int, geometry: Geometry) -> None:
+    """Raise :class:`ValueError` where a clip has no crop of so many spectrogram frames."""
+    if not 1 <= crop <= geometry.mel_frames:
+        raise ValueError(f"crop must be 1 to {geometry.mel_frames} spectrogram frames, not {crop}")
 
 
 def choose(clips: Shards, size: int, rng: np.random.Generator) -> np.ndarray:

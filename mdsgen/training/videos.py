@@ -9,7 +9,8 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
-from collections.abc import Callable, Iterator, Sequence
+import os
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
@@ -18,11 +19,13 @@ from typing import Protocol
 
 import numpy as np
 
-from mdsgen.errors import DatasetError, MediaError
+from mdsgen.errors import DatasetError, MediaError, writing
+from mdsgen.files import write_whole
 from mdsgen.geometry import PICTURE_SIZE, Geometry
 from mdsgen.media import VideoInfo, averaged, probe, read_frames, read_sound
+from mdsgen.report import Interim, Pace, Report
 from mdsgen.training.clips import as_int16, clip_fields, in_parallel, stacked
-from mdsgen.training.shards import describe, shard_path, write_shard
+from mdsgen.training.shards import as_utf8, describe, shard_path, write_shard
 
 CLIPS, SKIPPED = "clips.csv", "skipped.csv"
 _CLIP_COLUMNS, _SKIPPED_COLUMNS = ("clip", "file", "second"), ("file", "second", "reason")
@@ -63,7 +66,7 @@ def prepare_videos(
     make: ClipMaker,
     *,
     workers: int = 1,
-    report: Callable[[str], None] = lambda line: None,
+    report: Report = lambda line: None,
 ) -> None:
     """Cut films, ``files`` below ``root``, into the windows of ``make.geometry`` and keep them as a dataset.
 
@@ -72,15 +75,19 @@ def prepare_videos(
     :class:`DatasetError` where the folder holds a dataset of other files, or where no file could be used.
     """
     geometry = make.geometry
-    listing = "\n".join(f"{path.relative_to(root)} {path.stat().st_size}" for path in files)
-    digest = hashlib.sha256(listing.encode()).hexdigest()
+    try:
+        listing = b"\n".join(b"%s %d" % (os.fsencode(path.relative_to(root)), path.stat().st_size) for path in files)
+    except OSError as error:
+        raise DatasetError(f"cannot read {error.filename}: {error.strerror}") from error
+    digest = hashlib.sha256(listing).hexdigest()
     describe(folder, {"files": len(files), "sha256": digest, "geometry": geometry.to_dict(), **make.describe()})
     groups = list(enumerate(_groups(files)))
     todo = [group for group in groups if not shard_path(folder, group[0]).exists()]
     done = len(groups) - len(todo)
+    pace = Pace(done)
     for _ in in_parallel(partial(_prepare_group, folder, root, make), todo, workers):
         done += 1
-        report(f"{done} of {len(groups)} shards prepared")
+        report(Interim(f"{done} of {len(groups)} shards prepared  {pace.left(done, len(groups))}".rstrip()))
     clips, skipped = _join(folder, len(groups))
     report(f"{clips} clips of {len(files)} files; {skipped} skipped, see {folder / SKIPPED}")
     if not clips:
@@ -138,8 +145,11 @@ def window_starts(info: VideoInfo, geometry: Geometry) -> list[float]:
 def read_window(info: VideoInfo, second: float, geometry: Geometry) -> tuple[np.ndarray, np.ndarray]:
     """Pictures ``[F, 3, 224, 224]`` and sound ``[samples]``; past the end, the last picture stays and it is silent."""
     frames = list(islice(read_frames(info, start=second, duration=geometry.duration), geometry.video_frames))
+    if not frames:
+        raise MediaError(f"{info.path} has no picture after second {second:.3f}, although it says to last longer")
     frames += frames[-1:] * (geometry.video_frames - len(frames))
-    sound = np.concatenate(list(read_sound(info, start=second, duration=geometry.duration)))[: geometry.samples]
+    parts = list(read_sound(info, start=second, duration=geometry.duration))
+    sound = np.concatenate([np.zeros(0, np.float32), *parts])[: geometry.samples]
     return np.stack(frames), np.pad(sound, (0, geometry.samples - len(sound)))
 
 
@@ -147,14 +157,23 @@ def _join(folder: Path, groups: int) -> tuple[int, int]:
     """Make one table each of what the shards say; returns the number of clips and of what was skipped."""
     clips, skipped = [], []
     for index in range(groups):
-        with (shard_path(folder, index) / CLIPS).open(newline="", encoding="utf-8") as file:
-            clips += [(row["file"], row["second"]) for row in csv.DictReader(file)]
-        with (shard_path(folder, index) / SKIPPED).open(newline="", encoding="utf-8") as file:
-            skipped += [tuple(row[column] for column in _SKIPPED_COLUMNS) for row in csv.DictReader(file)]
+        clips += [(row["file"], row["second"]) for row in _rows(shard_path(folder, index) / CLIPS, _CLIP_COLUMNS)]
+        skipped += [tuple(row.values()) for row in _rows(shard_path(folder, index) / SKIPPED, _SKIPPED_COLUMNS)]
     numbered = [(str(number), *clip) for number, clip in enumerate(clips)]
-    (folder / CLIPS).write_text(_table(_CLIP_COLUMNS, numbered), "utf-8")
-    (folder / SKIPPED).write_text(_table(_SKIPPED_COLUMNS, skipped), "utf-8")
+    with writing(folder, DatasetError):
+        write_whole(folder / CLIPS, as_utf8(_table(_CLIP_COLUMNS, numbered)))
+        write_whole(folder / SKIPPED, as_utf8(_table(_SKIPPED_COLUMNS, skipped)))
     return len(clips), len(skipped)
+
+
+def _rows(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            return [{column: row[column] or "" for column in columns} for row in csv.DictReader(file)]
+    except (OSError, ValueError, KeyError, csv.Error) as error:
+        raise DatasetError(
+            f"{path} is missing or damaged: remove {path.parent}, the same command makes it anew"
+        ) from error
 
 
 def _table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -15,7 +15,7 @@ from mdsgen.model.istft_vocoder import IstftVocoder
 from mdsgen.model.mel import LogMel
 from mdsgen.training.clips import as_float
 from mdsgen.training.shards import Shards
-from mdsgen.training.stage import LOSS, Stage, choose
+from mdsgen.training.stage import LOSS, Stage, check_crop, choose
 
 _FLOOR = 1e-5  # of magnitudes, where their logarithm is taken
 _MEL_WEIGHT = 20.0  # a spectrogram in 0..1 has errors far below those of logarithms
@@ -44,6 +44,10 @@ class VocoderStage(Stage):
 
     def __init__(self, geometry: Geometry, config: VocoderConfig) -> None:
         super().__init__()
+        check_crop(config.crop, geometry)
+        longest = 2 * config.crop * geometry.mel.hop - 1  # a window is centred on every sample, mirrored at the ends
+        if not config.resolutions or not all(4 <= fft <= longest for fft in config.resolutions):
+            raise ValueError(f"resolutions must be windows of 4 to {longest} samples, not {config.resolutions}")
         self.geometry, self.config = geometry, config
         self.vocoder = IstftVocoder(geometry.mel, config.width, config.depth)
         self.spectra = MultiResolutionStft(config.resolutions)
@@ -63,7 +67,7 @@ class VocoderStage(Stage):
         smooth = torch.from_numpy(rng.random(size) < self.config.smoothed)  # [B]
         sound = np.stack([clips.clip("sound", i)[start * hop : (start + crop) * hop] for i, start in places])
         return {
-            "log_mel": torch.where(smooth[:, None, None], _smoothed(log_mel), log_mel),
+            "log_mel": torch.where(smooth[:, None, None], smoothed(log_mel), log_mel),
             "sound": torch.from_numpy(as_float(sound)),
         }
 
@@ -75,17 +79,21 @@ class VocoderStage(Stage):
         loss = convergence + magnitude + _MEL_WEIGHT * mel
         return {LOSS: loss, "convergence": convergence, "log_magnitude": magnitude, "decibels": 100.0 * mel}
 
-    @torch.no_grad()
     def picture(self, clips: Shards, indices: Sequence[int]) -> np.ndarray:
         """Spectrograms above those of the waveforms made from them."""
-        device = self.mel.window.device
-        log_mel = torch.from_numpy(clips.batch("log_mel", indices)).float().to(device)
-        back = self.mel(self.vocoder(log_mel))  # [B, frames, bins]
-        rows = torch.cat([log_mel.transpose(1, 2).flip(1), back.transpose(1, 2).flip(1)], dim=1)
-        return rows.flatten(0, 1).cpu().numpy()
+        return picture_of(self.vocoder, self.mel, clips.batch("log_mel", indices))
 
 
-def _smoothed(log_mel: Tensor) -> Tensor:
+@torch.no_grad()
+def picture_of(vocoder: IstftVocoder, mel: LogMel, spectrograms: np.ndarray) -> np.ndarray:
+    """``spectrograms [B, frames, bins]`` above those of the waveforms made from them, in grey values."""
+    log_mel = torch.from_numpy(spectrograms).float().to(mel.window.device)
+    back = mel(vocoder(log_mel))  # [B, frames, bins]
+    rows = torch.cat([log_mel.transpose(1, 2).flip(1), back.transpose(1, 2).flip(1)], dim=1)
+    return rows.flatten(0, 1).cpu().numpy()
+
+
+def smoothed(log_mel: Tensor) -> Tensor:
     """The mean over five frames and three bins, ``[B, frames, bins]`` of both; onsets stay where they are."""
     return F.avg_pool2d(log_mel.unsqueeze(1), (5, 3), stride=1, padding=(2, 1), count_include_pad=False).squeeze(1)
 
@@ -102,17 +110,18 @@ class MultiResolutionStft(nn.Module):
         self.resolutions = tuple(resolutions)
 
     def forward(self, made: Tensor, true: Tensor) -> tuple[Tensor, Tensor]:
-        convergences, magnitudes = [], []
+        convergences, differences = [], []
         for fft in self.resolutions:
             window = torch.hann_window(fft, device=made.device)
-            a, b = (_magnitude(x, fft, window) for x in (made, true))  # [B, bins, frames]
+            a, b = (magnitudes(x, fft, window) for x in (made, true))  # [B, bins, frames]
             error, signal = (b - a).flatten(1).norm(dim=1), b.flatten(1).norm(dim=1)
             convergences.append((error / signal.clamp(min=0.1)).mean())
-            magnitudes.append((a.log() - b.log()).abs().mean())
-        return torch.stack(convergences).mean(), torch.stack(magnitudes).mean()
+            differences.append((a.log() - b.log()).abs().mean())
+        return torch.stack(convergences).mean(), torch.stack(differences).mean()
 
 
-def _magnitude(waveform: Tensor, fft: int, window: Tensor) -> Tensor:
+def magnitudes(waveform: Tensor, fft: int, window: Tensor) -> Tensor:
+    """The short-time spectrum of ``[B, samples]``, ``[B, bins, frames]``; hop: a quarter window."""
     spectrum = torch.stft(waveform, fft, fft // 4, window=window, return_complex=True)
     power: Tensor = spectrum.real.square() + spectrum.imag.square()
     return power.clamp(min=_FLOOR**2).sqrt()

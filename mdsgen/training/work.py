@@ -12,7 +12,8 @@ import torch
 from mdsgen.errors import DatasetError, TrainingError
 from mdsgen.report import Report
 from mdsgen.training.checkpoint import difference
-from mdsgen.training.clips import prepare_scenes
+from mdsgen.training.clips import clip_formats, prepare_scenes
+from mdsgen.training.decoding import decode_latents
 from mdsgen.training.encoding import encode_clips
 from mdsgen.training.loop import Trainer
 from mdsgen.training.processes import Processes
@@ -20,13 +21,13 @@ from mdsgen.training.published import PublishedClips
 from mdsgen.training.recipe import STAGES, Recipe
 from mdsgen.training.settings import REPORTING
 from mdsgen.training.shards import Shards
+from mdsgen.training.trained import WEIGHTS, read_training, save_trained
 from mdsgen.training.videos import CompactClips, prepare_videos
-from mdsgen.weights.trained import WEIGHTS, read_training, save_trained
 
 
 @dataclass(frozen=True)
 class Work:
-    """A folder for one model: its two datasets, and a folder per stage."""
+    """A folder for one model: its datasets, and a folder per stage."""
 
     folder: Path
 
@@ -39,6 +40,11 @@ class Work:
     def latents(self) -> Path:
         """What the denoiser learns from: features and latents."""
         return self.folder / "latents"
+
+    @property
+    def decoded(self) -> Path:
+        """Spectrograms as the finished model decodes them, beside the clips' own."""
+        return self.folder / "decoded"
 
     def stage(self, name: str) -> Path:
         """Where a stage keeps its checkpoint, log and pictures, and at its end its weights."""
@@ -81,10 +87,10 @@ def train_stage(work: Work, recipe: Recipe, name: str, processes: Processes, rep
         _check_finished(weights, recipe, name)
         report(f"finished already: {weights} (remove it, and the checkpoint beside it, to train anew)")
         return weights
-    of_clips = STAGES[name].dataset == "clips"
-    clips = _dataset(work.clips, recipe) if of_clips else _dataset(work.latents, recipe, made_by="encode")
+    clips = _dataset(work.folder / STAGES[name].dataset, recipe)
     torch.manual_seed(section.training.seed)
     stage = section.build(recipe.geometry)
+    stage.take(work.folder)
     trainer = Trainer(stage, section.training, clips, folder, processes=processes, report=report)
     trainer.fit()
     if processes.first:
@@ -96,25 +102,44 @@ def train_stage(work: Work, recipe: Recipe, name: str, processes: Processes, rep
 def encode_dataset(work: Work, recipe: Recipe, device: torch.device, report: Report) -> None:
     """Make the denoiser's dataset by the finished video encoder and autoencoder."""
     clips = _dataset(work.clips, recipe)
+    clips.require_formats(clip_formats(recipe.geometry))
     for name in ("video_encoder", "autoencoder"):
-        weights = work.stage(name) / WEIGHTS
-        if not weights.exists():
-            raise TrainingError(f"{weights} is missing: run mdsgen-train {name.replace('_', '-')} to its end first")
-        _check_finished(weights, recipe, name)
+        _check_there(work, recipe, name)
     encode_clips(
         clips, work.latents, work.stage("video_encoder"), work.stage("autoencoder"), device=device, report=report
     )
 
 
-def _dataset(folder: Path, recipe: Recipe, made_by: str = "prepare") -> Shards:
+def decode_dataset(work: Work, recipe: Recipe, device: torch.device, report: Report) -> None:
+    """Make the noisy vocoder's dataset by the finished autoencoder and denoiser."""
+    decoding, clips, latents = recipe.decoded, _dataset(work.clips, recipe), _dataset(work.latents, recipe)
+    for name in ("autoencoder", "denoiser"):
+        _check_there(work, recipe, name)
+    networks = work.stage("autoencoder"), work.stage("denoiser")
+    decode_latents(clips, latents, work.decoded, *networks, decoding, device=device, report=report)
+
+
+_MADE_BY = {"clips": "prepare", "latents": "encode", "decoded": "decode"}
+"""The command that makes each dataset."""
+
+
+def _dataset(folder: Path, recipe: Recipe) -> Shards:
     if not folder.is_dir():
-        raise DatasetError(f"{folder} holds no clips: make them with mdsgen-train {made_by}")
+        raise DatasetError(f"{folder} holds no clips: make them with mdsgen-train {_MADE_BY[folder.name]}")
     clips = Shards(folder)
     found = clips.description.get("geometry")
     if found != recipe.geometry.to_dict():
         name = found.get("name") if isinstance(found, dict) else found
         raise DatasetError(f"{folder} was made for geometry {name}, {recipe.source} is for {recipe.geometry.name}")
     return clips
+
+
+def _check_there(work: Work, recipe: Recipe, name: str) -> None:
+    """A stage that another one needs is finished, by this recipe."""
+    weights = work.stage(name) / WEIGHTS
+    if not weights.exists():
+        raise TrainingError(f"{weights} is missing: run mdsgen-train {name.replace('_', '-')} to its end first")
+    _check_finished(weights, recipe, name)
 
 
 def _check_finished(weights: Path, recipe: Recipe, name: str) -> None:

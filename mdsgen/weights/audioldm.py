@@ -55,6 +55,8 @@ _VOCODER_SETTINGS = (
     "leaky_relu_slope",
     "normalize_before",
 )
+_LONGEST, _LARGEST, _MOST_LAYERS = 64, 1 << 20, 64  # list, number and depth of a block in a configuration
+_CONFIG_BYTES = 1 << 20
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 
 
@@ -146,6 +148,8 @@ def _locate_on_hub(repository: str, part: str, names: Sequence[str]) -> Path:
 def _read_settings(path: Path, architecture: str, names: Iterable[str]) -> dict[str, Any]:
     """Those of ``names`` that a ``config.json`` sets; refused where it names another architecture."""
     try:
+        if path.stat().st_size > _CONFIG_BYTES:
+            raise CheckpointError(f"{path}: expected a configuration, found {path.stat().st_size} bytes")
         config = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
         raise CheckpointError(f"{path}: not a readable configuration ({_line(error)})") from error
@@ -153,8 +157,19 @@ def _read_settings(path: Path, architecture: str, names: Iterable[str]) -> dict[
         raise CheckpointError(f"{path}: expected the configuration of {architecture}, found {type(config).__name__}")
     named = config.get("_class_name") or config.get("architectures") or architecture
     if named not in (architecture, [architecture]):
-        raise CheckpointError(f"{path}: expected the configuration of {architecture}, found that of {named}")
-    return {name: config[name] for name in names if name in config}
+        raise CheckpointError(f"{path}: expected the configuration of {architecture}, found that of {str(named)[:80]}")
+    settings = {name: config[name] for name in names if name in config}
+    if absurd := [name for name, value in settings.items() if _is_absurd(name, value)]:
+        raise CheckpointError(f"{path}: no network can be built from this configuration: {absurd[0]} is too large")
+    return settings
+
+
+def _is_absurd(name: str, value: object) -> bool:
+    """Whether a network of this setting would take minutes to lay out, before its weights are even looked at."""
+    if isinstance(value, list):
+        return len(value) > _LONGEST or any(_is_absurd(name, item) for item in value)
+    most = _MOST_LAYERS if name == "layers_per_block" else _LARGEST
+    return isinstance(value, (int, float)) and not -most <= value <= most
 
 
 def _build(architecture: Callable[..., Any], settings: Mapping[str, Any], path: Path) -> Any:

@@ -7,6 +7,7 @@ that pickled code in them is refused before it can run.
 from __future__ import annotations
 
 import pickle
+import zipfile
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
@@ -15,7 +16,10 @@ import torch
 from torch import Tensor, nn
 
 from mdsgen.errors import CheckpointError
+from mdsgen.weights.archive import check_archive
 
+_FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+_LONGEST_NAME = 100  # characters, in an error
 _SHOWN = 5  # names of each kind in an error: enough to see which model a file belongs to
 
 
@@ -34,7 +38,7 @@ def read_state_dict(path: str | Path) -> dict[str, Tensor]:
         content = content["state_dict"]
     if not isinstance(content, Mapping) or not content:
         raise CheckpointError(f"{path}: expected a state dict (names and tensors), found {type(content).__name__}")
-    strangers = [name for name, value in content.items() if not isinstance(name, str) or not isinstance(value, Tensor)]
+    strangers = [name for name, value in content.items() if not isinstance(name, str) or not is_plain(value)]
     if strangers:
         raise CheckpointError(
             f"{path}: expected a state dict (names and tensors), found other things: {_first(map(str, strangers))}"
@@ -77,10 +81,12 @@ def fitting_state(
     mistyped = [
         f"{name} (expected {value.dtype}, found {found[name].dtype})"
         for name, value in expected.items()
-        if value.is_floating_point() != found[name].is_floating_point()
+        if (value.dtype in _FLOATS) != (found[name].dtype in _FLOATS) or found[name].is_complex()
     ]
     if mistyped:
         raise CheckpointError(f"these are not the weights of {what}: other number types: {_first(mistyped)}")
+    if broken := [name for name in expected if found[name].dtype in _FLOATS and not found[name].isfinite().all()]:
+        raise CheckpointError(f"these weights of {what} are damaged: NaN or infinite numbers in {_first(broken)}")
     return found
 
 
@@ -99,18 +105,27 @@ def fill(module: M, state: Mapping[str, Tensor], what: str) -> M:
     return filled
 
 
+def is_plain(value: object) -> bool:
+    """Whether this is an ordinary tensor with numbers in it: not sparse, not quantised, not a mere shape."""
+    if not isinstance(value, Tensor):
+        return False
+    return value.layout == torch.strided and value.device.type == "cpu" and not value.is_quantized
+
+
 def _read_safetensors(path: Path) -> object:
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
     try:
         return load_file(path)
-    except (SafetensorError, OSError, ValueError) as error:
+    except (SafetensorError, OSError, ValueError, RuntimeError, KeyError, TypeError) as error:
         raise CheckpointError(f"{path}: not a readable safetensors file ({_line(error)})") from error
 
 
 def _read_torch(path: Path) -> object:
     try:
+        if zipfile.is_zipfile(path):
+            check_archive(path)
         return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise CheckpointError(
@@ -121,7 +136,7 @@ def _read_torch(path: Path) -> object:
 
 
 def _first(names: Iterable[str]) -> str:
-    shown = list(names)
+    shown = [ascii(name)[1:-1][:_LONGEST_NAME] for name in names]
     tail = f" and {len(shown) - _SHOWN} more" if len(shown) > _SHOWN else ""
     return ", ".join(shown[:_SHOWN]) + tail
 

@@ -17,7 +17,7 @@ from mdsgen.weights.checkpoint import fill, read_state_dict
 
 _BIAS_TABLE = "blocks.0.attn.rel_pos_bias.relative_position_bias_table"
 _TELLING = ("pos_embed", "x_embedder.proj.weight", "t_embedder.mlp.0.weight", _BIAS_TABLE)
-
+_WIDEST = 1 << 14  # of a denoiser; the published ones have 768 channels at most
 
 RELEASED_DECODE_LAYERS = 4
 PUBLISHED = (PAPER, RELEASE)
@@ -61,6 +61,9 @@ def _read_shape(state: Mapping[str, Tensor], decode_layer: int | None) -> tuple[
     if not fitting:
         known = ", ".join(f"{g.name}: {g.tokens} and {g.channels}" for g in PUBLISHED)
         raise CheckpointError(f"no geometry has {tokens} tokens and {channels} latent channels ({known})")
+    timestep_channels = state["t_embedder.mlp.0.weight"].shape[1]
+    if max(width, timestep_channels) > _WIDEST:
+        raise CheckpointError(f"this is not an MDSGen denoiser: {width} channels, {timestep_channels} for the timestep")
     depth = len({name.split(".")[1] for name in state if re.match(r"blocks\.\d+\.", name)})
     try:
         config = DenoiserConfig(
@@ -68,7 +71,7 @@ def _read_shape(state: Mapping[str, Tensor], decode_layer: int | None) -> tuple[
             depth=depth,
             heads=state[_BIAS_TABLE].shape[1],
             decode_layers=_published_decode_layers(width, depth) if decode_layer is None else decode_layer,
-            timestep_channels=state["t_embedder.mlp.0.weight"].shape[1],
+            timestep_channels=timestep_channels,
         )
     except ValueError as error:
         raise CheckpointError(f"this is not an MDSGen denoiser: {error}") from error

@@ -7,8 +7,8 @@ from xml.etree import ElementTree
 import pytest
 
 from mdsgen.bench.chart import WIDTH, Bar, bar_chart
-from mdsgen.bench.measure import Measurement
 from mdsgen.bench.report import Report
+from mdsgen.timing import Measurement
 
 SVG = "{http://www.w3.org/2000/svg}"
 

@@ -5,17 +5,17 @@ from pathlib import Path
 
 import pytest
 
-from mdsgen.bench import clip, shares
+from mdsgen.bench import clip
+from mdsgen.bench import peak as matrix_peak
 from mdsgen.bench.clip import STEP, WHOLE, time_clip
-from mdsgen.bench.measure import Measurement
 from mdsgen.bench.peak import Peak
 from mdsgen.bench.process import FINISHED, READY, Command
 from mdsgen.bench.report import Report
-from mdsgen.bench.work import stage_work, total
+from mdsgen.bench.work import stage_flop
 from mdsgen.bundle import Bundle
 from mdsgen.errors import MdsgenError
 from mdsgen.geometry import PAPER
-from mdsgen.runtime import sampler_settings
+from mdsgen.timing import Measurement
 
 STAGES = ["video encoder", "conditioning", "denoiser", "latent decoder", "vocoder"]
 
@@ -30,8 +30,8 @@ def _no_processes(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def time(bundle_path: Path, steps: int | None, repeat: int, warmup: int, peak: bool = False) -> Report:
     bundle = Bundle.open(bundle_path)
-    settings = sampler_settings(bundle.manifest.sampler, steps=steps)
-    return time_clip(Command(bundle, threads=1), settings, repeat=repeat, warmup=warmup, peak=peak)
+    sampling = bundle.sampling.changed(steps=steps)
+    return time_clip(Command(bundle, threads=1), sampling, repeat=repeat, warmup=warmup, peak=peak)
 
 
 @pytest.mark.parametrize(("steps", "counted"), [(None, 4), (3, 3)])
@@ -61,28 +61,29 @@ def test_a_loop_of_one_step_is_that_step(bundle_path: Path) -> None:
 
 
 def test_stages_are_held_against_the_machine_s_peak(bundle_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shares, "measure_peaks", lambda threads, kinds: {"fp32": Peak(threads * 4e9, "a library, 64")})
+    monkeypatch.setattr(
+        matrix_peak, "measure_peaks", lambda threads, kinds: {"fp32": Peak(threads * 4e9, "a library, 64")}
+    )
     report = time(bundle_path, 2, repeat=1, warmup=0, peak=True)
     bundle = Bundle.open(bundle_path)
-    work = stage_work(bundle.path, steps=2, passes=4)
+    flop = stage_flop(bundle.path, steps=2, passes=4)
     for name in STAGES:
         figures, seconds = report.figures[name], report.measurements[name].median
-        assert figures["GFLOP"] * 1e9 == work[name].flop
-        assert figures["% of peak"] == pytest.approx(100 * work[name].flop / seconds / 4e9)
-    assert report.figures[WHOLE]["GFLOP"] == pytest.approx(total(work.values()).flop / 1e9)
-    assert report.figures[STEP]["GFLOP"] == pytest.approx(work["denoiser"].flop / 2e9)
+        assert figures["GFLOP"] * 1e9 == flop[name]
+        assert figures["% of peak"] == pytest.approx(100 * flop[name] / seconds / 4e9)
+    assert report.figures[WHOLE]["GFLOP"] == pytest.approx(sum(flop.values()) / 1e9)
+    assert report.figures[STEP]["GFLOP"] == pytest.approx(flop["denoiser"] / 2e9)
     assert report.totals["fp32 matrix peak, GFLOP/s"] == "4 (a library, 64)"
-    assert not any("floor ms" in figures for figures in report.figures.values())
 
 
 def test_a_peak_that_cannot_be_measured_is_a_note(bundle_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def failing(threads: int, kinds: Iterable[str]) -> dict[str, Peak]:
         raise MdsgenError("the matrix peak could not be measured: nothing")
 
-    monkeypatch.setattr(shares, "measure_peaks", failing)
+    monkeypatch.setattr(matrix_peak, "measure_peaks", failing)
     report = time(bundle_path, 2, repeat=1, warmup=0, peak=True)
     assert report.measurements[WHOLE].median > 0
     assert report.notes == [
         "the matrix peak could not be measured: nothing",
-        "shares of the peak and floors are left out: nothing here measures what fp32 can do",
+        "shares of the peak are left out: nothing here measures what fp32 can do",
     ]

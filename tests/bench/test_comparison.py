@@ -1,4 +1,4 @@
-"""Contenders compute the same in one run, or are not compared at all."""
+"""Backends compute the same in one run, or are not compared at all."""
 
 from __future__ import annotations
 
@@ -8,21 +8,23 @@ from pathlib import Path
 import pytest
 import torch
 
-from mdsgen.bench import shares
+from mdsgen.bench import peak
+from mdsgen.bench.backends import Backend, parse
 from mdsgen.bench.comparison import LEAST_REDUCED, STEP, Task, check_agreement, compare
-from mdsgen.bench.contenders import Contender, parse
 from mdsgen.bench.peak import Peak
 from mdsgen.bench.report import Report
 from mdsgen.bench.subject import Inputs, Subject
-from mdsgen.bench.work import work_of
+from mdsgen.bench.work import flop_of
 from mdsgen.bundle import DENOISER, Bundle
 from mdsgen.engines import EngineOptions, first_that_opens
 from mdsgen.errors import EngineError, MdsgenError
 from mdsgen.geometry import PAPER
-from mdsgen.runtime.clip import SamplerSettings
 from mdsgen.runtime.networks import graph_options
+from mdsgen.runtime.solver import passes_of, plan_steps
+from mdsgen.sampling import Sampling
+from mdsgen.schedule import NoiseSchedule
 
-FAST = SamplerSettings(3, 2.0, 0.01, "unipc-2", (0.0, 900.0), unconditional_every=2, clean_limit=4.0)
+FAST = Sampling(3, 2.0, 0.01, "unipc-2", (0.0, 900.0), unconditional_every=2, clean_limit=4.0)
 
 
 def run(names: str, subject: Subject, of: str = "step", repeat: int = 2, torch_steps: int = 4) -> Report:
@@ -54,7 +56,7 @@ def test_loops_and_clips_say_how_each_side_samples(
 ) -> None:
     report = run("torch,onnxruntime", subject, of, repeat=1)
     assert report.settings["sampling, torch"] == torch_sampling
-    assert report.settings["sampling, onnxruntime"] == f"3 steps of unipc-2, {FAST.passes} denoiser passes"
+    assert report.settings["sampling, onnxruntime"] == "3 steps of unipc-2, 4 denoiser passes"
     found = report.figures["onnxruntime"]
     assert found["dB"] > 60
     assert ("real-time factor" in found) == factor
@@ -64,8 +66,8 @@ def test_loops_and_clips_say_how_each_side_samples(
 
 def test_the_published_clip_has_50_plain_steps_unless_told() -> None:
     published = Task.named("clip", FAST).published
-    assert published == SamplerSettings(50, 2.0, 0.01, "dpm-2m", clean_limit=4.0)
-    assert published.passes == 100
+    assert published == Sampling(50, 2.0, 0.01, "dpm-2m", clean_limit=4.0)
+    assert passes_of(plan_steps(published, NoiseSchedule())) == 100
     assert Task.named("loop", FAST).published.steps == FAST.steps
 
 
@@ -76,23 +78,23 @@ def test_other_weights_are_not_compared(subject: Subject, bundle_path: Path) -> 
 
 def test_a_reduced_precision_needs_to_be_less_close(subject: Subject, monkeypatch: pytest.MonkeyPatch) -> None:
     names, inputs, task = ("one", "other"), Inputs(PAPER), Task.named("step", FAST)
-    contenders: dict[str, Contender] = {}
+    backends: dict[str, Backend] = {}
     for name in names:
         (entry,) = parse("onnxruntime")
-        contenders[name] = entry.make(subject, 1)
-    other = contenders["other"]
+        backends[name] = entry.make(subject, 1)
+    other = backends["other"]
     step = other.step(inputs)
     monkeypatch.setattr(other, "step", lambda inputs: lambda: step() * 1.1)  # 20 dB
     with pytest.raises(MdsgenError, match=r"other 20\.0 dB of 80"):
-        check_agreement(contenders, task, inputs)
+        check_agreement(backends, task, inputs)
     for precision in ("bf16", "int8"):
         other.precision = precision
-        assert check_agreement(contenders, task, inputs)["other"] == pytest.approx(20, abs=0.01)
+        assert check_agreement(backends, task, inputs)["other"] == pytest.approx(20, abs=0.01)
     monkeypatch.setattr(other, "step", lambda inputs: lambda: step() * 2)
     with pytest.raises(MdsgenError, match=f"0.0 dB of {LEAST_REDUCED[STEP]:g}"):
-        check_agreement(contenders, task, inputs)
-    for contender in contenders.values():
-        contender.close()
+        check_agreement(backends, task, inputs)
+    for backend in backends.values():
+        backend.close()
 
 
 def test_any_bundle_s_weights_are_compared_without_pytorch(bundle_path: Path) -> None:
@@ -113,15 +115,15 @@ def test_the_share_of_the_peak_is_of_the_graph_s_work(subject: Subject, monkeypa
         assert (threads, set(data_types)) == (1, {"fp32"})
         return {"fp32": Peak(5e9, "a library, 1024")}
 
-    monkeypatch.setattr(shares, "measure_peaks", measured)
+    monkeypatch.setattr(peak, "measure_peaks", measured)
     for of in ("step", "loop"):
         report = compare(parse("torch,onnxruntime"), subject, Task.named(of, FAST), 1, repeat=1, warmup=0)
         for name, found in report.measurements.items():
             reached = report.figures[name]["GFLOP/s"]
             assert report.figures[name]["% of peak"] == pytest.approx(reached / 5 * 100)
             work = reached * 1e9 * found.median
-            step = work_of(subject.path(DENOISER), branches=2).flop
-            passes = 2 if of == "step" else 6 if name == "torch" else FAST.passes
+            step = flop_of(subject.path(DENOISER), branches=2)
+            passes = 2 if of == "step" else 6 if name == "torch" else 4
             assert work == pytest.approx(step * passes / 2, rel=0.05)  # beside it: conditioning, patch embedding
         assert report.totals["fp32 matrix peak, GFLOP/s"] == "5 (a library, 1024)"
 
@@ -130,12 +132,12 @@ def test_a_peak_that_cannot_be_measured_is_a_note(subject: Subject, monkeypatch:
     def failing(threads: int, data_types: Iterable[str]) -> dict[str, Peak]:
         raise OSError("no memory for a process")
 
-    monkeypatch.setattr(shares, "measure_peaks", failing)
+    monkeypatch.setattr(peak, "measure_peaks", failing)
     report = compare(parse("torch,onnxruntime"), subject, Task.named("step", FAST), 1, repeat=1, warmup=0)
     assert list(report.measurements) == ["torch", "onnxruntime"]
     assert report.notes == [
         "no memory for a process",
-        "shares of the peak and floors are left out: nothing here measures what fp32 can do",
+        "shares of the peak are left out: nothing here measures what fp32 can do",
     ]
 
 

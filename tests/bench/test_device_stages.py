@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from mdsgen.bench import clip, device_stages, shares
+from mdsgen.bench import clip, device_stages, peak
 from mdsgen.bench.clip import STEP, WHOLE, time_clip
-from mdsgen.bench.device_peak import BANDWIDTH
 from mdsgen.bench.device_stages import HOST, IN_ORDER
-from mdsgen.bench.measure import Measurement
 from mdsgen.bench.peak import Peak
 from mdsgen.bench.process import FINISHED, READY, Command
 from mdsgen.bench.report import Report
-from mdsgen.bench.shares import floor
-from mdsgen.bench.work import stage_work
+from mdsgen.bench.work import stage_flop
 from mdsgen.bundle import Bundle
 from mdsgen.errors import EngineError
-from mdsgen.runtime import sampler_settings
+from mdsgen.timing import Measurement
 from tests.engines.fake_gpu import FakeGpu
 
 pytestmark = [pytest.mark.parametrize("trt_major", [10], indirect=True), pytest.mark.usefixtures("fake_gpu")]
@@ -35,8 +31,8 @@ def _no_processes(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def time(bundle_path: Path, steps: int = 3, peak: bool = False, every: int = 1) -> Report:
     bundle = Bundle.open(bundle_path)
-    settings = replace(sampler_settings(bundle.manifest.sampler, steps=steps), unconditional_every=every)
-    return time_clip(Command(bundle, "tensorrt"), settings, repeat=2, warmup=1, peak=peak)
+    sampling = bundle.sampling.changed(steps=steps, unconditional_every=every)
+    return time_clip(Command(bundle, "tensorrt"), sampling, repeat=2, warmup=1, peak=peak)
 
 
 def test_every_stage_both_ways_and_the_host(planned_bundle: Path, fake_gpu: FakeGpu) -> None:
@@ -54,33 +50,27 @@ def test_every_stage_both_ways_and_the_host(planned_bundle: Path, fake_gpu: Fake
     assert (report.settings["engine"], report.totals["GPU"]) == ("tensorrt", "Fake GPU, sm_87, CUDA 12.6")
 
 
-def test_the_floor_is_of_operations_or_of_bytes(planned_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    peaks = {"cuda fp32": Peak(1e12, "PyTorch, 8"), BANDWIDTH: Peak(1e9, "PyTorch, 8 MiB")}
-    monkeypatch.setattr(shares, "measure_device_peaks", lambda kinds: peaks)
+def test_shares_are_of_the_gpu_s_peak(planned_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(peak, "measure_peaks", lambda threads, kinds: {"cuda fp32": Peak(1e12, "PyTorch, 8")})
     report = time(planned_bundle, peak=True)
-    bundle = Bundle.open(planned_bundle)
-    work = stage_work(bundle.path, steps=3, passes=6)
-    for name, stage in work.items():
-        figures = report.figures[name]
-        assert figures["floor ms"] == pytest.approx(1000 * max(stage.flop / 1e12, stage.least_bytes / 1e9))
-        assert figures["% of peak"] == pytest.approx(100 * stage.flop / report.measurements[name].median / 1e12)
-        assert floor(stage, 1.0, float("inf")) == stage.flop
-    assert report.totals["cuda bandwidth, GB/s"] == "1 (PyTorch, 8 MiB)"
-    assert report.figures[WHOLE]["floor ms"] < sum(report.figures[name]["floor ms"] for name in work) * 1.001
+    for name, flop in stage_flop(Bundle.open(planned_bundle).path, steps=3, passes=6).items():
+        found = report.measurements[name].median
+        assert report.figures[name]["% of peak"] == pytest.approx(100 * flop / found / 1e12)
+    assert report.totals["cuda fp32 matrix peak, GFLOP/s"] == "1,000 (PyTorch, 8)"
 
 
 def test_every_step_there_is_both_branches(planned_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shares, "measure_device_peaks", lambda kinds: {})
+    monkeypatch.setattr(peak, "measure_peaks", lambda threads, kinds: {})
     report = time(planned_bundle, peak=True, every=2)
     assert report.settings["denoiser passes"] == 6
-    denoiser = stage_work(Bundle.open(planned_bundle).path, steps=3, passes=6)["denoiser"]
-    assert report.figures["denoiser"]["GFLOP"] == pytest.approx(denoiser.flop / 1e9)
+    denoiser = stage_flop(Bundle.open(planned_bundle).path, steps=3, passes=6)["denoiser"]
+    assert report.figures["denoiser"]["GFLOP"] == pytest.approx(denoiser / 1e9)
 
 
 def test_without_a_measured_peak_it_says_so(planned_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shares, "measure_device_peaks", lambda kinds: {})
+    monkeypatch.setattr(peak, "measure_peaks", lambda threads, kinds: {})
     report = time(planned_bundle, peak=True)
-    assert report.notes == ["shares of the peak and floors are left out: nothing here measures what cuda fp32 can do"]
+    assert report.notes == ["shares of the peak are left out: nothing here measures what cuda fp32 can do"]
     assert report.figures["denoiser"]["GFLOP"] > 0
 
 

@@ -6,8 +6,8 @@ import json
 
 import pytest
 
-from mdsgen.bench.measure import Measurement
 from mdsgen.bench.report import Report
+from mdsgen.timing import Measurement
 
 REPORT = Report(
     "step",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -9,11 +10,12 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from mdsgen.bench.work import Work, denoiser_passes, stage_work, total, work_of
+from mdsgen.bench.work import denoiser_passes, flop_of, stage_flop
 from mdsgen.bundle import CONDITIONING, DENOISER, Bundle
 from mdsgen.errors import BundleError
 from mdsgen.geometry import PAPER
-from mdsgen.runtime.clip import SamplerSettings
+from mdsgen.sampling import Sampling
+from mdsgen.schedule import NoiseSchedule
 
 
 def graph(folder: Path, node: onnx.NodeProto, takes: list[object], gives: list[object], **weights: np.ndarray) -> Path:
@@ -32,25 +34,25 @@ def zeros(*shape: int, dtype: str = "float32") -> np.ndarray:
 def test_a_matrix_product(tmp_path: Path) -> None:
     node = helper.make_node("MatMul", ["x", "w"], ["y"])
     path = graph(tmp_path, node, ["rows", 5, 7], ["rows", 5, 11], w=zeros(7, 11))
-    assert work_of(path, rows=3) == Work(2 * 3 * 5 * 11 * 7, 4 * 7 * 11, 4 * 3 * 5 * 11, 4 * 3 * 5 * (7 + 11))
+    assert flop_of(path, rows=3) == 2 * 3 * 5 * 11 * 7
 
 
 @pytest.mark.parametrize(("transposed", "takes"), [(0, [5, 7]), (1, [7, 5])])
 def test_a_general_matrix_product(tmp_path: Path, transposed: int, takes: list[object]) -> None:
     node = helper.make_node("Gemm", ["x", "w"], ["y"], transA=transposed)
-    assert work_of(graph(tmp_path, node, takes, [5, 11], w=zeros(7, 11))).flop == 2 * 5 * 7 * 11
+    assert flop_of(graph(tmp_path, node, takes, [5, 11], w=zeros(7, 11))) == 2 * 5 * 7 * 11
 
 
 def test_a_convolution_in_groups(tmp_path: Path) -> None:
     node = helper.make_node("Conv", ["x", "w"], ["y"], group=2, strides=[2, 2])
     path = graph(tmp_path, node, [1, 6, 9, 9], [1, 8, 4, 4], w=zeros(8, 3, 3, 3))
-    assert work_of(path).flop == 2 * (8 * 4 * 4) * (3 * 3 * 3)
+    assert flop_of(path) == 2 * (8 * 4 * 4) * (3 * 3 * 3)
 
 
 def test_a_transposed_convolution(tmp_path: Path) -> None:
     node = helper.make_node("ConvTranspose", ["x", "w"], ["y"], strides=[4])
     path = graph(tmp_path, node, [1, 6, 10], [1, 5, 44], w=zeros(6, 5, 8))
-    assert work_of(path).flop == 2 * (6 * 10) * (5 * 8)
+    assert flop_of(path) == 2 * (6 * 10) * (5 * 8)
 
 
 def test_a_product_of_integers_counts_as_one(tmp_path: Path) -> None:
@@ -60,17 +62,17 @@ def test_a_product_of_integers_counts_as_one(tmp_path: Path) -> None:
     model.graph.input[0].type.tensor_type.elem_type = TensorProto.INT8
     model.graph.output[0].type.tensor_type.elem_type = TensorProto.INT32
     onnx.save(model, path)
-    assert work_of(path) == Work(2 * 5 * 7 * 11, 7 * 11, 4 * 5 * 11, 5 * 7 + 4 * 5 * 11)
+    assert flop_of(path) == 2 * 5 * 7 * 11
 
 
 def test_what_is_no_product_is_no_work(tmp_path: Path) -> None:
-    assert work_of(graph(tmp_path, helper.make_node("Relu", ["x"], ["y"]), [5], [5])) == Work(0, 0, 20, 40)
+    assert flop_of(graph(tmp_path, helper.make_node("Relu", ["x"], ["y"]), [5], [5])) == 0
 
 
 def test_an_axis_that_stays_open_is_refused(tmp_path: Path) -> None:
     path = graph(tmp_path, helper.make_node("MatMul", ["x", "w"], ["y"]), ["rows", 7], ["rows", 11], w=zeros(7, 11))
     with pytest.raises(BundleError, match="one: the shape of y does not follow"):
-        work_of(path)
+        flop_of(path)
 
 
 def test_a_denoiser_step_is_its_layers_and_its_attention(bundle_path: Path) -> None:
@@ -80,28 +82,21 @@ def test_a_denoiser_step_is_its_layers_and_its_attention(bundle_path: Path) -> N
     attention = 2 * tokens * width  # scores and their weighted sum
     block = 2 * tokens * (linear + attention)
     ends = 2 * tokens * width * PAPER.patch**2 * PAPER.channels  # patches in, and noise out for each branch
-    found = work_of(Bundle.open(bundle_path).path(DENOISER)).flop
+    found = flop_of(Bundle.open(bundle_path).path(DENOISER))
     assert 2 * depth * block + 3 * ends == pytest.approx(found, rel=0.002)
 
 
 def test_a_clip_has_as_many_passes_as_its_settings_say(bundle_path: Path) -> None:
     path = Bundle.open(bundle_path).path
-    found = stage_work(path, steps=5, passes=10)
+    found = stage_flop(path, steps=5, passes=10)
     assert list(found) == ["video encoder", "conditioning", "denoiser", "latent decoder", "vocoder"]
-    assert found["denoiser"] == work_of(path(DENOISER), branches=2).times(5)
-    assert found["conditioning"] == work_of(path(CONDITIONING), steps=5)
-    both, single = (work_of(path(DENOISER), branches=branches) for branches in (2, 1))
-    assert stage_work(path, steps=5, passes=7)["denoiser"] == both.times(2) + single.times(3)
+    assert found["denoiser"] == 5 * flop_of(path(DENOISER), branches=2)
+    assert found["conditioning"] == flop_of(path(CONDITIONING), steps=5)
+    both, single = (flop_of(path(DENOISER), branches=branches) for branches in (2, 1))
+    assert stage_flop(path, steps=5, passes=7)["denoiser"] == 2 * both + 3 * single
 
 
 def test_a_gpu_computes_both_branches_in_every_step() -> None:
-    settings = SamplerSettings(5, 2.0, 0.01, unconditional_every=2)
-    assert (denoiser_passes(settings, on_device=False), denoiser_passes(settings, on_device=True)) == (8, 10)
-
-
-def test_work_adds_up() -> None:
-    one, other = Work(1, 2, 3, 4), Work(10, 20, 30, 40)
-    assert total([one, other, one]) == Work(12, 24, 36, 48)
-    assert one.times(3) == Work(3, 6, 9, 12)
-    assert one.times(3).share(3) == one
-    assert other.least_bytes == 20 + 40  # weights, inputs and outputs
+    sampling = Sampling(5, 2.0, 0.01, unconditional_every=2)
+    passes = partial(denoiser_passes, sampling, NoiseSchedule())
+    assert (passes(on_device=False), passes(on_device=True)) == (8, 10)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from mdsgen.bundle import GRAPHS, Bundle, Manifest, create_bundle, describe_file, folder_beside, write_manifest
+from mdsgen.bundle import GRAPHS, Bundle, Manifest, create_bundle, describe_file, write_manifest
 from mdsgen.errors import BundleError
 from tests.bundles import fill_bundle, make_bundle
 
@@ -174,22 +174,6 @@ def test_a_replacing_that_is_interrupted_keeps_the_old_bundle(tmp_path: Path) ->
     assert names(tmp_path) == ["b"]
 
 
-def test_a_rename_that_fails_puts_the_old_bundle_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    old = make_bundle(tmp_path / "b")
-    rename = Path.rename
-
-    def refuse_the_new(path: Path, target: Path) -> Path:
-        if path.suffix == ".partial":
-            raise OSError("no space left")
-        return rename(path, target)
-
-    monkeypatch.setattr(Path, "rename", refuse_the_new)
-    with pytest.raises(OSError, match="no space left"):
-        make(tmp_path / "b", replace=True)
-    assert Bundle.open(tmp_path / "b").manifest == old
-    assert names(tmp_path) == ["b"]
-
-
 @pytest.mark.parametrize("replace", [True, False])
 @pytest.mark.parametrize("manifest", [None, "{}", "not json", '{"name": "a web app"}'])
 def test_a_folder_that_is_not_a_bundle_is_never_touched(manifest: str | None, replace: bool, tmp_path: Path) -> None:
@@ -260,18 +244,3 @@ def test_a_manifest_that_cannot_be_written_leaves_the_old_one(tmp_path: Path, mo
     write_manifest(tmp_path / "b", dataclasses.replace(manifest, licence="other"))
     assert Bundle.open(tmp_path / "b").manifest.licence == "other"
     assert names(tmp_path / "b") == before
-
-
-# Beside a bundle
-
-
-def test_a_folder_beside_is_gone_afterwards_with_the_parents_that_were_made_for_it(tmp_path: Path) -> None:
-    with folder_beside(tmp_path / "a" / "b" / "bundle") as folder:
-        (folder / "x").write_text("x")
-        assert folder.parent == tmp_path / "a" / "b"
-        assert folder.name.startswith(".bundle.")
-    assert names(tmp_path) == []
-    with folder_beside(tmp_path / "a" / "b" / "bundle") as folder:
-        (folder / "x").write_text("x")
-        (folder / "x").rename(tmp_path / "a" / "b" / "x")
-    assert names(tmp_path / "a" / "b") == ["x"]

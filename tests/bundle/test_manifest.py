@@ -1,6 +1,7 @@
 """A manifest survives JSON, and refuses what it does not understand by the name of the field."""
 
 import copy
+import dataclasses
 import json
 import math
 from typing import Any
@@ -9,13 +10,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mdsgen.bundle import GRAPHS, DataFile, Graph, Manifest, SamplerDefaults
+from mdsgen.bundle import GRAPHS, SCHEMA, DataFile, Graph, Manifest
 from mdsgen.bundle.graph import DTYPES
 from mdsgen.errors import BundleError
 from mdsgen.geometry import GEOMETRIES, RELEASE
 from mdsgen.parity import Parity
 from mdsgen.precision import PRECISIONS
+from mdsgen.sampling import Sampling
+from mdsgen.schedule import NoiseSchedule
 from mdsgen.tensor import TensorSpec
+from tests.samplings import finite, samplings
 
 sha256s = st.text("0123456789abcdef", min_size=64, max_size=64)
 words = st.text(st.characters(codec="utf-8", exclude_characters="/\\:", exclude_categories=["Cc", "Cs"]), min_size=1)
@@ -28,19 +32,8 @@ spec_lists = st.lists(specs, min_size=1, max_size=3, unique_by=lambda spec: spec
 values = st.dictionaries(
     st.text(), st.none() | st.integers() | st.text() | st.floats(allow_nan=False, allow_infinity=False)
 )
-finite = st.floats(allow_nan=False, allow_infinity=False)
 figures = st.builds(Parity, st.text(), st.text(), finite | st.just(math.inf), finite)
-
-samplers = st.builds(
-    SamplerDefaults,
-    steps=st.integers(1, 1000),
-    guidance=finite,
-    guidance_power=finite.map(abs),
-    solver=st.text(),
-    guidance_interval=st.tuples(finite, finite).map(sorted).map(tuple),
-    unconditional_every=st.integers(1, 9),
-    clean_limit=finite.map(abs).filter(bool) | st.just(math.inf),
-)
+schedules = st.builds(NoiseSchedule, st.floats(1e-6, 1e-3), st.floats(2e-3, 0.5), st.integers(1000, 5000))
 
 
 @st.composite
@@ -66,7 +59,8 @@ def manifests(draw: st.DrawFn) -> Manifest:
         model=draw(values),
         provenance=draw(values),
         licence=draw(st.text()),
-        sampler=draw(samplers),
+        sampling=draw(samplings),
+        schedule=draw(schedules),
         parity=tuple(draw(st.lists(figures, max_size=3))),
     )
 
@@ -142,13 +136,44 @@ def test_unknown_fields_are_ignored() -> None:
     values["colour"] = "blue"
     values["graphs"]["denoiser"]["colour"] = "blue"
     values["graphs"]["denoiser"]["inputs"][0]["colour"] = "blue"
-    values["sampler"]["colour"] = "blue"
+    values["sampling"]["colour"] = "blue"
+    values["schedule"]["colour"] = "blue"
     assert Manifest.from_dict(values) == example()
 
 
-def test_a_sampler_from_before_there_was_a_choice_is_today_s_default() -> None:
-    values = changed("sampler", to={"steps": 25, "guidance": 5.0, "guidance_power": 0.01})
-    assert Manifest.from_dict(values).sampler == SamplerDefaults()
+def first_schema() -> dict[str, Any]:
+    """The example as the first schema wrote it."""
+    values = example().to_dict()
+    for name in ("sampling", "schedule", "parity"):
+        del values[name]
+    sampler = {"steps": 12, "guidance": 2.0, "guidance_power": 0.5, "solver": "unipc-2", "unconditional_every": 2}
+    figure = {"graph": "vocoder", "what": "waveform", "decibels": None, "threshold": 30.0}
+    return {**values, "schema": 1, "sampler": sampler, "quality": [figure]}
+
+
+def test_the_first_schema_reads_as_before_and_means_the_release_s_noise_schedule() -> None:
+    manifest = Manifest.from_dict(first_schema())
+    assert manifest.schema == 1
+    assert manifest.sampling == Sampling(12, 2.0, 0.5, "unipc-2", unconditional_every=2)
+    assert manifest.schedule == NoiseSchedule()
+    assert manifest.parity == (Parity("vocoder", "waveform", math.inf, 30.0),)
+
+
+def test_what_is_read_in_the_first_schema_is_written_in_today_s() -> None:
+    manifest = Manifest.from_dict(first_schema())
+    assert Manifest.from_dict(manifest.to_dict()) == dataclasses.replace(manifest, schema=SCHEMA)
+
+
+def test_the_first_schema_s_sampler_from_before_there_was_a_choice_is_today_s_default() -> None:
+    values = {**first_schema(), "sampler": {"steps": 25, "guidance": 5.0, "guidance_power": 0.01}}
+    assert Manifest.from_dict(values).sampling == Sampling()
+
+
+def test_the_first_schema_s_fields_are_named_as_it_names_them() -> None:
+    values = first_schema()
+    values["sampler"]["steps"] = 0
+    with pytest.raises(BundleError, match="'sampler': steps must be a whole number, 1 or more, not 0"):
+        Manifest.from_dict(values)
 
 
 @pytest.mark.parametrize("name", sorted(example().to_dict()))
@@ -192,17 +217,15 @@ def test_a_file_name_that_leaves_the_bundle_is_refused(file: str) -> None:
         (("precision",), 16, "'precision' must be text"),
         (("geometry", "latent"), [8, 204], "'geometry'"),
         (("geometry", "latent"), [8, 204, 15], "'geometry'.*does not divide"),
-        (("sampler", "steps"), 0, "'sampler.steps' must be 1 to 1000"),
-        (("sampler", "steps"), True, "'sampler.steps' must be a whole number"),
-        (("sampler", "guidance"), "5", "'sampler.guidance' must be a number"),
-        (("sampler", "guidance"), math.inf, "'sampler.guidance' must be finite"),
-        (("sampler", "solver"), 2, "'sampler.solver' must be text"),
-        (("sampler", "guidance_interval"), [900.0, 100.0], "'sampler.guidance_interval' must be low, high, not 900"),
-        (("sampler", "guidance_interval"), [900.0], "'sampler.guidance_interval' must be two numbers"),
-        (("sampler", "guidance_interval"), [0, "all"], "'sampler.guidance_interval' must be two numbers"),
-        (("sampler", "unconditional_every"), 0, "'sampler.unconditional_every' must be 1 or more"),
-        (("sampler", "unconditional_every"), 1.5, "'sampler.unconditional_every' must be a whole number"),
-        (("sampler", "clean_limit"), 0.0, "'sampler.clean_limit' must be positive"),
+        (("sampling",), [], "'sampling' must be an object"),
+        (("sampling", "steps"), 0, "'sampling': steps must be a whole number, 1 or more, not 0"),
+        (("sampling", "steps"), 1001, "'sampling': 1001 steps are more than the 1000 that the model was trained in"),
+        (("sampling", "solver"), "euler", "'sampling': solver must be one of ddim, "),
+        (("sampling", "guidance_interval"), [900.0], "'sampling': guidance_interval must be two numbers"),
+        (("schedule",), None, "'schedule' must be an object"),
+        (("schedule", "beta_end"), 2.0, "'schedule': betas must rise between 0 and 1"),
+        (("schedule", "train_steps"), 10**12, "'schedule': train_steps must be a whole number from 2 to 100000"),
+        (("schedule", "kind"), "cosine", "'schedule': kind must be one of linear"),
         (("graphs",), [], "'graphs' must be an object"),
         (("graphs", "denoiser"), "denoiser.onnx", "'graphs.denoiser' must be an object"),
         (("graphs", "denoiser", "sha256"), "A" * 64, "'sha256' of denoiser.onnx must be 64 lower-case hex digits"),
@@ -235,9 +258,3 @@ def test_a_length_of_one_is_a_length() -> None:
 def test_every_file_is_listed_once() -> None:
     files = [part.file for part in example().files]
     assert sorted(files) == sorted([f"{name}.onnx" for name in GRAPHS] + ["weights.bin"])
-
-
-@pytest.mark.parametrize("values", [{"steps": 0}, {"steps": 1001}, {"guidance_power": -1.0}], ids=str)
-def test_sampler_defaults_that_cannot_be_sampled_are_refused(values: dict[str, float]) -> None:
-    with pytest.raises(BundleError, match="sampler"):
-        SamplerDefaults(**values)  # type: ignore[arg-type]

@@ -24,7 +24,10 @@ from mdsgen.export.onnx_graph import Network, trace
 from mdsgen.geometry import PAPER, RELEASE, SAMPLE_RATE, Geometry
 from mdsgen.model.denoiser import SIZES
 from mdsgen.precision import CLIP, PRECISIONS, SPECTROGRAM
-from mdsgen.runtime import ClipGenerator, Networks, SamplerSettings
+from mdsgen.runtime import ClipGenerator, Networks
+from mdsgen.runtime.solver import plan_steps, timesteps_of
+from mdsgen.sampling import Sampling
+from mdsgen.schedule import NoiseSchedule
 from mdsgen.weights.audioldm import save_audioldm
 from tests.export.conftest import small_codec, small_models
 from tests.export.test_exporter import columns
@@ -100,7 +103,7 @@ def test_untrained_weights_are_there_for_the_asking(seeded: list[tuple[Geometry,
     assert seeded == [(PAPER, "tiny")]
     assert len([line for line in result.stderr.splitlines() if line.endswith("  ok")]) == len(GRAPHS) + 2
     manifest = Bundle.open(tmp_path / "b").manifest
-    assert (manifest.precision, manifest.sampler.steps, manifest.sampler.guidance) == ("fp16", 2, 3.0)
+    assert (manifest.precision, manifest.sampling.steps, manifest.sampling.guidance) == ("fp16", 2, 3.0)
     assert "untrained" in manifest.provenance["weights"]
 
 
@@ -128,7 +131,7 @@ def test_int8_of_untrained_weights_is_made_by_way_of_fp32(tmp_path: Path) -> Non
     result = export(*settings, "-o", tmp_path / "b")
     assert (result.exit_code, result.stdout) == (0, f"{tmp_path / 'b'}\n"), result.stderr
     manifest = Bundle.open(tmp_path / "b").manifest
-    assert (manifest.precision, manifest.sampler.steps) == ("int8", 2)
+    assert (manifest.precision, manifest.sampling.steps) == ("int8", 2)
     calibration = manifest.provenance["calibration"]
     assert calibration["clips"] == [f"scene {200_009 + n}" for n in range(4)]
     assert (calibration["seed"], calibration["passes"]) == (9, 8)
@@ -235,11 +238,11 @@ def test_published_files_become_a_bundle(published: tuple[Path, Result], files: 
 
 def test_the_bundle_samples_what_the_published_code_samples(published: tuple[Path, Result]) -> None:
     """25 steps through its conditioning and denoiser, against the published implementation's latent."""
-    arrays, settings = golden(), SamplerSettings(steps=25, guidance=5.0, guidance_power=0.01)
-    timesteps = np.array([step.timestep for step in settings.solve()], np.float32)
+    arrays, sampling = golden(), Sampling()
+    timesteps = timesteps_of(plan_steps(sampling, NoiseSchedule()))
     with Networks(Bundle.open(published[0])) as networks:
         modulations = networks.condition(arrays["video_features"][None], timesteps)
-        latent = ClipGenerator(networks, settings).denoise(arrays["latent"], modulations)
+        latent = ClipGenerator(networks, sampling).denoise(arrays["latent"], modulations)
     assert relative_error(latent, arrays["sample_25"]) <= 1e-4
 
 
@@ -350,7 +353,7 @@ def with_nothing(folder: Path) -> None:
         (with_nothing, ["--video", __file__], "test_export.py"),
         (with_nothing, ["--tolerance", "nan"], "tolerance must be from 0 to 100 dB, not nan"),
         (with_nothing, ["--tolerance", "-3"], "tolerance must be from 0 to 100 dB, not -3.0"),
-        (with_nothing, ["--guidance", "inf"], "must be finite, not inf"),
+        (with_nothing, ["--guidance", "inf"], "must be a finite number, not inf"),
         (with_nothing, ["--precision", "int8", "--calibration-scenes", "3"], "on 4 clips or more, not on 3 scenes"),
         (with_nothing, ["--precision", "int8", "--calibrate-on", "nowhere"], "there is no folder nowhere with videos"),
         (with_a_bundle, ["--precision", "int8"], "exists: choose another place, or ask to replace it"),

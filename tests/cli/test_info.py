@@ -4,6 +4,7 @@ import dataclasses
 import json
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from click.testing import CliRunner, Result
 
 from mdsgen.bundle import Manifest, write_manifest
 from mdsgen.cli.info import main
+from mdsgen.engines.choice import Choice, digest_of
 from mdsgen.geometry import PAPER
 from tests.bundles import make_bundle
 
@@ -31,7 +33,8 @@ def test_people_read_what_the_bundle_holds(tmp_path: Path) -> None:
         "window 8.192 s: 32 video frames, 131072 samples at 16000 Hz",
         "precision fp16",
         "model size tiny, width 192, depth 7, heads 3, parameters 5,012,345",
-        "sampler 25 steps, guidance 5, power 0.01",
+        "sampling 25 steps, guidance 5, power 0.01, dpm-2m",
+        "noise schedule linear, betas 0.0001 to 0.02 in 1000 timesteps",
         "provenance weights seeded, untrained",
         "licence Apache-2.0",
         "denoiser: denoiser.onnx 0.0 MB, shared.bin 0.0 MB in x float32 [steps, 4] in gain float32 [1]",
@@ -179,3 +182,25 @@ def test_a_reader_that_leaves_early_meets_no_traceback(tmp_path: Path) -> None:
         process.stdout.close()
         assert process.stderr.read() == b""
     assert process.returncode == 1
+
+
+def test_the_engine_that_auto_takes_is_shown_and_forgotten(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MDSGEN_CACHE", str(tmp_path / "cache"))
+    make_bundle(tmp_path / "b")
+    graph = tmp_path / "b" / "denoiser.onnx"
+    assert "engine auto" not in info(tmp_path / "b").stdout
+    figures = {
+        "onnxruntime": {"milliseconds": 9.25, "decibels": None},
+        "openvino": {"milliseconds": 4.0, "decibels": 80.0},
+    }
+    choice = Choice("openvino", digest_of(graph), "EngineOptions()", figures, 3.0, 2, time.time())
+    (tmp_path / "cache" / "engines").mkdir(parents=True)
+    choice.write(tmp_path / "cache" / "engines" / "denoiser-1234.json")
+    page = info(tmp_path / "b").stdout
+    assert "engine auto openvino (onnxruntime 9.2 ms, openvino 4.0 ms; " in " ".join(page.split())
+    assert "load 3.0 on 2 cores, provisional), for EngineOptions()" in page
+    assert "mdsgen-info --forget-engine has the engines tried again" in page
+    (engine,) = json.loads(info(tmp_path / "b", "--json").stdout)["engines"]
+    assert (engine["engine"], engine["provisional"], engine["figures"]) == ("openvino", True, figures)
+    assert "engine auto" not in info(tmp_path / "b", "--forget-engine").stdout
+    assert json.loads(info(tmp_path / "b", "--json").stdout)["engines"] == []

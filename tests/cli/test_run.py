@@ -28,6 +28,7 @@ from tests.media.conftest import Renderer, grey, turn
 Run = Callable[..., Result]
 Packets = Callable[[Path], list[bytes]]
 Heard = Callable[[Path], np.ndarray]
+SoundPackets = Callable[[Path], list[list[bytes]]]
 
 STAGES = ["video decoding", "video encoder", "conditioning", "denoiser", "latent decoder", "vocoder", "writing"]
 
@@ -81,7 +82,7 @@ def test_one_line_says_what_it_took(run: Run, film: Renderer) -> None:
     assert places == sorted(places)
 
 
-@pytest.mark.parametrize("suffix", [".wav", ".flac", ".mp4", ".mkv", ".mov"])
+@pytest.mark.parametrize("suffix", [".wav", ".flac", ".mp3", ".m4a", ".ogg", ".opus", ".mp4", ".mkv", ".mov"])
 def test_the_output_s_name_chooses_the_format(
     run: Run, film: Renderer, tmp_path: Path, heard: Heard, suffix: str
 ) -> None:
@@ -94,7 +95,7 @@ def test_the_output_s_name_chooses_the_format(
 
 def test_json_is_one_document(run: Run, film: Renderer, tmp_path: Path) -> None:
     path = film(frames=8, rate=4)
-    result = run(path, "-o", tmp_path / "a.flac", "--json")
+    result = run(path, "-o", tmp_path / "a.flac", "--json", "--engine", "onnxruntime")
     assert (result.exit_code, result.stderr) == (0, "")
     document = json.loads(result.stdout)
     assert (document["engine"], document["providers"]) == ("onnxruntime", ["CPUExecutionProvider"])
@@ -142,7 +143,50 @@ def test_mix_keeps_a_share_of_the_original(run: Run, film: Renderer, tmp_path: P
     path = film("a.mov", frames=8, rate=4, sound=tone)
     assert run(path, "-o", tmp_path / "out.flac", "--mix", "1").exit_code == 0
     np.testing.assert_allclose(heard(tmp_path / "out.flac"), np.concatenate(list(read_sound(path))), atol=1e-4)
-    assert "no sound of its own" in refused(run(film("b.mp4"), "--mix", "0.5"))
+
+
+def test_a_silent_video_has_nothing_to_mix_and_is_no_failure(run: Run, film: Renderer) -> None:
+    result = run(film("b.mp4", frames=8, rate=4), "--mix", "0.5")
+    assert (result.exit_code, result.stderr.count("\n")) == (0, 1)
+    assert result.stderr.startswith("note: ")
+    assert "has no sound of its own" in result.stderr
+    assert names(film.folder) == ["b.mdsgen.mp4", "b.mp4"]
+
+
+def test_the_original_stays_beside_the_new_sound(run: Run, film: Renderer, sound_packets: SoundPackets) -> None:
+    path = film("a.mp4", frames=8, rate=4, sound=np.sin(np.arange(32_000) / 5).astype(np.float32) / 2)
+    assert run(path, "--keep-original").exit_code == 0
+    original, new = sound_packets(film.folder / "a.mdsgen.mp4")
+    assert [original] == sound_packets(path)
+    assert new
+    wrong = run(path, "--keep-original", "-o", film.folder / "out.wav")
+    assert wrong.exit_code == 2
+    assert "a .wav file cannot keep the original sound" in wrong.stderr
+
+
+def test_pictures_that_mp4_cannot_hold_get_their_own_container_and_a_note(run: Run, film: Renderer) -> None:
+    path = film("a.webm", codec="libvpx", frames=8, rate=4)
+    result = run(path)
+    assert (result.exit_code, result.stderr.count("\n")) == (0, 1)
+    assert "a .webm file, since .mp4 cannot hold the vp8 pictures" in result.stderr
+    assert names(film.folder) == ["a.mdsgen.webm", "a.webm"]
+    (entry,) = json.loads(run(path, "--json").stdout)["results"]
+    assert ["a .webm file" in note for note in entry["notes"]] == [True]
+
+
+@pytest.mark.parametrize("suffix", ["mkv", "mp3"])
+def test_a_format_for_every_result(run: Run, film: Renderer, tmp_path: Path, suffix: str) -> None:
+    films = [film(name, frames=8, rate=4) for name in ("a.mp4", "b.webm")]
+    assert run(*films, "--format", suffix, "-o", tmp_path / "out").exit_code == 0
+    assert names(tmp_path / "out") == [f"a.mdsgen.{suffix}", f"b.mdsgen.{suffix}"]
+    wrong = run(films[0], "--format", suffix, "-o", tmp_path / "a.mov")
+    assert wrong.exit_code == 2
+    assert "not the same format" in wrong.stderr
+
+
+def test_a_folder_is_made_where_the_output_ends_like_one(run: Run, film: Renderer, tmp_path: Path) -> None:
+    assert run(film("a.mp4", frames=8, rate=4), "-o", f"{tmp_path}/new/out/").exit_code == 0
+    assert names(tmp_path / "new" / "out") == ["a.mdsgen.mp4"]
 
 
 def test_a_bundle_is_found_where_it_is_expected(
@@ -178,7 +222,8 @@ def test_several_videos_and_folders_with_the_engines_opened_once(
 
     monkeypatch.setattr(Pipeline, "open", counted)
     result = run(*films, folder, "-o", tmp_path / "new" / "out")
-    assert (result.exit_code, result.stderr) == (0, "")
+    left_out = "1 earlier result, 1 folder (see --recursive), 1 hidden file, 1 other file"
+    assert (result.exit_code, result.stderr) == (0, f"{folder}: 2 videos; left out: {left_out}\n")
     assert result.stdout.count("\n") == 4
     assert names(tmp_path / "new" / "out") == [f"{name}.mdsgen.mp4" for name in "abcd"]
     assert len(opened) == 1
@@ -354,7 +399,7 @@ def test_odd_videos_work(run: Run, film: Renderer, packets: Packets, kind: str) 
     ("target", "complaint"),
     [
         ("absent/out.mp4", "there is no folder"),
-        ("out.mp3", "expected a name that ends in .wav, .flac, .mp4, .mkv, .mov"),
+        ("out.aiff", "expected a name that ends in .wav, .flac, .mp3, .m4a, .ogg, .opus, .mp4, .mkv, .mov"),
         ("films/video.mp4", "it is the video that is read"),
         ("/proc/mdsgen.wav", "cannot write /proc/mdsgen.wav"),
     ],

@@ -19,11 +19,23 @@ from mdsgen.runtime import Pipeline
 from mdsgen.training.loop import Trainer
 from mdsgen.training.recipe import STAGES, load_recipe
 from mdsgen.training.shards import Shards
-from mdsgen.weights.trained import load_autoencoder, load_denoiser, load_judge, load_video_encoder, load_vocoder
+from mdsgen.training.trained import (
+    final_vocoder,
+    load_autoencoder,
+    load_denoiser,
+    load_judge,
+    load_video_encoder,
+    load_vocoder,
+)
 from tests.media.conftest import Renderer
 from tests.threads import one_thread
 
-ORDER = ["prepare", "video-encoder", "autoencoder", "vocoder", "judge", "encode", "denoiser", "fidelity"]
+ORDER = [
+    *("prepare", "video-encoder", "autoencoder", "vocoder", "judge"),
+    *("encode", "denoiser"),
+    *("decode", "noisy-vocoder"),
+    "fidelity",
+]
 
 SMALL = """
 geometry = {{ name = "small", latent = [4, 2, 16], time_axis = 1, patch = 2, compression = 8, latent_scale = 1.0, \
@@ -80,12 +92,13 @@ def test_a_whole_model_is_trained_from_nothing(tmp_path: Path) -> None:
             folder = tmp_path / command.replace("-", "_")
             assert result.stdout == f"{folder / 'weights.safetensors'}\n"
             assert {"checkpoint.pt", "log.csv", "weights.safetensors"} <= {path.name for path in folder.iterdir()}
-    assert {path.name for path in tmp_path.iterdir()} == {"clips", "latents", *STAGES}
+    assert {path.name for path in tmp_path.iterdir()} == {"clips", "latents", "decoded", *STAGES}
     video_encoder, autoencoder = (
         load_video_encoder(tmp_path / "video_encoder"),
         load_autoencoder(tmp_path / "autoencoder"),
     )
-    vocoder, denoiser = load_vocoder(tmp_path / "vocoder"), load_denoiser(tmp_path / "denoiser")
+    vocoder, denoiser = load_vocoder(tmp_path / final_vocoder(tmp_path)), load_denoiser(tmp_path / "denoiser")
+    assert vocoder.noise_head is not None
     assert load_judge(tmp_path / "judge")
     clips, latents = Shards(tmp_path / "clips"), Shards(tmp_path / "latents")
     assert len(clips) == len(latents) == 12
@@ -108,6 +121,7 @@ def export_and_hear(work: Path) -> None:
             pipeline.bundle.manifest.provenance["denoiser"]["steps"]
             == load_recipe("toy").section("denoiser").training.steps
         )
+        assert {"vocoder", "noisy_vocoder"} <= set(pipeline.bundle.manifest.provenance)
         sound = pipeline(np.zeros((17, 64, 64, 3), np.uint8))
     assert len(sound.audio) == 68_000
 
@@ -187,6 +201,7 @@ def test_a_dataset_of_another_geometry_is_refused(small: Path) -> None:
     [
         ("vocoder", "holds no clips: make them with mdsgen-train prepare"),
         ("denoiser", "holds no clips: make them with mdsgen-train encode"),
+        ("noisy-vocoder", "holds no clips: make them with mdsgen-train decode"),
         ("encode", "holds no clips: make them with mdsgen-train prepare"),
     ],
 )
@@ -211,8 +226,9 @@ def test_films_are_found_at_any_depth_and_summed_up_on_stderr(small: Path) -> No
     (films / ".hidden.mp4").write_bytes(b"")
     (films / "notes.txt").write_text("no film")
     (films / "broken.mp4").write_text("no film")
-    result = run("prepare", films, "--recipe", small / "small.toml", "--work", small / "other")
+    result = run("prepare", films, "--recursive", "--recipe", small / "small.toml", "--work", small / "other")
     assert result.exit_code == 0
+    assert result.stderr.splitlines()[0] == f"{films}: 4 videos; left out: 1 hidden file, 1 other file"
     assert result.stderr.splitlines()[-1] == f"3 clips of 4 files; 1 skipped, see {small}/other/clips/skipped.csv"
 
 

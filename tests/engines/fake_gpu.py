@@ -264,23 +264,19 @@ class FakeKernels:
     def launch(self, launch: Any, stream: Any) -> None:
         if self._gpu.call(launch.function):
             raise KernelError("cannot launch")
-        work = {"guided_step_f32": self._step, "prepare_rgb_f32": self._prepare}[launch.function]
+        work = {"guided_step": self._step, "prepare_rgb": self._prepare}[launch.function]
         self._gpu.enqueue(partial(work, launch))
 
     def _step(self, launch: Any) -> None:
-        latent, conditional, unconditional, clean, difference, network_input, table, step, older, count = (
-            launch.arguments
-        )
-        assert (difference, network_input) == (0, 0)
+        latent, conditional, unconditional, clean, table, step, older, count = launch.arguments
         row = self._gpu.view(table, 10 * (step + 1)).reshape(-1, 10)[step].tolist()
         coefficients = StepCoefficients(*row[:4], *row[6:8], next_older=tuple(row[4:6]), clean_limit=row[8])
-        now, with_, without = (self._gpu.view(at, count) for at in (latent, conditional, unconditional))
+        now, with_, without = (self._gpu.view(at, count) for at in (latent, conditional, unconditional or conditional))
         history = self._gpu.view(clean, count * (1 + older)).reshape(1 + older, count)
         guided_step(now, with_, without, history[0], coefficients, list(history[1:]))
 
     def _prepare(self, launch: Any) -> None:
-        out, pixels, width, height, pitch, stride, size, _ = launch.arguments
-        assert (pitch, stride) == (3 * width, 3 * width * height)
+        out, pixels, width, height, size, _ = launch.arguments
         shape = (launch.grid[2], height, width, 3)
         frames = self._gpu.view(pixels, math.prod(shape), "uint8").reshape(shape)
         as_they_are = (height, width) == (size, size)  # the same result without the products of the filter

@@ -228,7 +228,7 @@ def test_a_closed_engine_refuses_to_run_and_lets_its_session_go() -> None:
 @pytest.mark.parametrize("name", ["auto", "onnxruntime"])
 def test_an_engine_is_opened_by_its_name(name: str) -> None:
     with open_engine(AFFINE, name, EngineOptions(threads=1)) as engine:
-        assert engine.name == "onnxruntime"
+        assert engine.name in (["onnxruntime"] if name != "auto" else ["onnxruntime", "openvino"])
         np.testing.assert_array_equal(engine.run(feeds(3))["y"], affine(feeds(3)))
 
 

@@ -10,7 +10,8 @@ import pytest
 from mdsgen.bundle import DENOISER, Bundle
 from mdsgen.engines import EngineOptions, open_engine
 from mdsgen.errors import EngineError, TensorError
-from mdsgen.runtime import ClipGenerator, Networks, SamplerSettings, Timings, seeded_noise
+from mdsgen.runtime import ClipGenerator, Networks, Timings, seeded_noise
+from mdsgen.sampling import Sampling
 from mdsgen.tensor import TensorSpec
 
 FIXTURES = Path(__file__).parents[1] / "fixtures"
@@ -94,7 +95,7 @@ class TestInstalled:
         assert 10 * np.log10((expected**2).sum() / ((expected - mine) ** 2).sum()) > least
 
     def test_a_whole_clip_sounds_the_same(self, bundle_path: Path) -> None:
-        settings = SamplerSettings(3, 2.0, 0.01, guidance_interval=(0.0, 700.0))
+        settings = Sampling(3, 2.0, 0.01, guidance_interval=(0.0, 700.0))
         frames = np.random.default_rng(0).random((32, 3, 224, 224), dtype=np.float32)
         sounds = []
         for name in ("onnxruntime", "openvino"):

@@ -214,7 +214,7 @@ def test_a_damaged_record_is_refused(tmp_path: Path, content: str) -> None:
 
 
 def test_what_is_being_built_is_no_plan(tmp_path: Path) -> None:
-    folder = tmp_path / PLANS_FOLDER / ".here.1234.partial"
+    folder = tmp_path / PLANS_FOLDER / ".mdsgen-01234567-here"
     folder.mkdir(parents=True)
     PlanRecord(machine(), {}, {}).write(folder)
     with pytest.raises(EngineError, match="there are no TensorRT plans in"):
@@ -243,8 +243,9 @@ def test_auto_takes_tensorrt_where_its_plans_open(planned_bundle: Path) -> None:
 
 @ONE
 def test_auto_says_once_why_it_is_not_tensorrt(
-    fake_gpu: FakeGpu, planned_bundle: Path, caplog: pytest.LogCaptureFixture
+    fake_gpu: FakeGpu, planned_bundle: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)  # no OpenVINO that may be the faster one
     fake_gpu.fail_on = {"mem_alloc", "deserialize_cuda_engine"}
     for _ in range(2):
         with open_engine(planned_bundle / "vocoder.onnx") as engine:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mdsgen.evaluation import Clip, Examination, examine, thumbnails
+from mdsgen.evaluation import Clip, Evaluation, evaluate, thumbnails
 from mdsgen.geometry import DEMO
 from mdsgen.scenes import KINDS, sample_scene
 
@@ -18,8 +18,8 @@ def clips() -> list[Clip]:
 
 
 @pytest.fixture(scope="session")
-def examination(clips: list[Clip]) -> Examination:
+def evaluation(clips: list[Clip]) -> Evaluation:
     """Of the real sound, a third quieter and with hiss on it, in place of a generator's."""
     rng = np.random.default_rng(0)
     hiss = 0.002 * rng.standard_normal(DEMO.samples, dtype=np.float32)
-    return examine(clips, [0.66 * clip.sound + hiss for clip in clips], threads=1)
+    return evaluate(clips, [0.66 * clip.sound + hiss for clip in clips], threads=1)

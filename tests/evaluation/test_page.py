@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from mdsgen.errors import MediaError
-from mdsgen.evaluation import Clip, Examination
+from mdsgen.evaluation import Clip, Evaluation
 from mdsgen.evaluation.page import write_page
 from mdsgen.evaluation.picture import FOUND_COLOUR, TRUE_COLOUR, film_strip, film_with_sound, marks, spectrogram
 from mdsgen.geometry import DEMO
@@ -18,9 +18,9 @@ from mdsgen.media import probe, read_sound
 
 
 @pytest.fixture(scope="module")
-def page(clips: list[Clip], examination: Examination, tmp_path_factory: pytest.TempPathFactory) -> str:
+def page(clips: list[Clip], evaluation: Evaluation, tmp_path_factory: pytest.TempPathFactory) -> str:
     path = tmp_path_factory.mktemp("page") / "page.html"
-    write_page(path, examination, [0.5 * clip.sound for clip in clips], 2, {"bundle": "<of & mine>"})
+    write_page(path, evaluation, [0.5 * clip.sound for clip in clips], 2, {"bundle": "<of & mine>"})
     return path.read_text("utf-8")
 
 
@@ -49,9 +49,9 @@ def test_as_many_clips_are_shown_as_asked_for(page: str) -> None:
     assert page.count("data:image/png") == 4
 
 
-def test_a_place_that_cannot_be_written_is_an_error(examination: Examination, tmp_path: Path) -> None:
+def test_a_place_that_cannot_be_written_is_an_error(evaluation: Evaluation, tmp_path: Path) -> None:
     with pytest.raises(MediaError, match="cannot write"):
-        write_page(tmp_path / "no" / "page.html", examination, [np.zeros(1)] * 24, 0, {})
+        write_page(tmp_path / "no" / "page.html", evaluation, [np.zeros(1)] * 24, 0, {})
 
 
 def test_marks_and_spectrogram_share_the_film_strip_s_time() -> None:

@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from mdsgen.bundle import DENOISER, GRAPHS, Bundle, SamplerDefaults
+from mdsgen.bundle import DENOISER, GRAPHS, Bundle
 from mdsgen.export import CalibrationOptions, ExportOptions, Models, convert_bundle, export_bundle, verification_frames
 from mdsgen.export.activations import open_model
 from mdsgen.export.calibration_clips import LEAST_CLIPS, CalibrationClip
@@ -21,10 +21,11 @@ from mdsgen.geometry import FEATURE_CHANNELS, PAPER, RELEASE, Geometry
 from mdsgen.model.audio import AudioCodec, audioldm_autoencoder, hifigan, stable_diffusion_autoencoder
 from mdsgen.model.denoiser import Denoiser, DenoiserConfig
 from mdsgen.precision import CLIP, PRECISIONS, SPECTROGRAM
+from mdsgen.sampling import Sampling
 from tests.threads import one_thread
 
 SIZE = DenoiserConfig(width=48, depth=3, heads=3, decode_layers=2)
-SAMPLER = SamplerDefaults(steps=3)
+SAMPLING = Sampling(steps=3)
 
 
 class StandInEncoder(nn.Module):
@@ -93,7 +94,7 @@ def bundles(models: Models, frames: np.ndarray, tmp_path_factory: pytest.TempPat
     folder = tmp_path_factory.mktemp("bundles")
 
     def export(precision: str) -> Bundle:
-        return export_bundle(models, folder / precision, ExportOptions(precision), frames=frames, sampler=SAMPLER)
+        return export_bundle(models, folder / precision, ExportOptions(precision), frames=frames, sampling=SAMPLING)
 
     with one_thread(), pytest.MonkeyPatch.context() as patch:
         full = export("fp32")

@@ -27,7 +27,7 @@ from mdsgen.geometry import PAPER
 from mdsgen.model.denoiser import Denoiser, DenoiserConfig
 from mdsgen.parity import snr_db
 from mdsgen.precision import CLIP, SPECTROGRAM
-from tests.export.conftest import SAMPLER, least, still_clips
+from tests.export.conftest import SAMPLING, least, still_clips
 from tests.export.test_exporter import contents, spoil
 from tests.media.conftest import Renderer
 
@@ -86,12 +86,12 @@ def test_every_figure_is_measured_against_the_source(stored_half: Bundle) -> Non
 
 def test_it_stays_the_same_model_and_says_where_it_came_from(bundles: dict[str, Bundle], stored_half: Bundle) -> None:
     before, after = bundles["fp32"], Bundle.open(stored_half.folder)
-    for fact in ("geometry", "sampler", "model", "licence"):
+    for fact in ("geometry", "sampling", "schedule", "model", "licence"):
         assert getattr(after.manifest, fact) == getattr(before.manifest, fact)
     digest = hashlib.sha256((before.folder / "manifest.json").read_bytes()).hexdigest()
     origin = {"converted_from": {"precision": "fp32", "manifest_sha256": digest}}
     assert after.manifest.provenance == before.manifest.provenance | origin
-    assert (after.manifest.precision, after.manifest.sampler) == ("fp16-weights", SAMPLER)
+    assert (after.manifest.precision, after.manifest.sampling) == ("fp16-weights", SAMPLING)
 
 
 def test_a_graph_that_came_out_wrong_keeps_nothing(

@@ -19,7 +19,7 @@ import torch
 from onnx import numpy_helper
 
 import mdsgen.export.exporter
-from mdsgen.bundle import DENOISER, GRAPHS, VOCODER, Bundle, SamplerDefaults
+from mdsgen.bundle import DENOISER, GRAPHS, VOCODER, Bundle
 from mdsgen.errors import BundleError, ExportError
 from mdsgen.export import ExportOptions, Models, export_bundle
 from mdsgen.export.onnx_graph import Network
@@ -27,11 +27,12 @@ from mdsgen.export.precision import MADE
 from mdsgen.geometry import FRAME_SIZE, PAPER
 from mdsgen.parity import snr_db
 from mdsgen.precision import CLIP, PRECISIONS, SPECTROGRAM
-from mdsgen.runtime import ClipGenerator, Networks, SamplerSettings, Timings, sample, seeded_noise
-from tests.export.conftest import SAMPLER, least, still_clips
+from mdsgen.runtime import ClipGenerator, Networks, Timings, sample, seeded_noise
+from mdsgen.sampling import Sampling
+from tests.export.conftest import SAMPLING, least, still_clips
 
 Export = Callable[..., Bundle]
-ONE_STEP = SamplerDefaults(steps=1)
+ONE_STEP = Sampling(steps=1)
 
 
 @pytest.fixture
@@ -39,9 +40,9 @@ def export(models: Models, frames: np.ndarray, tmp_path: Path, traced_before: No
     """Export the small model to ``tmp_path / "bundle"`` in FP32, in one step."""
 
     def call(load: Models | Callable[[], Models] = models, **settings: Any) -> Bundle:
-        told = {name: settings.pop(name) for name in ("frames", "sampler", "report") if name in settings}
+        told = {name: settings.pop(name) for name in ("frames", "sampling", "report") if name in settings}
         options = ExportOptions(**({"precision": "fp32"} | settings))
-        return export_bundle(load, tmp_path / "bundle", options, **({"frames": frames, "sampler": ONE_STEP} | told))
+        return export_bundle(load, tmp_path / "bundle", options, **({"frames": frames, "sampling": ONE_STEP} | told))
 
     return call
 
@@ -96,7 +97,7 @@ def test_every_graph_is_as_close_to_pytorch_as_promised(bundles: dict[str, Bundl
 def test_the_bundle_is_whole_and_describes_itself(bundles: dict[str, Bundle], models: Models, precision: str) -> None:
     manifest = Bundle.open(bundles[precision].folder, verify=True).manifest
     assert manifest == bundles[precision].manifest
-    assert (manifest.precision, manifest.geometry, manifest.sampler) == (precision, PAPER, SAMPLER)
+    assert (manifest.precision, manifest.geometry, manifest.sampling) == (precision, PAPER, SAMPLING)
     assert manifest.model == models.describe()
     assert manifest.provenance == models.provenance
     stored = {part.file for part in manifest.files} | {"manifest.json"}
@@ -107,7 +108,7 @@ def test_a_whole_clip_of_the_bundle_is_pytorch_s_from_the_same_noise(
     bundles: dict[str, Bundle], models: Models, frames: np.ndarray
 ) -> None:
     """Another noise, more steps and other guidance than the export was verified with."""
-    settings, noise = SamplerSettings(steps=8, guidance=2.0, guidance_power=0.5), seeded_noise(PAPER, 7)
+    settings, noise = Sampling(steps=8, guidance=2.0, guidance_power=0.5), seeded_noise(PAPER, 7)
     with Networks(bundles["fp32"]) as networks:
         sound = ClipGenerator(networks, settings)(frames, noise, Timings())
     features = models.video_encoder(torch.from_numpy(frames)[None])
@@ -116,7 +117,7 @@ def test_a_whole_clip_of_the_bundle_is_pytorch_s_from_the_same_noise(
         x, t = torch.from_numpy(latent), torch.tensor([timestep], dtype=torch.float32)
         return tuple(models.denoiser(x, t, branch)[:, : PAPER.channels].numpy() for branch in (features, None))
 
-    latent = sample(network, noise, settings.steps, settings.guidance, settings.guidance_power)  # type: ignore[arg-type]
+    latent = sample(network, noise, settings, models.schedule)  # type: ignore[arg-type]
     expected = models.codec(torch.from_numpy(latent))[0].numpy()
     assert expected.std() > 1e-3
     assert snr_db(expected, sound) >= 60
@@ -158,9 +159,9 @@ def test_wrong_weights_keep_nothing_and_show_all_figures(sabotaged: Export, tmp_
     assert all(f" {name} " in message for name in (*GRAPHS, SPECTROGRAM, CLIP))
     assert "dB of 80" in message
     assert "\n" not in message
-    verdicts = {columns(line)[0]: columns(line)[-1] for line in lines[-7:]}
-    clip = {name: verdicts[name] for name in (SPECTROGRAM, CLIP)}
-    assert verdicts == dict.fromkeys(GRAPHS, "ok") | {DENOISER: "FAILED"} | clip
+    results = {columns(line)[0]: columns(line)[-1] for line in lines[-7:]}
+    clip = {name: results[name] for name in (SPECTROGRAM, CLIP)}
+    assert results == dict.fromkeys(GRAPHS, "ok") | {DENOISER: "FAILED"} | clip
     assert not list(tmp_path.iterdir())
 
 
@@ -266,7 +267,7 @@ def test_int8_is_made_by_way_of_fp32_beside_the_target(
 ) -> None:
     """The same as converting an FP32 bundle, but that nobody will find that one."""
     lines: list[str] = []
-    how = {"precision": "int8", "sampler": SAMPLER, "calibration": still_clips(frames), "report": lines.append}
+    how = {"precision": "int8", "sampling": SAMPLING, "calibration": still_clips(frames), "report": lines.append}
     bundle = export(**how)
     assert [path.name for path in tmp_path.iterdir()] == ["bundle"]
     assert Bundle.open(bundle.folder).manifest.precision == "int8"

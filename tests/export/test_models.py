@@ -11,10 +11,16 @@ from torch import Tensor
 
 from mdsgen.errors import CheckpointError, ExportError
 from mdsgen.export import Models, published_models, seeded_models
-from mdsgen.export.models import PUBLISHED_LICENCE, UNTRAINED
+from mdsgen.export.exporter import PyTorchSource
+from mdsgen.export.models import PUBLISHED_LICENCE, UNTRAINED, trained_models
 from mdsgen.geometry import PAPER, RELEASE
 from mdsgen.model.denoiser import inference_parameters
+from mdsgen.sampling import Sampling
+from mdsgen.schedule import NoiseSchedule
+from mdsgen.training.recipe import load_recipe, parse_recipe
+from mdsgen.training.trained import save_trained
 from mdsgen.weights.audioldm import save_audioldm
+from tests.bundles import make_bundle
 from tests.export.conftest import StandInEncoder, small_codec, small_denoiser
 from tests.released import DECODE_LAYER, released_state
 
@@ -139,3 +145,22 @@ def test_a_file_that_is_missing_is_named(
         monkeypatch.setattr("mdsgen.export.models.load_cavp", lambda path: StandInEncoder())
     with pytest.raises(CheckpointError, match=f"no-{missing}-here: no such"):
         published_models(Path(files["checkpoint"]), Path(files["cavp"]), files["audioldm"], RELEASE, DECODE_LAYER)
+
+
+@pytest.mark.parametrize("table", [{}, {"beta_end": 0.04, "noise_steps": 500}], ids=["the default", "another"])
+def test_a_trained_model_has_the_noise_schedule_of_its_recipe(table: dict[str, float], tmp_path: Path) -> None:
+    toy = load_recipe("toy")
+    values = {stage: toy.only(stage)[stage] for stage in ("video_encoder", "autoencoder", "vocoder", "denoiser")}
+    for name in ("beta_start", "beta_end", "noise_steps"):
+        del values["denoiser"][name]  # as in weights from before there was a choice
+    values["denoiser"] |= table
+    recipe = parse_recipe({"geometry": toy.geometry.to_dict(), **values}, "recipe.toml")
+    for stage in values:
+        (tmp_path / stage).mkdir()
+        save_trained(tmp_path / stage, stage, recipe.section(stage).build(toy.geometry).network, recipe, steps=1)
+    schedule = NoiseSchedule(beta_end=0.04, train_steps=500) if table else NoiseSchedule()
+    models = trained_models(tmp_path)
+    assert models.schedule == schedule
+    assert (
+        PyTorchSource(models, Sampling()).describe(make_bundle(tmp_path / "bundle").graphs, "fp32").schedule == schedule
+    )

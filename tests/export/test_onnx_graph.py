@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 import torch
-from onnx import TensorProto, helper
+from onnx import TensorProto, helper, numpy_helper
 from torch import nn
 
 from mdsgen import __version__
@@ -19,8 +21,10 @@ from mdsgen.errors import ExportError
 from mdsgen.export import Models
 from mdsgen.export.graphs import Conditioning, DenoiserStep, deployable
 from mdsgen.export.onnx_graph import OPSET, Network, save, trace
-from mdsgen.geometry import FEATURE_CHANNELS, PAPER, RELEASE
+from mdsgen.export.precision import store_half
+from mdsgen.geometry import DEMO, FEATURE_CHANNELS, PAPER, RELEASE
 from mdsgen.model.denoiser import Denoiser, inference_parameters
+from mdsgen.model.istft_vocoder import IstftVocoder
 from mdsgen.parity import snr_db
 from tests.export.conftest import SIZE
 
@@ -182,3 +186,24 @@ def test_the_release_s_grid_is_not_expanded_either(tmp_path: Path) -> None:
     )
     described = save(trace(step), DENOISER, tmp_path)
     assert sum(part.bytes for part in described.files) < 8 * RELEASE.tokens**2 + 4_000_000
+
+
+def test_a_noisy_vocoder_carries_its_noise_as_a_constant_and_draws_none() -> None:
+    torch.manual_seed(0)
+    format = replace(DEMO.mel, bins=16)
+    vocoder = IstftVocoder(format, width=8, depth=1, noise_frames=24)
+    assert vocoder.noise_head is not None
+    torch.nn.init.constant_(vocoder.noise_head.bias, 1.0)
+    log_mel = torch.rand(1, 24, 16, generator=torch.Generator().manual_seed(1))
+    half = store_half(trace(Network("vocoder", vocoder, {"log_mel": log_mel}, "waveform", {})))
+    assert not any(node.op_type.startswith("Random") for node in half.graph.node)
+    carried = [numpy_helper.to_array(t) for t in half.graph.initializer if list(t.dims) == [28, 513]]
+    assert len(carried) == 2
+    for found, expected in zip(carried, vocoder.noise.numpy(), strict=True):
+        assert found.dtype == np.float16
+        np.testing.assert_array_equal(found.astype(np.float32), expected)
+    session = onnxruntime.InferenceSession(half.SerializeToString(), providers=["CPUExecutionProvider"])
+    (sound,) = session.run(None, {"log_mel": log_mel.numpy()})
+    with torch.no_grad():
+        assert snr_db(vocoder(log_mel).numpy(), sound) > 50
+    np.testing.assert_array_equal(session.run(None, {"log_mel": log_mel.numpy()})[0], sound)

@@ -59,7 +59,7 @@ def test_arrays_of_other_shapes_are_never_compared() -> None:
         snr_db(signal(), signal().T)
 
 
-def test_the_table_shows_every_figure_with_its_verdict() -> None:
+def test_the_table_shows_every_figure_and_whether_it_passed() -> None:
     lines = table(
         [
             Parity("denoiser", "noise", 66.44, 45.0),

@@ -19,7 +19,7 @@ from mdsgen.export.onnx_graph import save
 from mdsgen.export.precision import in_precision
 from mdsgen.export.quantiser import Quantiser
 from mdsgen.export.sensitivity import MOST_KEPT
-from tests.export.conftest import SAMPLER, SIZE, still_clips
+from tests.export.conftest import SAMPLING, SIZE, still_clips
 
 
 def test_the_same_clips_and_seed_give_the_same_graph_to_the_bit(
@@ -36,7 +36,7 @@ def test_the_same_clips_and_seed_give_the_same_graph_to_the_bit(
 def test_it_says_what_it_used_found_and_kept(quantised: Bundle, denoiser: onnx.ModelProto) -> None:
     found = quantised.manifest.provenance["calibration"]
     assert found["clips"] == [f"clip {n}" for n in range(LEAST_CLIPS)]
-    assert (found["seed"], found["passes"]) == (0, LEAST_CLIPS * SAMPLER.steps)
+    assert (found["seed"], found["passes"]) == (0, LEAST_CLIPS * SAMPLING.steps)
     assert list(found["layers"])[:2] == ["blocks.0.attn.query+key+value", "blocks.0.attn.proj"]
     assert len(found["layers"]) == 4 * SIZE.depth + 1
     products = {layer.name: layer.products for layer in linear_layers(denoiser)}

@@ -262,15 +262,15 @@ def test_open_axes_are_closed_where_they_have_one_length(
     both = TensorSpec("modulations", "float32", ("branches", 14, 16))
     latent = TensorSpec("latent", "float32", (1, 4, 16, 64))
 
-    def build(name: str, options: PlanOptions, *inputs: TensorSpec, **sampler: float) -> None:
+    def build(name: str, options: PlanOptions, *inputs: TensorSpec, **sampling: float) -> None:
         polygraphy.profiles.clear()
         manifest = bundle.manifest
         graphs = dict(manifest.graphs)
         if inputs:
             graphs[name] = dataclasses.replace(graphs[name], inputs=inputs)
             polygraphy.specs[name] = inputs
-        how = dataclasses.replace(manifest.sampler, steps=25, **sampler)
-        changed = Bundle(bundle.folder, dataclasses.replace(manifest, graphs=graphs, sampler=how))
+        how = bundle.sampling.changed(steps=25, **sampling)
+        changed = Bundle(bundle.folder, dataclasses.replace(manifest, graphs=graphs, sampling=how))
         build_plan(changed, name, options, tmp_path / "timings", lambda line: None)
 
     build(DENOISER, PlanOptions(), latent, both)

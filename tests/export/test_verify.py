@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
-from mdsgen.bundle import CONDITIONING, DENOISER, GRAPHS, LATENT_DECODER, VIDEO_ENCODER, VOCODER, SamplerDefaults
+from mdsgen.bundle import CONDITIONING, DENOISER, GRAPHS, LATENT_DECODER, VIDEO_ENCODER, VOCODER
 from mdsgen.errors import ExportError
 from mdsgen.export import Models
 from mdsgen.export.graphs import Conditioning, DenoiserStep
@@ -17,10 +16,12 @@ from mdsgen.export.original import PyTorchOriginal
 from mdsgen.export.verify import Reference, compare, run_reference
 from mdsgen.parity import UNUSABLE
 from mdsgen.precision import CLIP, PRECISIONS, SPECTROGRAM
-from mdsgen.runtime import ClipGenerator, SamplerSettings, seeded_noise
+from mdsgen.runtime import ClipGenerator, seeded_noise
+from mdsgen.runtime.solver import plan_steps, timesteps_of
+from mdsgen.sampling import Sampling
 from tests.export.conftest import least, small_models
 
-SAMPLER = SamplerDefaults(steps=4, guidance=3.0)
+SAMPLING = Sampling(steps=4, guidance=3.0)
 METHODS = dict(zip(GRAPHS, ("encode", "condition", "denoise", "decode", "vocode"), strict=True))
 
 
@@ -30,7 +31,8 @@ class PyTorchNetworks:
     branches = 2
 
     def __init__(self, models: Models) -> None:
-        self.models, self.geometry = models, models.geometry
+        self.models, self.geometry, self.schedule = models, models.geometry, models.schedule
+        self.branches = 2
         self.step, self.conditioning = DenoiserStep(models.denoiser), Conditioning(models.denoiser)
 
     def encode(self, frames: np.ndarray) -> np.ndarray:
@@ -56,7 +58,7 @@ class PyTorchNetworks:
 
 @pytest.fixture(scope="module")
 def reference(models: Models, frames: np.ndarray) -> Reference:
-    return run_reference(PyTorchOriginal(models), frames, SAMPLER)
+    return run_reference(PyTorchOriginal(models), frames, SAMPLING)
 
 
 @pytest.fixture
@@ -73,8 +75,7 @@ def figures(networks: PyTorchNetworks, reference: Reference) -> dict[str, float]
 
 
 def test_the_reference_is_the_model_s_own_way(models: Models, reference: Reference) -> None:
-    settings = SamplerSettings(SAMPLER.steps, SAMPLER.guidance, SAMPLER.guidance_power)
-    timesteps = [step.timestep for step in settings.solve()]
+    timesteps = timesteps_of(plan_steps(SAMPLING, models.schedule))
     features = torch.from_numpy(reference.features)
     assert np.array_equal(reference.noise, seeded_noise(models.geometry, 0))
     assert [step for step, _, _ in reference.trajectory] == [0, 1, 3]
@@ -93,11 +94,11 @@ def test_the_clip_is_sampled_as_the_bundle_says(
     models: Models, networks: PyTorchNetworks, reference: Reference, frames: np.ndarray
 ) -> None:
     """But for the unconditional branch, which is computed in every step."""
-    sampler = replace(SAMPLER, solver="unipc-2", unconditional_every=2, guidance_interval=(200.0, 1000.0))
-    other = run_reference(PyTorchOriginal(models), frames, sampler)
-    settings = SamplerSettings(**vars(replace(sampler, unconditional_every=1)))
-    assert other.settings == settings
-    sampled = ClipGenerator(networks, settings).denoise(other.noise, other.modulations)  # type: ignore[arg-type]
+    sampling = SAMPLING.changed(solver="unipc-2", unconditional_every=2, guidance_interval=(200.0, 1000.0))
+    other = run_reference(PyTorchOriginal(models), frames, sampling)
+    both = sampling.changed(unconditional_every=1)
+    assert other.sampling == both
+    sampled = ClipGenerator(networks, both).denoise(other.noise, other.modulations)  # type: ignore[arg-type]
     np.testing.assert_allclose(other.latent, sampled, atol=1e-3)
     assert np.abs(other.latent - reference.latent).max() > 0.1
     assert min(figures(networks, other).values()) > 80
@@ -157,7 +158,7 @@ def test_a_model_that_is_itself_broken_is_told_so(
     broken = small_models()
     spoil(broken)[0] = torch.nan
     with pytest.raises(ExportError, match=f"PyTorch itself gives a {what} that is not finite"):
-        run_reference(PyTorchOriginal(broken), frames, SamplerDefaults(steps=1))
+        run_reference(PyTorchOriginal(broken), frames, Sampling(steps=1))
 
 
 def _spoil(networks: PyTorchNetworks, graph: str, change: Callable[..., object]) -> None:

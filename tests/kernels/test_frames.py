@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from av import VideoFrame
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mdsgen.geometry import FRAME_SIZE
-from mdsgen.kernels.frames import prepare_nv12, prepare_rgb, triangle_filter
+from mdsgen.kernels.frames import prepare_rgb, triangle_filter
 from mdsgen.media import prepare_frames
-from mdsgen.media.frames import Scaler
 
 SIZES = [(240, 320), (90, 160), (480, 270), (224, 224), (101, 333)]
 
@@ -45,20 +43,6 @@ def test_shows_what_the_runtime_prepares(height: int, width: int) -> None:
     assert psnr(prepare_rgb(frame, FRAME_SIZE), prepare_frames(frame)) > 40
 
 
-@pytest.mark.parametrize("standard", [601, 709])
-@pytest.mark.parametrize("full_range", [False, True], ids=["limited", "full"])
-def test_nv12_shows_what_the_runtime_prepares(standard: int, full_range: bool) -> None:
-    space, colour_range = {601: 5, 709: 1}[standard], 2 if full_range else 1  # FFmpeg's AVCOL_ numbers
-    smooth = prepare_rgb(picture(60, 80)[None], 320)[0, :, :240].transpose(1, 2, 0)  # chroma is at half resolution
-    frame = VideoFrame.from_ndarray(np.round(smooth * 255).astype(np.uint8), format="rgb24")
-    frame = frame.reformat(format="nv12", dst_colorspace=space, dst_color_range=colour_range)
-    frame.colorspace, frame.color_range = space, colour_range
-    planes = frame.to_ndarray()  # [240 + 120, 320]
-    luma, chroma = planes[None, :240], planes[None, 240:].reshape(1, 120, 160, 2)
-    found = prepare_nv12(luma, chroma, FRAME_SIZE, standard, full_range)[0]
-    assert psnr(found, prepare_frames(Scaler()(frame)[None])[0]) > 40
-
-
 @settings(max_examples=30, deadline=None)
 @given(in_size=st.integers(1, 700), out_size=st.integers(1, 300))
 def test_every_output_pixel_is_a_mean_of_its_surroundings(in_size: int, out_size: int) -> None:
@@ -77,14 +61,3 @@ def test_every_output_pixel_is_a_mean_of_its_surroundings(in_size: int, out_size
 def test_a_picture_of_the_right_size_is_left_alone() -> None:
     frame = picture(8, 8)
     np.testing.assert_allclose(prepare_rgb(frame[None], 8)[0].transpose(1, 2, 0), frame / 255)
-
-
-@pytest.mark.parametrize("standard", [601, 709, 2020])
-@pytest.mark.parametrize("full_range", [False, True], ids=["limited", "full"])
-def test_the_corners_of_the_colour_space(standard: int, full_range: bool) -> None:
-    black, white = (0, 255) if full_range else (16, 235)
-    luma = np.array([[[black, white]]], np.uint8).repeat(2, axis=2)  # [1, 1, 4]
-    grey = np.full((1, 1, 2, 2), 128, np.uint8)
-    rgb = prepare_nv12(luma, grey, 4, standard, full_range)[0]  # [3, 4, 4]
-    np.testing.assert_allclose(rgb[:, :, :2], 0, atol=1e-12)
-    np.testing.assert_allclose(rgb[:, :, 2:], 1)

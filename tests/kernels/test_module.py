@@ -16,7 +16,7 @@ from mdsgen.kernels.launch import RgbFrames, StepArrays, guided_step_launch, pre
 from mdsgen.kernels.module import Kernels
 from mdsgen.kernels.sources import SOURCES, KernelSource
 
-STEP = guided_step_launch(StepArrays(4096, 8192, 12288, 16384, count=5000, noise_dtype="float16"), table=256, step=3)
+STEP = guided_step_launch(StepArrays(4096, 8192, 12288, 16384, count=5000), table=256, step=3)
 
 
 class FakeDriver(ModuleType):
@@ -99,13 +99,13 @@ def test_a_launch_is_one_call_with_the_arguments_in_order(driver: FakeDriver) ->
     before = len(driver.calls)
     kernels.launch(STEP, "stream")
     (call,) = driver.calls[before:]
-    packed = struct.pack("7P2iq", 4096, 8192, 12288, 16384, 0, 0, 256, 3, 0, 5000)
-    assert call == ("launch", "guided_step_f16", (10, 1, 1), (64, 1, 1), "stream", packed, 0)
+    packed = struct.pack("5P2iq", 4096, 8192, 12288, 16384, 256, 3, 0, 5000)
+    assert call == ("launch", "guided_step", (10, 1, 1), (64, 1, 1), "stream", packed, 0)
 
 
 def test_shared_memory_is_asked_for(driver: FakeDriver) -> None:
     kernels = Kernels(["frames"], code)
-    kernels.launch(prepare_frames_launch(RgbFrames(4096, 640, 480), 512, 224, "float32"), None)
+    kernels.launch(prepare_frames_launch(RgbFrames(4096, 640, 480), 512, 224), None)
     assert driver.calls[-1][-1] == 6 * 1920
 
 
@@ -119,7 +119,7 @@ def test_code_is_made_for_the_device_of_the_context(driver: FakeDriver, monkeypa
 
 
 def test_what_was_not_loaded_cannot_be_launched(driver: FakeDriver) -> None:
-    with pytest.raises(KernelError, match="guided_step_f16 is not loaded: open the kernels with 'step' among"):
+    with pytest.raises(KernelError, match="guided_step is not loaded: open the kernels with 'step' among"):
         Kernels(["frames"], code).launch(STEP, None)
 
 
@@ -128,8 +128,8 @@ def test_what_was_not_loaded_cannot_be_launched(driver: FakeDriver) -> None:
     [
         ("get_device", "cannot find the device of the current CUDA context: get_device failed"),
         ("load", "cannot load step: load failed: out of memory"),
-        ("find", "cannot find guided_step_f32: find failed"),
-        ("launch", "cannot launch guided_step_f16: launch failed"),
+        ("find", "cannot find guided_step: find failed"),
+        ("launch", "cannot launch guided_step: launch failed"),
     ],
 )
 def test_errors_of_cuda_say_what_was_going_on(driver: FakeDriver, failing: str, complaint: str) -> None:

@@ -53,12 +53,7 @@ def test_compiles_for_every_architecture_without_warnings(nvcc: Path, name: str,
     assert len(architectures) > 3
     targets = [f"-gencode=arch={a.replace('sm', 'compute')},code={a}" for a in architectures]
     compile_quietly(nvcc, name, tmp_path / "all.fatbin", *targets)
-    assert (tmp_path / "all.fatbin").stat().st_size > 10_000
-
-
-def test_the_way_without_tensor_cores_compiles(nvcc: Path, tmp_path: Path) -> None:
-    """It is that of sm_72, which CUDA 13 no longer knows."""
-    compile_quietly(nvcc, "attention", tmp_path / "one.fatbin", f"-arch={known(nvcc)[0]}", "-DWITHOUT_TENSOR_CORES")
+    assert (tmp_path / "all.fatbin").stat().st_size > 5_000
 
 
 @pytest.mark.parametrize("name", SOURCES)
@@ -76,7 +71,7 @@ def test_nothing_of_cuda_or_the_system_is_included_on_the_device() -> None:
     ours = headers()
     for name, text in {**ours, **{s.path.name: s.path.read_text() for s in SOURCES.values()}}.items():
         system = re.findall(r"#include <(.*)>", text)
-        assert system == (["math.h", "string.h"] if name == "host_device.h" else [])
+        assert system == (["math.h"] if name == "host_device.h" else [])
         assert set(re.findall(r'#include "(.*)"', text)) <= ours.keys()
 
 

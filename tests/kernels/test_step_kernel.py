@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import math
 from dataclasses import replace
 
@@ -12,7 +11,7 @@ import pytest
 from mdsgen.errors import KernelError
 from mdsgen.kernels import StepCoefficients, coefficient_table, guided_step
 from mdsgen.kernels.launch import StepArrays, guided_step_launch
-from tests.kernels.machines import HostLibraries, Machine
+from tests.kernels.machines import Machine
 
 SECOND_ORDER = StepCoefficients(
     guidance=4.7, next_latent=1.3, next_noise=-0.4, next_previous=-0.2, clean_latent=2.5, clean_noise=-2.1
@@ -29,10 +28,10 @@ LENGTHS = [1, 7, 8, 513, 4 * 16 * 64]
 class Loop:
     """The arrays of one diffusion loop on a machine, and the same in NumPy."""
 
-    def __init__(self, machine: Machine, count: int, older: int = 0, dtype: str = "float32", offset: int = 0) -> None:
+    def __init__(self, machine: Machine, count: int, older: int = 0, offset: int = 0) -> None:
         random = np.random.default_rng(count)
         self.latent = random.standard_normal(count, np.float32)
-        self.conditional, self.unconditional = random.standard_normal((2, count)).astype(dtype)
+        self.conditional, self.unconditional = random.standard_normal((2, count), np.float32)
         self.history = random.standard_normal((1 + older, count), np.float32)
         self.machine = machine
         self.held = {
@@ -40,10 +39,9 @@ class Loop:
             "conditional": machine.hold(self.conditional, offset),
             "unconditional": machine.hold(self.unconditional, offset),
             "clean": machine.hold(self.history, offset),
-            "network_input": machine.hold(np.zeros(count, np.float16), offset),
         }
         addresses = {name: held.address for name, held in self.held.items()}
-        self.arrays = StepArrays(count=count, noise_dtype=dtype, older=older, **addresses)
+        self.arrays = StepArrays(count=count, older=older, **addresses)
 
     def step(self, coefficients: StepCoefficients, **changed: int) -> None:
         rows = coefficient_table([SECOND_ORDER, coefficients])  # not the first row
@@ -53,21 +51,18 @@ class Loop:
     def expect(self, coefficients: StepCoefficients, unconditional: np.ndarray | None = None) -> None:
         """The reference's bits in every array that a step writes, and nothing new in the others."""
         latent, history = self.latent.copy(), self.history.copy()
-        estimates = self.conditional, self.unconditional if unconditional is None else unconditional
-        wide = [array.astype(np.float32) for array in estimates]
-        guided_step(latent, *wide, history[0], coefficients, list(history[1:]))
+        without = self.unconditional if unconditional is None else unconditional
+        guided_step(latent, self.conditional, without, history[0], coefficients, list(history[1:]))
         read = {name: held.read() for name, held in self.held.items()}
         np.testing.assert_array_equal(read["latent"], latent)
         np.testing.assert_array_equal(read["clean"], history)
-        np.testing.assert_array_equal(read["network_input"], latent.astype(np.float16))
         np.testing.assert_array_equal(read["conditional"], self.conditional)
         np.testing.assert_array_equal(read["unconditional"], self.unconditional)
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float16"])
 @pytest.mark.parametrize("count", LENGTHS)
-def test_equals_the_reference_to_the_bit_at_any_length(machine: Machine, dtype: str, count: int) -> None:
-    loop = Loop(machine, count, dtype=dtype)
+def test_equals_the_reference_to_the_bit_at_any_length(machine: Machine, count: int) -> None:
+    loop = Loop(machine, count)
     loop.step(SECOND_ORDER)
     loop.expect(SECOND_ORDER)
 
@@ -91,7 +86,7 @@ def test_older_estimates_are_looked_at_and_moved_on(machine: Machine, c: StepCoe
 
 @pytest.mark.parametrize("offset", [4, 8])
 def test_arrays_may_start_anywhere(machine: Machine, offset: int) -> None:
-    loop = Loop(machine, 40, dtype="float16", offset=offset)
+    loop = Loop(machine, 40, offset=offset)
     loop.step(SECOND_ORDER)
     loop.expect(SECOND_ORDER)
 
@@ -114,24 +109,10 @@ def test_what_has_no_weight_is_not_read(machine: Machine) -> None:
     loop.expect(FIRST_ORDER)
 
 
-def test_the_network_input_is_optional(machine: Machine) -> None:
-    loop = Loop(machine, 12)
-    loop.step(SECOND_ORDER, network_input=0)
-    assert not loop.held["network_input"].read().any()
-    assert not np.array_equal(loop.held["latent"].read(), loop.latent)
-
-
-@pytest.mark.parametrize("dtype", ["float32", "float16"])
-def test_a_step_of_one_branch_guides_by_the_difference_that_was_kept(machine: Machine, dtype: str) -> None:
-    first, second = (Loop(machine, 20, dtype=dtype) for _ in range(2))
-    difference = machine.hold(np.zeros(20, np.float32))
-    first.step(SECOND_ORDER, difference=difference.address)
-    first.expect(SECOND_ORDER)
-    kept = difference.read()
-    np.testing.assert_array_equal(kept, first.conditional.astype(np.float32) - first.unconditional.astype(np.float32))
-    second.step(SECOND_ORDER, difference=difference.address, unconditional=0)
-    second.expect(SECOND_ORDER, second.conditional.astype(np.float32) - kept)
-    np.testing.assert_array_equal(difference.read(), kept)
+def test_without_an_unconditional_estimate_there_is_no_guidance(machine: Machine) -> None:
+    loop = Loop(machine, 20)
+    loop.step(SECOND_ORDER, unconditional=0)
+    loop.expect(SECOND_ORDER, unconditional=loop.conditional)
 
 
 def test_a_table_says_what_moves_with_a_limited_estimate() -> None:
@@ -149,31 +130,8 @@ def test_more_history_than_the_kernel_has_is_refused() -> None:
 
 
 def test_a_step_that_cannot_be_is_refused() -> None:
-    arrays = StepArrays(256, 256, 256, 256, count=8, noise_dtype="float32")
+    arrays = StepArrays(256, 256, 256, 256, count=8)
     with pytest.raises(KernelError, match="from 0 on, not -1"):
         guided_step_launch(arrays, 256, -1)
-    with pytest.raises(KernelError, match="no kernel for int8"):
-        guided_step_launch(replace(arrays, noise_dtype="int8"), 256, 0)
     with pytest.raises(KernelError, match="cannot step 0 numbers"):
         replace(arrays, count=0)
-    with pytest.raises(KernelError, match="needs the difference"):
-        replace(arrays, unconditional=0)
-
-
-def test_half_precision_on_the_host_is_numpys(libraries: HostLibraries) -> None:
-    library = libraries["step"]
-    library.widened.restype, library.narrowed.restype = ctypes.c_float, ctypes.c_ushort
-    library.widened.argtypes, library.narrowed.argtypes = [ctypes.c_ushort], [ctypes.c_float]
-    halves = np.arange(0, 1 << 16, 3, dtype=np.uint16)
-    wide = halves.view(np.float16).astype(np.float32)
-    np.testing.assert_array_equal([library.widened(int(bits)) for bits in halves], wide)
-    # Every kind of rounding: a little off every half, exactly between two, too large, too small.
-    random = np.random.default_rng(0)
-    finite = wide[np.isfinite(wide)]
-    between = (finite + np.float32(2**-13) * np.abs(finite)).astype(np.float32)
-    floats = np.concatenate([finite, between, random.standard_normal(2000) * 10.0 ** random.integers(-9, 7, 2000)])
-    floats = np.concatenate([floats, [0.0, -0.0, np.inf, -np.inf, 65519.9, 65520.0, 2**-25, 2**-24, 3 * 2**-25]])
-    floats = floats.astype(np.float32)
-    with np.errstate(over="ignore"):
-        expected = floats.astype(np.float16).view(np.uint16)
-    np.testing.assert_array_equal([library.narrowed(float(number)) for number in floats], expected)

@@ -134,6 +134,20 @@ def packets() -> Callable[[Path], list[bytes]]:
 
 
 @pytest.fixture
+def sound_packets() -> Callable[[Path], list[list[bytes]]]:
+    """The packets of each sound track of a file, as bytes."""
+
+    def read(path: Path) -> list[list[bytes]]:
+        with av.open(str(path)) as container:
+            tracks: list[list[bytes]] = [[] for _ in container.streams]
+            for packet in container.demux(container.streams.audio):
+                tracks[packet.stream.index] += [bytes(packet)] if packet.size else []
+            return [tracks[stream.index] for stream in container.streams.audio]
+
+    return read
+
+
+@pytest.fixture
 def heard() -> Callable[[Path], np.ndarray]:
     """The sound of a file, float32 [samples] from time 0 on, as PyAV decodes it."""
 

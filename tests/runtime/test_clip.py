@@ -9,11 +9,14 @@ import numpy as np
 import pytest
 
 from mdsgen.bundle import Bundle
+from mdsgen.errors import SettingsError
 from mdsgen.geometry import FRAME_SIZE, PAPER
-from mdsgen.runtime import ClipGenerator, Networks, SamplerSettings, Timings, sample, seeded_noise
+from mdsgen.runtime import ClipGenerator, Networks, Timings, sample, seeded_noise
+from mdsgen.runtime.solver import plan_steps, timesteps_of
+from mdsgen.sampling import Sampling
 
 STAGES = ["video encoder", "conditioning", "denoiser", "latent decoder", "vocoder"]
-SETTINGS = SamplerSettings(steps=5, guidance=3.0, guidance_power=0.01)
+SAMPLING = Sampling(steps=5, guidance=3.0)
 
 
 @pytest.fixture(scope="module")
@@ -29,26 +32,25 @@ def frames() -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def modulations(networks: Networks, frames: np.ndarray) -> np.ndarray:
-    timesteps = np.array([step.timestep for step in SETTINGS.solve()], np.float32)
-    return networks.condition(networks.encode(frames), timesteps)
+    plan = plan_steps(SAMPLING, networks.schedule)
+    return networks.condition(networks.encode(frames), timesteps_of(plan))
 
 
 def test_the_loop_is_the_sampler_s(networks: Networks, modulations: np.ndarray) -> None:
     """The plain sampler, given the modulations of each step's timestep, arrives at the same latent."""
-    of_timestep = {step.timestep: modulations[i] for i, step in enumerate(SETTINGS.solve())}
+    of_timestep = {step.timestep: modulations[i] for i, step in enumerate(plan_steps(SAMPLING, networks.schedule))}
     expected = sample(
         lambda latent, timestep: networks.denoise(latent, of_timestep[timestep]),
         seeded_noise(PAPER, 3),
-        SETTINGS.steps,
-        SETTINGS.guidance,
-        SETTINGS.guidance_power,
+        SAMPLING,
+        networks.schedule,
     )
-    latent = ClipGenerator(networks, SETTINGS).denoise(seeded_noise(PAPER, 3), modulations)
+    latent = ClipGenerator(networks, SAMPLING).denoise(seeded_noise(PAPER, 3), modulations)
     np.testing.assert_array_equal(latent, expected)
 
 
 def test_a_window_is_its_five_stages(networks: Networks, frames: np.ndarray, modulations: np.ndarray) -> None:
-    generator, noise = ClipGenerator(networks, SETTINGS), seeded_noise(PAPER, 3)
+    generator, noise = ClipGenerator(networks, SAMPLING), seeded_noise(PAPER, 3)
     sound = generator(frames, noise, Timings())
     expected = networks.vocode(networks.decode(generator.denoise(noise, modulations)))[0]
     np.testing.assert_array_equal(sound, expected)
@@ -58,12 +60,12 @@ def test_a_window_is_its_five_stages(networks: Networks, frames: np.ndarray, mod
 
 def test_the_noise_stays_the_caller_s(networks: Networks, modulations: np.ndarray) -> None:
     noise = seeded_noise(PAPER, 3)
-    ClipGenerator(networks, SETTINGS).denoise(noise, modulations)
+    ClipGenerator(networks, SAMPLING).denoise(noise, modulations)
     np.testing.assert_array_equal(noise, seeded_noise(PAPER, 3))
 
 
 def test_one_window_after_the_other_starts_afresh(networks: Networks, frames: np.ndarray) -> None:
-    generator = ClipGenerator(networks, SETTINGS)
+    generator = ClipGenerator(networks, SAMPLING)
     first = generator(frames, seeded_noise(PAPER, 0), Timings())
     generator(1 - frames, seeded_noise(PAPER, 1), Timings())
     np.testing.assert_array_equal(generator(frames, seeded_noise(PAPER, 0), Timings()), first)
@@ -71,7 +73,7 @@ def test_one_window_after_the_other_starts_afresh(networks: Networks, frames: np
 
 def test_every_step_is_reported_once_it_is_done(networks: Networks, modulations: np.ndarray) -> None:
     done: list[int] = []
-    ClipGenerator(networks, SETTINGS).denoise(seeded_noise(PAPER, 0), modulations, done.append)
+    ClipGenerator(networks, SAMPLING).denoise(seeded_noise(PAPER, 0), modulations, done.append)
     assert done == [1, 2, 3, 4, 5]
 
 
@@ -83,7 +85,7 @@ def test_a_report_that_raises_stops_the_loop(networks: Networks, modulations: np
         if step == 2:
             raise InterruptedError
 
-    generator = ClipGenerator(networks, SETTINGS)
+    generator = ClipGenerator(networks, SAMPLING)
     with pytest.raises(InterruptedError):
         generator.denoise(seeded_noise(PAPER, 0), modulations, stop)
     assert done == [1, 2]
@@ -91,7 +93,7 @@ def test_a_report_that_raises_stops_the_loop(networks: Networks, modulations: np
 
 
 def test_stages_are_timed_in_their_order_and_added_up(networks: Networks, frames: np.ndarray) -> None:
-    generator, timings = ClipGenerator(networks, SETTINGS), Timings()
+    generator, timings = ClipGenerator(networks, SAMPLING), Timings()
     generator(frames, seeded_noise(PAPER, 0), timings)
     assert list(timings.seconds) == STAGES
     assert all(seconds > 0 for seconds in timings.seconds.values())
@@ -109,9 +111,6 @@ def test_a_stage_that_fails_is_timed_as_well() -> None:
     assert list(timings.seconds) == ["vocoder"]
 
 
-@pytest.mark.parametrize(
-    ("steps", "guidance", "power"), [(0, 5.0, 0.01), (1001, 5.0, 0.01), (4, float("nan"), 0.01), (4, 5.0, -1.0)]
-)
-def test_impossible_settings_are_refused(networks: Networks, steps: int, guidance: float, power: float) -> None:
-    with pytest.raises(ValueError, match=r"steps must be|guidance must be"):
-        ClipGenerator(networks, SamplerSettings(steps, guidance, power))
+def test_more_steps_than_the_model_was_trained_in_are_refused(networks: Networks) -> None:
+    with pytest.raises(SettingsError, match="steps must be a whole number from 1 to 1000, not 1001"):
+        ClipGenerator(networks, Sampling(1001))

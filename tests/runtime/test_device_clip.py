@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -16,15 +15,16 @@ from mdsgen.engines import EngineOptions
 from mdsgen.errors import EngineError, MdsgenError, TensorError
 from mdsgen.geometry import FRAME_SIZE, PAPER
 from mdsgen.kernels.frames import prepare_rgb
-from mdsgen.runtime import ClipGenerator, Networks, SamplerSettings, Timings, seeded_noise
+from mdsgen.runtime import ClipGenerator, Networks, Timings, seeded_noise
 from mdsgen.runtime.device_clip import DeviceClip
 from mdsgen.runtime.generators import Generators
 from mdsgen.runtime.replay import GRAPH
+from mdsgen.sampling import Sampling
 from tests.engines.fake_gpu import FakeGpu
 
-SETTINGS = SamplerSettings(steps=3, guidance=3.0, guidance_power=0.01)
-OTHER_GUIDANCE = dataclasses.replace(SETTINGS, guidance=1.5)
-OTHER_SOLVER = dataclasses.replace(SETTINGS, solver="unipc-3", clean_limit=1.0)
+SAMPLING = Sampling(steps=3, guidance=3.0)
+OTHER_GUIDANCE = SAMPLING.changed(guidance=1.5)
+OTHER_SOLVER = SAMPLING.changed(solver="unipc-3", clean_limit=1.0)
 ONE = pytest.mark.parametrize("trt_major", [10], indirect=True)  # where its generations do not differ
 STAGES = ["upload", "frames", "video encoder", "conditioning", "denoiser", "latent decoder", "vocoder", "download"]
 
@@ -36,12 +36,12 @@ def frames() -> np.ndarray:
 
 
 @pytest.fixture(scope="module")
-def sounds(bundle_path: Path, frames: np.ndarray) -> dict[SamplerSettings, np.ndarray]:
+def sounds(bundle_path: Path, frames: np.ndarray) -> dict[Sampling, np.ndarray]:
     """What the host makes of two settings, network after network."""
     with Networks(Bundle.open(bundle_path), "onnxruntime", EngineOptions(threads=1)) as networks:
         noise = seeded_noise(PAPER, 0)
         return {
-            s: ClipGenerator(networks, s)(frames, noise, Timings()) for s in (SETTINGS, OTHER_GUIDANCE, OTHER_SOLVER)
+            s: ClipGenerator(networks, s)(frames, noise, Timings()) for s in (SAMPLING, OTHER_GUIDANCE, OTHER_SOLVER)
         }
 
 
@@ -54,16 +54,16 @@ def generators(fake_gpu: FakeGpu, planned_bundle: Path) -> Iterator[Generators]:
 
 
 def test_sounds_as_through_the_host_in_stream_order_and_replayed(
-    generators: Generators, frames: np.ndarray, sounds: dict[SamplerSettings, np.ndarray]
+    generators: Generators, frames: np.ndarray, sounds: dict[Sampling, np.ndarray]
 ) -> None:
     for _ in range(3):  # stream order, then twice the graph
-        sound = generators.of(SETTINGS)(frames, seeded_noise(PAPER, 0), Timings())
-        np.testing.assert_allclose(sound, sounds[SETTINGS], rtol=0, atol=1e-4)
+        sound = generators.of(SAMPLING)(frames, seeded_noise(PAPER, 0), Timings())
+        np.testing.assert_allclose(sound, sounds[SAMPLING], rtol=0, atol=1e-4)
 
 
 @ONE
 def test_a_replay_follows_its_inputs(generators: Generators, frames: np.ndarray) -> None:
-    generate = generators.of(SETTINGS)
+    generate = generators.of(SAMPLING)
     first = generate(frames, seeded_noise(PAPER, 0), Timings())
     others = [
         generate(255 - frames, seeded_noise(PAPER, 0), Timings()),
@@ -75,7 +75,7 @@ def test_a_replay_follows_its_inputs(generators: Generators, frames: np.ndarray)
 
 @ONE
 def test_the_second_clip_is_one_launch(generators: Generators, fake_gpu: FakeGpu, frames: np.ndarray) -> None:
-    generate, timings = generators.of(SETTINGS), Timings()
+    generate, timings = generators.of(SAMPLING), Timings()
     generate(frames, seeded_noise(PAPER, 0), timings)
     assert list(timings.seconds) == STAGES
     done, timings = len(fake_gpu.calls), Timings()
@@ -86,9 +86,9 @@ def test_the_second_clip_is_one_launch(generators: Generators, fake_gpu: FakeGpu
 
 @ONE
 def test_other_guidance_and_another_solver_are_other_tables_under_the_same_graph(
-    generators: Generators, fake_gpu: FakeGpu, frames: np.ndarray, sounds: dict[SamplerSettings, np.ndarray]
+    generators: Generators, fake_gpu: FakeGpu, frames: np.ndarray, sounds: dict[Sampling, np.ndarray]
 ) -> None:
-    for settings in (SETTINGS, OTHER_GUIDANCE, OTHER_SOLVER):
+    for settings in (SAMPLING, OTHER_GUIDANCE, OTHER_SOLVER):
         sound = generators.of(settings)(frames, seeded_noise(PAPER, 0), Timings())
         np.testing.assert_allclose(sound, sounds[settings], rtol=0, atol=1e-4)
     assert fake_gpu.calls.count("cuStreamBeginCapture") == 1
@@ -98,7 +98,7 @@ def test_other_guidance_and_another_solver_are_other_tables_under_the_same_graph
 def test_a_table_that_was_brought_half_way_is_brought_again(
     generators: Generators,
     frames: np.ndarray,
-    sounds: dict[SamplerSettings, np.ndarray],
+    sounds: dict[Sampling, np.ndarray],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     put = DeviceClip.put
@@ -108,12 +108,12 @@ def test_a_table_that_was_brought_half_way_is_brought_again(
             raise EngineError("the device is lost")
         put(clip, name, array)
 
-    generators.of(SETTINGS)(frames, seeded_noise(PAPER, 0), Timings())
+    generators.of(SAMPLING)(frames, seeded_noise(PAPER, 0), Timings())
     with monkeypatch.context() as patch:
         patch.setattr(DeviceClip, "put", break_off)
         assert isinstance(generators.of(OTHER_GUIDANCE), ClipGenerator)
-    sound = generators.of(SETTINGS)(frames, seeded_noise(PAPER, 0), Timings())
-    np.testing.assert_allclose(sound, sounds[SETTINGS], rtol=0, atol=1e-4)
+    sound = generators.of(SAMPLING)(frames, seeded_noise(PAPER, 0), Timings())
+    np.testing.assert_allclose(sound, sounds[SAMPLING], rtol=0, atol=1e-4)
 
 
 @ONE
@@ -121,7 +121,7 @@ def test_other_steps_are_captured_anew_in_the_place_of_the_old_ones(
     generators: Generators, fake_gpu: FakeGpu, frames: np.ndarray
 ) -> None:
     for steps in (3, 5):
-        generators.of(dataclasses.replace(SETTINGS, steps=steps))(frames, seeded_noise(PAPER, 0), Timings())
+        generators.of(SAMPLING.changed(steps=steps))(frames, seeded_noise(PAPER, 0), Timings())
     assert fake_gpu.calls.count("cuStreamBeginCapture") == 2
     assert len(fake_gpu.executables) == 1
 
@@ -130,12 +130,12 @@ def test_other_steps_are_captured_anew_in_the_place_of_the_old_ones(
 def test_a_clip_copies_its_frames_its_noise_and_its_sound_and_nothing_else(
     generators: Generators, fake_gpu: FakeGpu, frames: np.ndarray
 ) -> None:
-    generate = generators.of(SETTINGS)
+    generate = generators.of(SAMPLING)
     generate(frames, seeded_noise(PAPER, 0), Timings())
     captured = fake_gpu.calls[fake_gpu.calls.index("cuStreamBeginCapture") : fake_gpu.calls.index("cuStreamEndCapture")]
     moved = [call for call in captured if call not in ("cuStreamBeginCapture", "set_tensor_address")]
-    step = ["execute_async_v3", "guided_step_f32"]
-    expected = ["memcpy_htod_async"] * 2 + ["prepare_rgb_f32"] + ["execute_async_v3"] * 2 + 3 * step
+    step = ["execute_async_v3", "guided_step"]
+    expected = ["memcpy_htod_async"] * 2 + ["prepare_rgb"] + ["execute_async_v3"] * 2 + 3 * step
     assert moved == [*expected, "execute_async_v3", "execute_async_v3", "memcpy_dtoh_async"]
 
 
@@ -145,10 +145,10 @@ def test_frames_of_any_size_are_prepared_on_the_device(
 ) -> None:
     shape = (PAPER.video_frames, 120, 160, 3)
     frames, noise = np.random.default_rng(1).integers(0, 256, shape, dtype=np.uint8), seeded_noise(PAPER, 0)
-    on_device = [generators.of(SETTINGS)(frames, noise, Timings()) for _ in range(2)][1]
+    on_device = [generators.of(SAMPLING)(frames, noise, Timings()) for _ in range(2)][1]
     with Networks(Bundle.open(planned_bundle), "onnxruntime", EngineOptions(threads=1)) as networks:
         prepared = prepare_rgb(frames, FRAME_SIZE).astype(np.float32)  # FFmpeg's own scaler rounds to bytes
-        on_host = ClipGenerator(networks, SETTINGS)(prepared, noise, Timings())
+        on_host = ClipGenerator(networks, SAMPLING)(prepared, noise, Timings())
     np.testing.assert_allclose(on_device, on_host, rtol=0, atol=1e-4)
     assert fake_gpu.calls.count("cuStreamBeginCapture") == 1  # only of this size
 
@@ -163,7 +163,7 @@ def test_frames_of_any_size_are_prepared_on_the_device(
 )
 def test_other_frames_are_refused(generators: Generators, shape: tuple[int, ...], dtype: str, reason: str) -> None:
     with pytest.raises(TensorError, match=reason):
-        generators.of(SETTINGS)(np.zeros(shape, dtype), seeded_noise(PAPER, 0), Timings())
+        generators.of(SAMPLING)(np.zeros(shape, dtype), seeded_noise(PAPER, 0), Timings())
 
 
 @ONE
@@ -178,7 +178,7 @@ def test_every_step_reads_its_own_modulations_where_conditioning_wrote_them(
         "set_address",
         lambda name, at: (seen.append(at) if name == "modulations" else None, real(name, at)),
     )
-    generators.of(SETTINGS)(frames, seeded_noise(PAPER, 0), Timings())
+    generators.of(SAMPLING)(frames, seeded_noise(PAPER, 0), Timings())
     written = generators.clip(engines, 3)._memory["all_modulations"]
     assert seen == 2 * [written.address + i * written.nbytes // 3 for i in range(3)]  # stream order, then the capture
 
@@ -186,7 +186,7 @@ def test_every_step_reads_its_own_modulations_where_conditioning_wrote_them(
 @ONE
 def test_the_steps_are_reported_once_they_are_done(generators: Generators, frames: np.ndarray) -> None:
     done: list[int] = []
-    generators.of(SETTINGS)(frames, seeded_noise(PAPER, 0), Timings(), done.append)
+    generators.of(SAMPLING)(frames, seeded_noise(PAPER, 0), Timings(), done.append)
     assert done == [3]
 
 
@@ -198,14 +198,14 @@ def test_where_capture_is_refused_it_goes_on_in_stream_order_and_says_so_once(
     generators: Generators,
     fake_gpu: FakeGpu,
     frames: np.ndarray,
-    sounds: dict[SamplerSettings, np.ndarray],
+    sounds: dict[Sampling, np.ndarray],
     caplog: pytest.LogCaptureFixture,
     refused: str,
 ) -> None:
     fake_gpu.fail_on = {refused}
     for _ in range(2):
-        sound = generators.of(SETTINGS)(frames, seeded_noise(PAPER, 0), Timings())
-        np.testing.assert_allclose(sound, sounds[SETTINGS], rtol=0, atol=1e-4)
+        sound = generators.of(SAMPLING)(frames, seeded_noise(PAPER, 0), Timings())
+        np.testing.assert_allclose(sound, sounds[SAMPLING], rtol=0, atol=1e-4)
     (said,) = caplog.messages
     assert said.startswith("the clip is not one CUDA graph, and goes on in stream order: CUDA could not")
     assert fake_gpu.calls.count("cuStreamBeginCapture") == 1
@@ -215,7 +215,7 @@ def test_where_capture_is_refused_it_goes_on_in_stream_order_and_says_so_once(
 def test_a_launch_refused_while_capturing_ends_the_capture(
     generators: Generators, fake_gpu: FakeGpu, frames: np.ndarray, caplog: pytest.LogCaptureFixture
 ) -> None:
-    generate = generators.of(SETTINGS)
+    generate = generators.of(SAMPLING)
     probe = FakeGpu.call
 
     def failing(gpu: FakeGpu, name: str) -> bool:
@@ -242,7 +242,7 @@ def test_a_graph_that_sounds_different_is_not_used(
         return result
 
     bindings.cuGraphLaunch = corrupting  # type: ignore[attr-defined]
-    generators.of(SETTINGS)(frames, seeded_noise(PAPER, 0), Timings())
+    generators.of(SAMPLING)(frames, seeded_noise(PAPER, 0), Timings())
     assert "replayed it sounds different" in caplog.text
     assert not fake_gpu.executables
 
@@ -259,7 +259,7 @@ def test_whichever_call_fails_everything_is_given_back_once(
             generators = Generators(networks)
             try:
                 for _ in range(2):
-                    generators.of(SETTINGS)(frames, seeded_noise(PAPER, 0), Timings())
+                    generators.of(SAMPLING)(frames, seeded_noise(PAPER, 0), Timings())
             finally:
                 generators.close()
 
@@ -280,7 +280,7 @@ def test_whichever_call_fails_everything_is_given_back_once(
 def test_steps_that_no_plan_takes_are_refused_up_front(
     generators: Generators, caplog: pytest.LogCaptureFixture
 ) -> None:
-    assert isinstance(generators.of(dataclasses.replace(SETTINGS, steps=9)), ClipGenerator)
+    assert isinstance(generators.of(SAMPLING.changed(steps=9)), ClipGenerator)
     assert "the plan takes 1 to 8 steps, not 9: build plans for it with mdsgen-export" in caplog.text
 
 

@@ -10,45 +10,47 @@ import numpy as np
 import pytest
 
 from mdsgen.kernels import guided_step
-from mdsgen.runtime.multistep import Way, dpm_solver, unipc
-from mdsgen.runtime.schedule import NoiseSchedule
-from mdsgen.runtime.solver import solver_steps
+from mdsgen.runtime.multistep import NoiseLevels, dpm_solver, unipc
+from mdsgen.runtime.schedule import ContinuousSchedule
+from mdsgen.runtime.solver import plan_steps
+from mdsgen.sampling import Sampling
+from mdsgen.schedule import NoiseSchedule
 
-Table = Callable[[Way], np.ndarray]
+Table = Callable[[NoiseLevels], np.ndarray]
 
 # The exact solution: data from N(MEAN, DEVIATION²), whose distance from the mean in deviations never changes.
 MEAN, DEVIATION, DISTANCE = 0.7, 2.0, 1.3
 SKIPPED = 4  # steps at either end, which are of lower order
 
 
-def even_way(steps: int) -> Way:
+def even_levels(steps: int) -> NoiseLevels:
     """Steps of one length in half log-SNR, from -2 to 2."""
     half_log_snr = np.linspace(-2, 2, steps + 1)
     alpha = 1 / np.sqrt(1 + np.exp(-2 * half_log_snr))
-    return Way(alpha, alpha * np.exp(-half_log_snr), half_log_snr)
+    return NoiseLevels(alpha, alpha * np.exp(-half_log_snr), half_log_snr)
 
 
-def exact(way: Way, step: int) -> float:
-    spread = np.hypot(way.alpha[step] * DEVIATION, way.sigma[step])
-    return float(way.alpha[step] * MEAN + spread * DISTANCE)
+def exact(levels: NoiseLevels, step: int) -> float:
+    spread = np.hypot(levels.alpha[step] * DEVIATION, levels.sigma[step])
+    return float(levels.alpha[step] * MEAN + spread * DISTANCE)
 
 
-def clean_estimate(way: Way, step: int, latent: float) -> float:
-    alpha, sigma = way.alpha[step], way.sigma[step]
+def clean_estimate(levels: NoiseLevels, step: int, latent: float) -> float:
+    alpha, sigma = levels.alpha[step], levels.sigma[step]
     noise = sigma * (latent - alpha * MEAN) / ((alpha * DEVIATION) ** 2 + sigma**2)
     return float((latent - sigma * noise) / alpha)
 
 
 def error(table: Table, steps: int) -> float:
     """How far from the exact solution it ends that started on it."""
-    way = even_way(steps)
-    clean = [clean_estimate(way, step, exact(way, step)) for step in range(SKIPPED)]
-    latent = exact(way, SKIPPED)
+    levels = even_levels(steps)
+    clean = [clean_estimate(levels, step, exact(levels, step)) for step in range(SKIPPED)]
+    latent = exact(levels, SKIPPED)
     for step in range(SKIPPED, steps - SKIPPED):
-        clean.append(clean_estimate(way, step, latent))
-        keep, *weights = table(way)[step]
+        clean.append(clean_estimate(levels, step, latent))
+        keep, *weights = table(levels)[step]
         latent = keep * latent + float(np.dot(weights, clean[:-5:-1]))
-    return abs(latent - exact(way, steps - SKIPPED))
+    return abs(latent - exact(levels, steps - SKIPPED))
 
 
 @pytest.mark.parametrize(
@@ -78,7 +80,7 @@ def estimate(latent: np.ndarray, step: int) -> np.ndarray:
 
 
 def trajectory(solver: str, noise: np.ndarray, steps: int) -> list[np.ndarray]:
-    plan = solver_steps(steps, guidance=1.0, guidance_power=1.0, solver=solver)
+    plan = plan_steps(Sampling(steps, guidance=1.0, solver=solver), NoiseSchedule())
     latent, clean = noise.astype(np.float32), np.zeros(noise.shape, np.float32)
     older = [np.zeros_like(clean) for _ in plan[0].coefficients.next_older]
     latents = []
@@ -93,7 +95,7 @@ def diffusers_trajectory(scheduler: Any, noise: np.ndarray, steps: int) -> list[
     """By a scheduler of diffusers, brought to this project's times."""
     import torch
 
-    schedule = NoiseSchedule()
+    schedule = ContinuousSchedule(NoiseSchedule())
     times = schedule.times(steps)
     scheduler.set_timesteps(steps)
     scheduler.sigmas = torch.from_numpy(schedule.sigma(times) / schedule.alpha(times))

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
+import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import get_type_hints
 
 import numpy as np
 import pytest
@@ -14,13 +15,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import mdsgen
-from mdsgen import Pipeline, Sound
+from mdsgen import Pipeline, Sampling, Sound
+from mdsgen.bundle import Bundle, write_manifest
 from mdsgen.errors import BundleError, Cancelled, EngineError, MediaError, SettingsError, TensorError
 from mdsgen.geometry import FRAME_RATE, FRAME_SIZE, PAPER, SAMPLE_RATE
 from mdsgen.media import prepare_frames, probe
-from mdsgen.runtime import ClipGenerator, Progress, SamplerSettings, Sampling, Timings, render, seeded_noise
+from mdsgen.runtime import ClipGenerator, Network, Networks, Progress, Timings, sample, seeded_noise
 from mdsgen.runtime.frame_window import FrameWindow
+from mdsgen.runtime.solver import Plan, plan_steps, timesteps_of
 from mdsgen.runtime.windows import WindowPlan
+from mdsgen.sampling import PRESETS
+from mdsgen.schedule import NoiseSchedule
 from tests.media.conftest import Renderer
 
 STAGES = ["video decoding", "video encoder", "conditioning", "denoiser", "latent decoder", "vocoder"]
@@ -71,23 +76,60 @@ def test_every_setting_and_the_pictures_reach_the_sound(pipeline: Pipeline) -> N
 
 
 def test_what_nobody_sets_is_the_bundle_s(pipeline: Pipeline) -> None:
-    sampler = pipeline.bundle.manifest.sampler
-    explicit = pipeline(moving(8), steps=sampler.steps, guidance=sampler.guidance)
+    own = pipeline.bundle.sampling
+    explicit = pipeline(moving(8), steps=own.steps, guidance=own.guidance)
     np.testing.assert_array_equal(pipeline(moving(8)).audio, explicit.audio)
 
 
-def test_a_setting_that_there_is_not_is_told_of_the_method_that_was_called(pipeline: Pipeline) -> None:
-    with pytest.raises(TypeError, match=r"__call__\(\) got an unexpected keyword argument 'step'"):
+def test_a_setting_that_there_is_not_is_refused(pipeline: Pipeline) -> None:
+    with pytest.raises(TypeError, match="unexpected keyword argument 'step'"):
         pipeline(still(4), step=3)  # type: ignore[call-arg]
     with pytest.raises(TypeError, match=r"stream\(\) got an unexpected keyword argument 'step'"):
         pipeline.stream(still(4), step=3)  # type: ignore[call-arg]
 
 
-@pytest.mark.parametrize("function", [Pipeline.__call__, Pipeline.stream, render])
-def test_every_setting_is_a_keyword_of_its_own(function: Callable[..., object]) -> None:
-    """As ``help()`` and editors show it."""
-    hints = get_type_hints(function)
-    assert {name: hints.get(name) for name in get_type_hints(Sampling)} == get_type_hints(Sampling)
+def test_a_sampling_is_taken_whole_and_keywords_change_it(pipeline: Pipeline) -> None:
+    frames, sampling = moving(8), Sampling(steps=2, guidance=3.0, solver="ddim", unconditional_every=2)
+    whole = pipeline(frames, sampling=sampling).audio
+    named = pipeline(frames, steps=2, guidance=3.0, solver="ddim", unconditional_every=2).audio
+    np.testing.assert_array_equal(whole, named)
+    np.testing.assert_array_equal(np.concatenate(list(pipeline.stream(frames, sampling))), whole)
+    changed = pipeline(frames, sampling=sampling, guidance=1.0).audio
+    np.testing.assert_array_equal(changed, pipeline(frames, sampling=sampling.changed(guidance=1.0)).audio)
+    assert alike(changed, whole) < 0.95
+
+
+def test_a_quality_is_a_preset(pipeline: Pipeline) -> None:
+    frames, preset = moving(8), PRESETS["fast"]
+    steps: set[int] = set()
+    fast = pipeline(frames, quality="fast", progress=lambda progress: steps.add(progress.steps)).audio
+    assert steps == {preset.steps}
+    assert not np.array_equal(fast, pipeline(frames, quality="fast", solver="ddim").audio)
+    np.testing.assert_array_equal(
+        fast, pipeline(frames, sampling=pipeline.bundle.sampling.changed(quality="fast")).audio
+    )
+
+
+def test_a_model_is_sampled_with_the_noise_schedule_that_it_was_trained_with(bundle_path: Path, tmp_path: Path) -> None:
+    """The same networks under a manifest with other betas make the sound that those betas make of them."""
+    other = NoiseSchedule(beta_start=1e-3, beta_end=4e-2, train_steps=400)
+    shutil.copytree(bundle_path, tmp_path / "other")
+    manifest = Bundle.open(bundle_path).manifest
+    write_manifest(tmp_path / "other", dataclasses.replace(manifest, schedule=other))
+    frames, noise, sampling = moving(PAPER.video_frames), seeded_noise(PAPER, 0), Sampling(steps=3)
+    with Networks(Bundle.open(bundle_path)) as networks:
+        plan = plan_steps(sampling, other)
+        modulations = networks.condition(networks.encode(prepare_frames(frames)), timesteps_of(plan))
+        latent = sample(_denoising(networks, plan, modulations), noise, sampling, other)
+        expected = np.clip(networks.vocode(networks.decode(latent))[0], -1.0, 1.0)
+    with Pipeline.open(bundle_path) as released, Pipeline.open(tmp_path / "other") as trained:
+        np.testing.assert_array_equal(trained(frames, sampling=sampling).audio, expected[: 8 * SAMPLE_RATE])
+        assert alike(released(frames, sampling=sampling).audio, expected[: 8 * SAMPLE_RATE]) < 0.95
+
+
+def _denoising(networks: Networks, plan: Plan, modulations: np.ndarray) -> Network:
+    of_timestep = {step.timestep: modulations[index] for index, step in enumerate(plan)}
+    return lambda latent, timestep: networks.denoise(latent, of_timestep[timestep])
 
 
 def test_streaming_is_calling_in_blocks(pipeline: Pipeline) -> None:
@@ -162,8 +204,8 @@ def test_a_part_in_memory_is_the_same_part_of_a_file(
 
 def test_every_window_sees_its_own_frames_and_starts_from_its_own_noise(pipeline: Pipeline) -> None:
     """Behind the cross-fade the sound is the second window's alone, which begins with frame 8."""
-    frames, sampler = moving(40), pipeline.bundle.manifest.sampler
-    generator = ClipGenerator(pipeline._networks, SamplerSettings(**vars(sampler)))
+    frames = moving(40)
+    generator = ClipGenerator(pipeline._networks, pipeline.bundle.sampling)
     expected = generator(prepare_frames(frames[8:]), seeded_noise(PAPER, 3, window=1), Timings())
     np.testing.assert_array_equal(pipeline(frames, seed=3).audio[PAPER.samples :], expected[99_072:128_000])
 
@@ -219,10 +261,14 @@ def test_what_is_no_video_is_refused(pipeline: Pipeline, tmp_path: Path) -> None
             pipeline(frames)
 
 
+def _refuse(progress: Progress) -> None:
+    raise AssertionError("work was begun")
+
+
 @pytest.mark.parametrize("setting", [{"steps": 0}, {"steps": 1001}, {"guidance": float("inf")}, {"seed": -1}], ids=str)
 def test_impossible_settings_are_refused_before_any_work(pipeline: Pipeline, setting: dict[str, float]) -> None:
     with pytest.raises(SettingsError, match=next(iter(setting))):
-        pipeline.stream(moving(8), **setting)  # type: ignore[arg-type]
+        pipeline(moving(8), progress=_refuse, **setting)  # type: ignore[arg-type]
 
 
 # Progress
@@ -273,7 +319,7 @@ def test_where_nobody_names_a_bundle_the_default_one_opens(bundle_path: Path, mo
 
 
 def test_a_closed_pipeline_refuses_to_run(bundle_path: Path) -> None:
-    with Pipeline.open(bundle_path) as pipeline:
+    with Pipeline.open(bundle_path, "onnxruntime") as pipeline:
         assert (pipeline.engine, pipeline.providers) == ("onnxruntime", ("CPUExecutionProvider",))
     with pytest.raises(EngineError, match="closed"):
         pipeline(moving(8))
@@ -333,9 +379,9 @@ def test_a_minute_is_right_to_the_sample_and_has_no_audible_seams(pipeline: Pipe
 
 MEASURE = """
 import re, sys
-from mdsgen import Pipeline
-with Pipeline.open(sys.argv[1], threads=1) as pipeline:
-    samples = sum(map(len, pipeline.stream(sys.argv[2], steps=1)))
+from mdsgen import Pipeline, Sampling
+with Pipeline.open(sys.argv[1], "onnxruntime", threads=1) as pipeline:
+    samples = sum(map(len, pipeline.stream(sys.argv[2], Sampling(steps=1))))
 print(samples, re.search(r"VmHWM:\\s*(\\d+)", open("/proc/self/status").read())[1])
 """
 """Prints the samples of a video's sound, and the most memory that the process had, in kilobytes.

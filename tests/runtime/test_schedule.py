@@ -1,4 +1,4 @@
-"""The noise schedule against a plain product of the discrete steps."""
+"""A noise schedule read continuously, against a plain product of the discrete steps."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mdsgen.runtime.schedule import NoiseSchedule
+from mdsgen.runtime.schedule import ContinuousSchedule
+from mdsgen.schedule import NoiseSchedule
 
-SCHEDULE = NoiseSchedule()
+SCHEDULE = ContinuousSchedule(NoiseSchedule())
 ALPHA_SQUARED = np.cumprod(1.0 - np.linspace(1e-4, 2e-2, 1000))  # DDPM's alpha-bar
 times = st.floats(1e-3, 1.0)
 
@@ -65,10 +66,15 @@ def test_mdsgens_schedule_is_whole() -> None:
 
 @pytest.mark.parametrize(("end", "left"), [(0.025, 897), (0.05, 634)])  # 897 and 634: counted by DPM-Solver's release
 def test_a_tail_with_almost_nothing_but_noise_is_cut(end: float, left: int) -> None:
-    schedule = NoiseSchedule(end=end)
+    schedule = ContinuousSchedule(NoiseSchedule(beta_end=end))
     alpha_squared = np.cumprod(1.0 - np.linspace(1e-4, end, 1000))
     half_log_snr = 0.5 * np.log(alpha_squared / (1.0 - alpha_squared))
     assert half_log_snr[left - 1] > -5.1 > half_log_snr[left]
     assert schedule.last_time == 1 / left
     np.testing.assert_allclose(schedule.alpha(np.arange(1, left + 1) / left), np.sqrt(alpha_squared[:left]), rtol=1e-10)
     assert schedule.times(10)[-1] == schedule.last_time
+
+
+def test_what_is_left_of_a_cut_schedule_keeps_its_timesteps() -> None:
+    schedule = ContinuousSchedule(NoiseSchedule(beta_end=0.05))
+    np.testing.assert_allclose(schedule.timestep(np.arange(1, 635) / 634), np.arange(634), atol=1e-9)

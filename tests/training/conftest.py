@@ -8,7 +8,7 @@ import pytest
 
 from mdsgen.training.shards import Shards
 from tests.threads import one_thread
-from tests.training.datasets import write_clips, write_latents
+from tests.training.datasets import write_clips, write_decoded, write_latents
 
 
 @pytest.fixture(scope="session")
@@ -21,6 +21,12 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> Shards:
 def latents(tmp_path_factory: pytest.TempPathFactory) -> Shards:
     """Eight clips as the denoiser sees them."""
     return write_latents(tmp_path_factory.mktemp("latents"))
+
+
+@pytest.fixture(scope="session")
+def decoded(tmp_path_factory: pytest.TempPathFactory) -> Shards:
+    """Eight clips with spectrograms as a finished model decodes them."""
+    return write_decoded(tmp_path_factory.mktemp("decoded"))
 
 
 @pytest.fixture(autouse=True)

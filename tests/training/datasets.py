@@ -54,3 +54,15 @@ def write_latents(folder: Path, count: int = 8) -> Shards:
     describe(folder, {"geometry": TINY.to_dict()})
     write_shard(folder, 0, {"features": features.astype(np.float16), "latent": latents})
     return Shards(folder)
+
+
+def write_decoded(folder: Path, count: int = 8) -> Shards:
+    """Clips with two smoother spectrograms of each: a little, and over much time."""
+    describe(folder, {"geometry": TINY.to_dict()})
+    fields = stacked([_clip(np.random.default_rng(index)) for index in range(count)])
+    mel = fields["log_mel"].astype(np.float32)
+    neighbours = (np.roll(mel, 1, axis=1) + mel + np.roll(mel, -1, axis=1)) / 3
+    level = np.broadcast_to(mel.mean(axis=1, keepdims=True), mel.shape)
+    made = {"reconstructed": neighbours.astype(np.float16), "generated": level.astype(np.float16)}
+    write_shard(folder, 0, {"sound": fields["sound"], "log_mel": fields["log_mel"], **made})
+    return Shards(folder)

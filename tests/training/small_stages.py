@@ -13,6 +13,7 @@ from mdsgen.training.autoencoding import AutoencoderConfig, AutoencoderStage
 from mdsgen.training.contrast import VideoEncoderConfig, VideoEncoderStage
 from mdsgen.training.denoising import DenoiserStage, DenoiserStageConfig
 from mdsgen.training.loop import Trainer
+from mdsgen.training.noisy_vocoding import NoisyVocoderConfig, NoisyVocoderStage
 from mdsgen.training.processes import Processes
 from mdsgen.training.settings import Settings
 from mdsgen.training.shards import Shards
@@ -48,6 +49,9 @@ def small_stage(name: str) -> Stage:
         return AutoencoderStage(TINY, AutoencoderConfig(width=16, crop=64))
     if name == "vocoder":
         return VocoderStage(TINY, VocoderConfig(width=16, depth=1, crop=32, resolutions=(256, 1024)))
+    if name == "noisy_vocoder":
+        config_of_noise = NoisyVocoderConfig(width=16, depth=1, crop=32, windows=(256, 1024), channels=4)
+        return NoisyVocoderStage(TINY, config_of_noise)
     config = DenoiserStageConfig(size="small-test", video="columns", masked_share=0.5)
     return DenoiserStage(TINY, config)
 

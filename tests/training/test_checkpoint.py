@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import pickle
+import zipfile
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -12,7 +17,13 @@ from mdsgen.errors import TrainingError
 from mdsgen.training.checkpoint import Checkpoint, difference, load_checkpoint, save_checkpoint
 
 IDENTITY: dict[str, object] = {"stage": "vocoder", "settings": {"batch": 4, "ema": 0.9}, "sizes": (1, 2)}
-STATE = Checkpoint(3, {"weight": torch.arange(4.0)}, {"state": {}, "param_groups": []}, {"updates": 3, "average": {}})
+STATE = Checkpoint(
+    3,
+    {"weight": torch.arange(4.0)},
+    {"state": {}, "param_groups": []},
+    {"updates": 3, "average": {}},
+    "step,loss\r\n3,1\r\n",
+)
 
 
 def test_what_was_saved_is_loaded(tmp_path: Path) -> None:
@@ -20,7 +31,7 @@ def test_what_was_saved_is_loaded(tmp_path: Path) -> None:
     loaded = load_checkpoint(tmp_path / "new" / "checkpoint.pt", IDENTITY)
     assert loaded.step == 3
     assert torch.equal(loaded.stage["weight"], STATE.stage["weight"])
-    assert (loaded.optimiser, loaded.ema) == (STATE.optimiser, STATE.ema)
+    assert (loaded.optimiser, loaded.ema, loaded.log) == (STATE.optimiser, STATE.ema, STATE.log)
 
 
 def test_of_another_training_it_says_what_differs_and_what_to_do(tmp_path: Path) -> None:
@@ -73,3 +84,65 @@ def test_a_failed_save_leaves_the_last_one(tmp_path: Path) -> None:
         save_checkpoint(path, broken, IDENTITY)
     assert list(tmp_path.iterdir()) == [path]
     assert load_checkpoint(path, IDENTITY).step == 3
+
+
+def test_a_full_disk_is_one_error_and_leaves_the_last_one(
+    tmp_path: Path, file_size_limit: Callable[[int], AbstractContextManager[None]]
+) -> None:
+    path = tmp_path / "checkpoint.pt"
+    save_checkpoint(path, STATE, IDENTITY)
+    large = Checkpoint(4, {"weight": torch.zeros(10_000)}, {}, {})
+    with file_size_limit(20_000), pytest.raises(TrainingError, match=r"cannot write .*checkpoint\.pt: File too large"):
+        save_checkpoint(path, large, IDENTITY)
+    assert list(tmp_path.iterdir()) == [path]
+    assert load_checkpoint(path, IDENTITY).step == 3
+
+
+def flipped(content: bytes, bit: int) -> bytes:
+    changed = bytearray(content)
+    changed[bit // 8] ^= 1 << bit % 8
+    return bytes(changed)
+
+
+def test_every_flipped_bit_is_seen(tmp_path: Path) -> None:
+    path = tmp_path / "checkpoint.pt"
+    save_checkpoint(path, STATE, IDENTITY)
+    content = path.read_bytes()
+    bits = np.random.default_rng(0).integers(8 * len(content), size=150).tolist()
+    for bit in [*bits, *range(8 * len(content) - 8 * 80, 8 * len(content), 13)]:  # the checksum itself, too
+        path.write_bytes(flipped(content, bit))
+        with pytest.raises(TrainingError, match="not a checkpoint of a training"):
+            load_checkpoint(path, IDENTITY)
+
+
+@pytest.fixture
+def unsealed(tmp_path: Path) -> Path:
+    """As they were written before they had a checksum and the log."""
+    values = {name: value for name, value in vars(STATE).items() if name != "log"}
+    torch.save(values | {"identity": json.dumps(IDENTITY)}, tmp_path / "checkpoint.pt")
+    return tmp_path / "checkpoint.pt"
+
+
+def test_a_checkpoint_without_a_checksum_still_opens(unsealed: Path) -> None:
+    loaded = load_checkpoint(unsealed, IDENTITY)
+    assert (loaded.step, loaded.log) == (3, None)
+    assert torch.equal(loaded.stage["weight"], STATE.stage["weight"])
+
+
+def test_and_a_changed_weight_in_it_is_seen(unsealed: Path) -> None:
+    content = unsealed.read_bytes()
+    at = content.index(torch.arange(4.0).numpy().tobytes())
+    unsealed.write_bytes(flipped(content, 8 * at + 77))
+    with pytest.raises(TrainingError, match="is damaged"):
+        load_checkpoint(unsealed, IDENTITY)
+
+
+def test_an_archive_that_unpacks_to_more_than_its_size_is_refused_before_it_does(unsealed: Path) -> None:
+    with zipfile.ZipFile(unsealed) as archive:
+        entries = {entry.filename: archive.read(entry) for entry in archive.infolist()}
+    with zipfile.ZipFile(unsealed, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, entry in entries.items():
+            archive.writestr(name, bytes(1 << 22) if name.endswith("data/0") else entry)
+    assert unsealed.stat().st_size < 1 << 15
+    with pytest.raises(TrainingError, match="is compressed, which PyTorch never does"):
+        load_checkpoint(unsealed, IDENTITY)

@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from mdsgen.runtime.schedule import NoiseSchedule
+from mdsgen.runtime.schedule import ContinuousSchedule
+from mdsgen.schedule import NoiseSchedule
 from mdsgen.training.diffusion import Diffusion, Gaussian, bin_log_likelihood, kl_divergence
 
 DIFFUSION = Diffusion()
@@ -34,10 +35,13 @@ def at(timestep: int) -> Tensor:
 # Noise
 
 
-def test_training_adds_the_noise_that_sampling_removes() -> None:
-    schedule, times = NoiseSchedule(), np.arange(1, 1001) / 1000
-    np.testing.assert_allclose(DIFFUSION.alpha_bar.sqrt(), schedule.alpha(times), rtol=1e-10)
-    np.testing.assert_allclose((1 - DIFFUSION.alpha_bar).sqrt(), schedule.sigma(times), rtol=1e-10)
+@pytest.mark.parametrize("schedule", [NoiseSchedule(), NoiseSchedule(2e-4, 0.03, 400)], ids=["default", "another"])
+def test_training_adds_the_noise_that_sampling_removes(schedule: NoiseSchedule) -> None:
+    diffusion, sampled = Diffusion(schedule), ContinuousSchedule(schedule)
+    times = np.arange(1, schedule.train_steps + 1) / schedule.train_steps
+    np.testing.assert_allclose(diffusion.alpha_bar.sqrt(), sampled.alpha(times), rtol=1e-10)
+    np.testing.assert_allclose((1 - diffusion.alpha_bar).sqrt(), sampled.sigma(times), rtol=1e-10)
+    np.testing.assert_allclose(sampled.timestep(times), np.arange(schedule.train_steps), atol=1e-9)
 
 
 @pytest.mark.parametrize("timestep", [0, 300, 999])

@@ -10,7 +10,7 @@ import torch
 
 from mdsgen.engines import open_engine
 from mdsgen.errors import DatasetError, TrainingError
-from mdsgen.evaluation.ear import FIGURES, FRAMES, LOG_MEL
+from mdsgen.evaluation.judge import FIGURES, FRAMES, LOG_MEL
 from mdsgen.export.judge import export_judge
 from mdsgen.geometry import DEMO
 from mdsgen.training.clips import prepare_scenes

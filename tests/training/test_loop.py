@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +18,7 @@ import torch
 from torch import Tensor
 
 from mdsgen.errors import DatasetError, TrainingError
+from mdsgen.report import Interim
 from mdsgen.training.loop import Trainer
 from mdsgen.training.processes import Processes
 from mdsgen.training.shards import Shards
@@ -29,6 +32,18 @@ def dataset_of(name: str, clips: Shards, latents: Shards) -> Shards:
     return latents if name == "denoiser" else clips
 
 
+def same_end(name: str, data: Shards, folder: Path) -> bool:
+    """Whether a training in two parts ends as one in a piece does."""
+    whole = trainer(name, data, folder / "whole", picture_every=2)
+    whole.fit()
+    trainer(name, data, folder / "parts", picture_every=2).fit(until=3)
+    rest = trainer(name, data, folder / "parts", picture_every=2)
+    assert rest.step == 3
+    rest.fit()
+    stages_equal = equal(rest.stage.state_dict(), whole.stage.state_dict())
+    return stages_equal and equal(rest.finish().state_dict(), whole.finish().state_dict())
+
+
 def equal(a: Mapping[str, Tensor], b: Mapping[str, Tensor]) -> bool:
     return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
 
@@ -37,15 +52,11 @@ def equal(a: Mapping[str, Tensor], b: Mapping[str, Tensor]) -> bool:
 def test_a_resumed_training_ends_bit_by_bit_where_an_uninterrupted_one_does(
     name: str, clips: Shards, latents: Shards, tmp_path: Path
 ) -> None:
-    data = dataset_of(name, clips, latents)
-    whole = trainer(name, data, tmp_path / "whole", picture_every=2)
-    whole.fit()
-    trainer(name, data, tmp_path / "parts", picture_every=2).fit(until=3)
-    rest = trainer(name, data, tmp_path / "parts", picture_every=2)
-    assert rest.step == 3
-    rest.fit()
-    assert equal(rest.stage.state_dict(), whole.stage.state_dict())
-    assert equal(rest.finish().state_dict(), whole.finish().state_dict())
+    assert same_end(name, dataset_of(name, clips, latents), tmp_path)
+
+
+def test_a_resumed_training_with_discriminators_ends_bit_by_bit_alike(decoded: Shards, tmp_path: Path) -> None:
+    assert same_end("noisy_vocoder", decoded, tmp_path)
 
 
 def test_weights_change_with_every_step_and_with_the_seed(latents: Shards, tmp_path: Path) -> None:
@@ -59,10 +70,10 @@ def test_weights_change_with_every_step_and_with_the_seed(latents: Shards, tmp_p
 
 
 class Pressing:
-    """A dataset during whose third batch somebody presses Ctrl-C."""
+    """A dataset during whose third batch somebody presses Ctrl-C, or another signal comes."""
 
-    def __init__(self, clips: Shards) -> None:
-        self.clips, self.batches = clips, 0
+    def __init__(self, clips: Shards, number: int = signal.SIGINT) -> None:
+        self.clips, self.signal, self.batches = clips, number, 0
 
     def __getattr__(self, name: str) -> object:
         return getattr(self.clips, name)
@@ -73,7 +84,7 @@ class Pressing:
     def batch(self, field: str, indices: np.ndarray) -> np.ndarray:
         self.batches += field == "latent"
         if self.batches == 3 and field == "latent":
-            os.kill(os.getpid(), signal.SIGINT)
+            os.kill(os.getpid(), self.signal)
         return self.clips.batch(field, indices)
 
 
@@ -93,6 +104,61 @@ def test_an_interrupted_training_keeps_the_step_at_hand_and_goes_on(latents: Sha
     assert steps_in(tmp_path / "stopped" / "log.csv") == [1, 2, 3, 4, 5, 6]
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_job_that_ends_or_a_terminal_that_closes_keeps_the_step_at_hand_too(
+    number: signal.Signals, latents: Shards, tmp_path: Path
+) -> None:
+    class Ended(BaseException):
+        """What the signal's own handler makes of it."""
+
+    def end(_number: int, _frame: object) -> None:
+        raise Ended
+
+    stopped = trainer("denoiser", Pressing(latents, number), tmp_path / "stopped")  # type: ignore[arg-type]
+    before = signal.signal(number, end)
+    try:
+        with pytest.raises(Ended):
+            stopped.fit()
+    finally:
+        signal.signal(number, before)
+    whole, rest = trainer("denoiser", latents, tmp_path / "whole"), trainer("denoiser", latents, tmp_path / "stopped")
+    assert rest.step == 3
+    whole.fit()
+    rest.fit()
+    assert equal(rest.stage.state_dict(), whole.stage.state_dict())
+
+
+def test_a_signal_that_is_ignored_stays_ignored(latents: Shards, tmp_path: Path) -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        trainer("denoiser", Pressing(latents, signal.SIGHUP), tmp_path).fit()  # type: ignore[arg-type]
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    assert steps_in(tmp_path / "log.csv") == [1, 2, 3, 4, 5, 6]
+
+
+def test_a_full_disk_is_one_error_and_the_last_checkpoint_stays(
+    latents: Shards, tmp_path: Path, file_size_limit: Callable[[int], AbstractContextManager[None]]
+) -> None:
+    trainer("denoiser", latents, tmp_path).fit(until=2)
+    before = (tmp_path / "checkpoint.pt").read_bytes()
+    with file_size_limit(20_000), pytest.raises(TrainingError, match=r"cannot write .*checkpoint\.pt: File too large"):
+        trainer("denoiser", latents, tmp_path).fit()
+    assert (tmp_path / "checkpoint.pt").read_bytes() == before
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["checkpoint.pt", "log.csv", "pictures"]
+
+
+def test_how_far_it_is_says_the_loss_the_pace_and_when_it_will_be_done(latents: Shards, tmp_path: Path) -> None:
+    lines: list[str] = []
+    training = trainer("denoiser", latents, tmp_path)
+    training.report = lines.append
+    training.fit()
+    assert len(lines) == 6
+    assert all(isinstance(line, Interim) for line in lines)
+    assert re.match(r"step 1 of 6  \d+ s left, done at \d\d:\d\d  [\d.]+ clips/s  loss [\d.]+  ", lines[0])
+    assert re.match(r"step 6 of 6  [\d.]+ clips/s  loss ", lines[-1])
+
+
 def steps_in(log: Path) -> list[int]:
     return [int(row.split(",")[0]) for row in log.read_text().splitlines()[1:]]
 
@@ -101,8 +167,10 @@ def test_steps_after_the_last_checkpoint_come_again_in_the_log_once(latents: Sha
     killed = trainer("denoiser", latents, tmp_path, checkpoint_every=2)
     killed.fit(until=2)
     killed._train_step()
-    (tmp_path / "log.csv").open("a").write("3,0,0,0,0,0,0,0\n")  # a row whose step was never kept
+    (tmp_path / "log.csv").open("a").write("3,0,0,0,0,0,0,0\n4,")  # a row whose step was never kept, and a half
+    (tmp_path / ".mdsgen-01234567-checkpoint.pt").write_bytes(b"half")
     trainer("denoiser", latents, tmp_path, checkpoint_every=2).fit()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["checkpoint.pt", "log.csv", "pictures"]
     assert steps_in(tmp_path / "log.csv") == [1, 2, 3, 4, 5, 6]
 
 

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import csv
+import os
 import shutil
+import sys
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import numpy as np
@@ -109,14 +113,14 @@ def test_a_last_window_that_is_not_whole_ends_in_silence_under_the_last_picture(
 def test_shards_that_are_there_are_kept(films: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(videos, "_GROUP_FILES", 2)
     folder = tmp_path / "clips"
-    assert [line for line in prepare(films, folder) if "prepared" in line] == [
+    assert [line.split("  ")[0] for line in prepare(films, folder) if "prepared" in line] == [
         "1 of 3 shards prepared",
         "2 of 3 shards prepared",
         "3 of 3 shards prepared",
     ]
     tables = [(folder / name).read_text() for name in ("clips.csv", "skipped.csv")]
     shutil.rmtree(shard_path(folder, 1))
-    assert [line for line in prepare(films, folder) if "prepared" in line] == ["3 of 3 shards prepared"]
+    assert [line.split("  ")[0] for line in prepare(films, folder) if "prepared" in line] == ["3 of 3 shards prepared"]
     assert [(folder / name).read_text() for name in ("clips.csv", "skipped.csv")] == tables
     assert len(Shards(folder)) == 3
 
@@ -128,6 +132,45 @@ def test_several_workers_make_the_same(films: list[Path], tmp_path: Path, monkey
     one, two = Shards(tmp_path / "one"), Shards(tmp_path / "two")
     assert all(np.array_equal(one.batch(name, range(3)), two.batch(name, range(3))) for name in one.fields)  # type: ignore[arg-type]
     assert rows(tmp_path / "one" / "skipped.csv") == rows(tmp_path / "two" / "skipped.csv")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="file names are texts there")
+def test_a_film_whose_name_is_no_text_is_used_or_listed_and_the_others_are_used(film: Renderer, tmp_path: Path) -> None:
+    good = film("a.mp4", frames=20, rate=8, sound=tone(2.5))
+    odd = Path(os.fsdecode(os.fsencode(film.folder) + b"/caf\xe9.mp4"))
+    shutil.copy(good, odd)
+    prepare([good, odd], tmp_path / "clips")
+    prepare([good, odd], tmp_path / "clips")
+    tables = [rows(tmp_path / "clips" / name) for name in ("clips.csv", "skipped.csv")]
+    assert sorted(row["file"] for table in tables for row in table) == ["a.mp4", "caf\\udce9.mp4"]
+    assert tables[0][0]["file"] == "a.mp4"
+
+
+def test_tables_that_a_shard_lost_are_named(films: list[Path], tmp_path: Path) -> None:
+    prepare(films, tmp_path / "clips")
+    (shard_path(tmp_path / "clips", 0) / "skipped.csv").write_bytes(b"\xff")
+    with pytest.raises(DatasetError, match=r"skipped\.csv is missing or damaged: remove .*00000, the same command"):
+        prepare(films, tmp_path / "clips")
+
+
+def test_a_description_that_was_being_written_is_written_again_and_shards_are_kept(
+    films: list[Path], tmp_path: Path
+) -> None:
+    prepare(films, tmp_path / "clips")
+    before = (tmp_path / "clips" / "dataset.json").read_bytes()
+    (tmp_path / "clips" / "dataset.json").write_bytes(before[:40])
+    assert len(prepare(films, tmp_path / "clips")) == 1
+    assert (tmp_path / "clips" / "dataset.json").read_bytes() == before
+
+
+def test_a_full_disk_is_one_error_and_the_same_command_goes_on(
+    films: list[Path], tmp_path: Path, file_size_limit: Callable[[int], AbstractContextManager[None]]
+) -> None:
+    with file_size_limit(40_000), pytest.raises(DatasetError, match=r"cannot write .*00000: .*disk full"):
+        prepare(films, tmp_path / "clips")
+    assert [path.name for path in (tmp_path / "clips").iterdir()] == ["dataset.json"]
+    prepare(films, tmp_path / "clips")
+    assert len(Shards(tmp_path / "clips")) == 3
 
 
 def test_other_files_are_another_dataset(films: list[Path], tmp_path: Path) -> None:
@@ -191,7 +234,7 @@ def test_scenes_are_rendered_from_their_seeds(tmp_path: Path) -> None:
     assert np.array_equal(clips.clip("frames", 2), frames)
     assert np.array_equal(clips.clip("sound", 2), sound)
     assert clips.clip("log_mel", 2).shape == (geometry.mel_frames, 128)
-    assert lines == ["1 of 2 shards rendered", "2 of 2 shards rendered"]
+    assert [line.split("  ")[0] for line in lines] == ["1 of 2 shards rendered", "2 of 2 shards rendered"]
     shutil.rmtree(shard_path(tmp_path, 0))
     prepare_scenes(tmp_path, geometry, 3, 7, **options)  # type: ignore[arg-type]
     assert lines[2:] == ["2 of 2 shards rendered"]

@@ -76,7 +76,7 @@ def test_a_missing_section_is_named_when_it_is_needed() -> None:
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"vocodr": {}}, r"my\.toml: vocodr is unknown: expected geometry, data, video_encoder"),
+        ({"vocodr": {}}, r"my\.toml: vocodr is unknown: expected geometry, data, decoding, video_encoder"),
         ({"geometry": "huge"}, r"my\.toml: geometry is 'huge': expected one of paper"),
         ({"geometry": {"name": "x"}}, r"my\.toml: geometry: "),
         ({"vocoder": 3}, r"my\.toml: vocoder must be a section, not 3"),
@@ -98,12 +98,25 @@ def test_a_missing_section_is_named_when_it_is_needed() -> None:
         ({"vocoder": {"training": TRAINING | {"schedule": "step"}}}, r"schedule must be 'cosine' or 'constant'"),
         ({"denoiser": {"size": 3, "training": TRAINING}}, r"denoiser\.size must be a text, not 3"),
         ({"data": {"scenes": 3}}, r"my\.toml: data\.first_seed is missing"),
+        ({"vocoder": {"width": 1 << 40, "training": TRAINING}}, r"vocoder\.width must be between"),
+        ({"vocoder": {"depth": 10_000, "training": TRAINING}}, r"vocoder\.depth must be at most 256"),
+        ({"vocoder": {"smoothed": 10**400, "training": TRAINING}}, r"vocoder\.smoothed must be a number"),
+        (
+            {"vocoder": {"smoothed": float("nan"), "training": TRAINING}},
+            r"vocoder\.smoothed must be between .* not nan",
+        ),
+        ({"vocoder": {"resolutions": [64] * 65, "training": TRAINING}}, r"resolutions must have at most 64 entries"),
+        ({"vocoder": {"training": TRAINING | {"batch": 1 << 20}}}, r"batch must be at most 65536"),
+        ({"vocoder": [[[[[[[[[["deep"]]]]]]]]]]}, r"vocoder must be a section, not \[\[\[\[\[\[\[\.\.\.\]"),
+        ({"x\n" * 1000: 1}, r"my\.toml: (x\\n)+"),
+        ({"geometry": DEMO.to_dict() | {"latent": [4, 16, 1 << 20]}}, r"geometry: too large to train"),
         ({"data": {"scenes": 0, "first_seed": 1}}, r"scenes must be at least 1"),
     ],
 )
 def test_what_is_wrong_is_named_by_file_and_key(values: dict[str, Any], message: str) -> None:
-    with pytest.raises(TrainingError, match=message):
+    with pytest.raises(TrainingError, match=message) as refusal:
         parse(**values)
+    assert len(str(refusal.value)) < 600
 
 
 def test_a_recipe_must_name_its_geometry() -> None:
@@ -124,3 +137,31 @@ def test_a_file_that_is_not_there_or_no_toml_is_named(tmp_path: Path) -> None:
     path.write_text("geometry = ")
     with pytest.raises(TrainingError, match=r"broken\.toml is not a TOML file"):
         load_recipe(path)
+    path.write_text("geometry = " + "[" * 100_000)
+    with pytest.raises(TrainingError, match=r"broken\.toml is not a TOML file"):
+        load_recipe(path)
+    path.write_bytes(b"#" * (1 << 20) + b"\n")
+    with pytest.raises(TrainingError, match=r"broken\.toml is not a recipe: it has 1048577 bytes"):
+        load_recipe(path)
+    with pytest.raises(TrainingError, match="is not a file"):
+        load_recipe(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("stage", "sizes", "message"),
+    [
+        ("video_encoder", {"width": 10**7}, "more than 536870912 weights"),
+        ("autoencoder", {"width": 10**7}, "more than 536870912 weights"),
+        ("judge", {"joint": 10**8}, "more than 536870912 weights"),
+        ("judge", {"width": 0}, "one of its sizes is 0"),
+        ("vocoder", {"width": -3}, "negative dimension"),
+        ("vocoder", {"crop": 513}, "crop must be 1 to 512"),
+        ("vocoder", {"resolutions": []}, "resolutions must be windows of 4 to"),
+        ("autoencoder", {"crop": 12}, "not a multiple of 8"),
+        ("denoiser", {"mask_ratio": 7.0}, "mask ratio must be"),
+    ],
+)
+def test_absurd_sizes_are_refused_before_memory_is_taken(stage: str, sizes: dict[str, Any], message: str) -> None:
+    parsed = parse(**{stage: sizes | {"training": TRAINING}})
+    with pytest.raises(TrainingError, match=f"no {stage} can be built in geometry demo: .*{message}"):
+        parsed.section(stage).build(parsed.geometry)

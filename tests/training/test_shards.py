@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import io
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import numpy as np
@@ -38,25 +41,17 @@ def test_a_clip_that_is_not_there_is_an_index_error(tmp_path: Path, index: int) 
         Shards(tmp_path).clip("value", index)
 
 
-class Broken:
-    """An array whose writing fails."""
-
-    def __len__(self) -> int:
-        return 2
-
-    def __array__(self, *_: object, **__: object) -> np.ndarray:
-        raise OSError(28, "No space left on device")
-
-
-def test_a_shard_that_could_not_be_written_is_not_there_at_all(tmp_path: Path) -> None:
-    with pytest.raises(OSError, match="No space"):
-        write_shard(tmp_path, 0, {"value": np.zeros(2), "other": Broken()})  # type: ignore[dict-item]
+def test_a_shard_that_could_not_be_written_is_not_there_at_all(
+    tmp_path: Path, file_size_limit: Callable[[int], AbstractContextManager[None]]
+) -> None:
+    with file_size_limit(1000), pytest.raises(DatasetError, match=r"cannot write .*00000: .*disk full"):
+        write_shard(tmp_path, 0, {"small": np.zeros(2), "value": np.zeros((2, 1000))})
     assert list(tmp_path.iterdir()) == []
 
 
 def test_what_a_killed_process_left_of_a_shard_is_cleared_away(tmp_path: Path) -> None:
-    (tmp_path / ".00001.123").mkdir()
-    (tmp_path / ".00001.123" / "value.npy").write_bytes(b"half")
+    (tmp_path / ".mdsgen-01234567-00001").mkdir()
+    (tmp_path / ".mdsgen-01234567-00001" / "value.npy").write_bytes(b"half")
     write_shard(tmp_path, 1, numbers(0, 2))
     assert [path.name for path in tmp_path.iterdir()] == ["00001"]
 
@@ -122,3 +117,78 @@ def test_a_checksum_is_of_the_whole_file(tmp_path: Path) -> None:
     assert sha256(path) != before
     with pytest.raises(DatasetError, match="cannot read"):
         sha256(tmp_path / "missing")
+
+
+def saved(values: np.ndarray, **options: object) -> bytes:
+    file = io.BytesIO()
+    np.save(file, values, **options)  # type: ignore[arg-type]
+    return file.getvalue()
+
+
+ZEROS = np.zeros((2, 3))
+DAMAGE = {
+    "empty": b"",
+    "half a header": saved(ZEROS)[:20],
+    "half its numbers": saved(ZEROS)[:-9],
+    "no clips": saved(np.zeros((0, 3))),
+    "one number": saved(np.float64(3)),
+    "texts": saved(np.array(["a", "b"])),
+    "objects": saved(np.array([{}, {}]), allow_pickle=True),
+    "records": saved(np.zeros(2, [("a", "f4")])),
+    "of another machine": saved(ZEROS.astype(">f8")),
+    "far more than it holds": saved(ZEROS).replace(b"(2, 3)", b"(2000000000000, 3)"),
+    "a negative shape": saved(ZEROS).replace(b"(2, 3)", b"(2,-3)"),
+    "an expression as shape": saved(ZEROS).replace(b"(2, 3)", b"(9**9)"),
+    "an archive": b"PK\x03\x04" + bytes(100),
+    "other clips than the other field": saved(np.zeros((3, 3))),
+}
+
+
+@pytest.mark.parametrize("content", DAMAGE.values(), ids=DAMAGE)
+def test_a_damaged_field_is_one_error_that_names_the_shard(tmp_path: Path, content: bytes) -> None:
+    write_shard(tmp_path, 0, {"value": ZEROS, "sound": ZEROS})
+    (shard_path(tmp_path, 0) / "value.npy").write_bytes(content)
+    with pytest.raises(DatasetError, match=r"the shard .*00000 cannot be read: ") as refusal:
+        Shards(tmp_path)
+    assert len(str(refusal.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize("other", [np.zeros((2, 4)), np.zeros((2, 3), np.float32)], ids=["shape", "type"])
+def test_shards_in_other_formats_are_refused(tmp_path: Path, other: np.ndarray) -> None:
+    write_shard(tmp_path, 0, {"value": ZEROS})
+    write_shard(tmp_path, 1, {"value": other})
+    with pytest.raises(DatasetError, match=r"00001 has value as .*, the first shard as float64 \(3,\)"):
+        Shards(tmp_path)
+
+
+def test_a_field_that_the_geometry_does_not_have_like_this_is_refused(tmp_path: Path) -> None:
+    write_shard(tmp_path, 0, {"value": ZEROS})
+    shards = Shards(tmp_path)
+    shards.require_formats({"value": ("f", (3,)), "another": ("u", (1,))})
+    for expected in (("f", (4,)), ("u", (3,))):
+        with pytest.raises(DatasetError, match=r"has value as float64 \(3,\): expected"):
+            shards.require_formats({"value": expected})
+
+
+def test_numbers_that_are_not_finite_are_not_kept(tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match="NaN or infinite numbers in value"):
+        write_shard(tmp_path, 0, {"value": np.array([1.0, np.nan])})
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"\0" * 40, b"\xff", b"[" * 100_000, b"3"], ids=range(6))
+def test_a_description_that_the_power_took_is_written_again(tmp_path: Path, content: bytes) -> None:
+    write_shard(tmp_path, 0, {"value": ZEROS})
+    (tmp_path / "dataset.json").write_bytes(content)
+    with pytest.raises(DatasetError, match=r"dataset\.json is missing or damaged"):
+        _ = Shards(tmp_path).description
+    describe(tmp_path, {"sizes": (1, 2)})
+    describe(tmp_path, {"sizes": (1, 2)})
+    assert Shards(tmp_path).description == {"sizes": [1, 2]}
+
+
+def test_what_a_killed_process_left_goes_with_the_next_run_though_nothing_is_left_to_do(tmp_path: Path) -> None:
+    describe(tmp_path, {"scenes": 3})
+    (tmp_path / ".mdsgen-01234567-00000").mkdir()
+    (tmp_path / ".mdsgen-01234567-dataset.json").write_text("{")
+    describe(tmp_path, {"scenes": 3})
+    assert [path.name for path in tmp_path.iterdir()] == ["dataset.json"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -235,3 +236,39 @@ def test_ignored_names_may_stand_beside_but_not_in_the_place_of_weights() -> Non
     assert same(module.state_dict(), weights())
     without = {name: value for name, value in weights().items() if name != "0.bias"}
     assert complaint(without, ignore=("0.",)) == "1 missing: 0.bias"
+
+
+# What takes memory, or is no number
+
+
+def test_an_archive_that_unpacks_to_more_than_its_size_is_refused_before_it_does(tmp_path: Path) -> None:
+    path = saved(weights(), tmp_path / "model.pt")
+    with zipfile.ZipFile(path) as archive:
+        entries = {entry.filename: archive.read(entry) for entry in archive.infolist()}
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, entry in entries.items():
+            archive.writestr(name, bytes(1 << 22) if name.endswith("data/0") else entry)
+    assert "is compressed, which PyTorch never does" in refusal(path)
+
+
+@pytest.mark.parametrize("stranger", [torch.zeros(2, device="meta"), torch.eye(2).to_sparse()], ids=["meta", "sparse"])
+def test_tensors_without_numbers_of_their_own_are_refused(tmp_path: Path, stranger: torch.Tensor) -> None:
+    assert "found other things: 0.weight" in refusal(saved(weights() | {"0.weight": stranger}, tmp_path / "model.pt"))
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf")])
+def test_weights_that_are_not_finite_are_refused_and_named(number: float) -> None:
+    module, state = network(), weights()
+    before = {name: value.clone() for name, value in module.state_dict().items()}
+    state["1.bias"][2] = number
+    with pytest.raises(CheckpointError, match=r"a network are damaged: NaN or infinite numbers in 1\.bias"):
+        load_strictly(module, state, "a network")
+    assert same(module.state_dict(), before)
+
+
+def test_a_long_odd_name_makes_no_long_odd_line(tmp_path: Path) -> None:
+    state = weights() | {"\n\x1b" + "x" * 100_000: torch.zeros(1)}
+    with pytest.raises(CheckpointError) as caught:
+        load_strictly(network(), state, "a network")
+    assert len(str(caught.value)) < 300
+    assert str(caught.value).isprintable()

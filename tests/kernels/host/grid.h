@@ -1,7 +1,7 @@
 // A grid of CUDA threads on the host, so that a kernel's whole code runs where there is no GPU.
 //
-// The threads of a block are coroutines that take turns: each runs to the next barrier or shuffle. So a block's threads
-// must all meet the same barriers and shuffles in the same order, as every kernel here does.
+// The threads of a block are coroutines that take turns: each runs to the next barrier. So a block's threads must
+// all meet the same barriers in the same order, as every kernel here does.
 #pragma once
 
 #include <setjmp.h>
@@ -44,12 +44,10 @@ struct Thread {
     ucontext_t start;
     jmp_buf resume;
     bool started = false, done = false;
-    unsigned exchanges = 0;
     std::vector<char> stack = std::vector<char>(STACK);
 };
 
 static std::vector<Thread> threads;
-static std::vector<unsigned> exchanged[2];  // by turns, so that one barrier is enough
 static std::function<void()> body;
 static ucontext_t scheduler_start;
 static jmp_buf scheduler;
@@ -81,7 +79,7 @@ inline void run_until_it_waits(Thread& thread) {
 
 inline void run_block() {
     size_t done = 0;
-    for (Thread& thread : threads) thread.started = thread.done = false, thread.exchanges = 0;
+    for (Thread& thread : threads) thread.started = thread.done = false;
     while (done == 0) {
         for (Thread& thread : threads) {
             run_until_it_waits(thread);
@@ -94,37 +92,12 @@ inline void run_block() {
     }
 }
 
-inline unsigned exchange(unsigned word, int with) {
-    std::vector<unsigned>& words = exchanged[running->exchanges++ % 2];
-    words[threadIdx.x] = word;
-    wait();
-    return words[threadIdx.x / 32 * 32 + with];
-}
-
-template <typename T>
-T exchange_any(T value, int with) {
-    static_assert(sizeof(T) == sizeof(unsigned), "shuffles move 32 bits");
-    unsigned word;
-    memcpy(&word, &value, sizeof word);
-    word = exchange(word, with);
-    memcpy(&value, &word, sizeof word);
-    return value;
-}
-
 }  // namespace host_grid
 
 // What the kernels allocate at launch; the last words tell whether more was written than was asked for.
 alignas(16) uint4 shared_memory[host_grid::SHARED / sizeof(uint4) + 1];
 
 inline void __syncthreads() { host_grid::wait(); }
-template <typename T>
-T __shfl_sync(unsigned, T value, int lane) {
-    return host_grid::exchange_any(value, lane);
-}
-template <typename T>
-T __shfl_xor_sync(unsigned, T value, int mask) {
-    return host_grid::exchange_any(value, static_cast<int>(threadIdx.x % 32) ^ mask);
-}
 
 namespace host_grid {
 
@@ -154,7 +127,6 @@ int run(void (*kernel)(Arguments...), const unsigned* shape, const char* packed)
     *canary = CANARY;
     threads.resize(blockDim.x);
     for (unsigned i = 0; i < blockDim.x; ++i) threads[i].place = {i, 0, 0};
-    for (std::vector<unsigned>& words : exchanged) words.assign(blockDim.x, 0);
     body = [=] { call(kernel, arguments, std::index_sequence_for<Arguments...>()); };
     for (blockIdx.z = 0; blockIdx.z < gridDim.z; ++blockIdx.z)
         for (blockIdx.y = 0; blockIdx.y < gridDim.y; ++blockIdx.y)

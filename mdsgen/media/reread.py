@@ -1,0 +1,107 @@
+"""Whether a file that was just written can be read again."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av.error
+
+from mdsgen.errors import MediaError
+from mdsgen.media.container import open_input
+from mdsgen.media.metadata import facts
+
+TOLERANCE = 0.25
+"""Seconds by which a stream's length may differ: encoders' delay, and time stamps rounded to what a container knows."""
+
+
+@dataclass(frozen=True)
+class Expected:
+    """One stream as it was written: its kind, its length, and where it was copied its codec and number of packets."""
+
+    type: str
+    seconds: float
+    packets: int | None = None
+    codec: str | None = None
+
+
+@dataclass
+class _Found:
+    """One stream as it is read."""
+
+    type: str
+    codec: str | None
+    packets: int = 0
+    is_shown: bool = False
+    first: Fraction | None = None
+    end: Fraction = Fraction(0)
+
+    def add(self, packet: Any) -> None:
+        self.packets += 1
+        self.is_shown = self.is_shown or self.type != "video" or _is_decoded(packet)
+        stamp = packet.pts if packet.pts is not None else packet.dts
+        if stamp is None:
+            return
+        time = stamp * packet.time_base
+        self.first = time if self.first is None else min(self.first, time)
+        self.end = max(self.end, time + (packet.duration or 0) * packet.time_base)
+
+    @property
+    def seconds(self) -> float:
+        return float(self.end - self.first) if self.first is not None else 0.0
+
+
+def reread(file: Path, expected: list[Expected]) -> set[str]:
+    """Read all packets of ``file``, decode its first picture, and compare: the names of what it says of the film.
+
+    Raises :class:`MediaError`, with the reason alone, where a stream or a packet is missing, a length is wrong, or no
+    picture can be decoded.
+    """
+    try:
+        with open_input(file) as container:
+            streams = [stream for stream in container.streams if stream.type in ("video", "audio", "subtitle")]
+            found = {stream.index: _Found(stream.type, codec_name(stream)) for stream in streams}
+            for packet in container.demux(streams):
+                if packet.size:
+                    found[packet.stream.index].add(packet)
+            said = facts(container)
+    except MediaError as error:
+        raise MediaError(f"it cannot be read again ({str(error).replace(str(file), 'it')})") from error
+    _compare(expected, list(found.values()))
+    return said
+
+
+def codec_name(stream: Any) -> str | None:
+    """The name of a stream's codec; None where it is unknown."""
+    return str(stream.codec_context.name) if stream.codec_context else None
+
+
+def _compare(expected: list[Expected], found: list[_Found]) -> None:
+    expected = sorted(expected, key=lambda stream: stream.type)  # FLV puts what comes first first
+    found = sorted(found, key=lambda stream: stream.type)
+    wanted, there = [stream.type for stream in expected], [stream.type for stream in found]
+    if wanted != there:
+        raise MediaError(f"read again it holds {_list(there)} instead of {_list(wanted)}")
+    for one, other in zip(expected, found, strict=True):
+        if one.codec is not None and one.codec != other.codec:
+            raise MediaError(f"read again its {one.type} is {other.codec} instead of {one.codec}")
+        if not other.is_shown:
+            raise MediaError(f"read again its {one.type} cannot be decoded")
+        if one.packets is not None and one.packets != other.packets:
+            raise MediaError(f"read again its {one.type} has {other.packets} packets instead of {one.packets}")
+        if one.type != "subtitle" and abs(one.seconds - other.seconds) > TOLERANCE:
+            raise MediaError(f"read again its {one.type} lasts {other.seconds:.3f} s instead of {one.seconds:.3f} s")
+
+
+def _is_decoded(packet: Any) -> bool:
+    """Whether a picture comes of it."""
+    try:
+        return bool(packet.decode())
+    except (av.error.FFmpegError, OSError):  # the next one may be whole
+        return False
+
+
+def _list(types: list[str]) -> str:
+    return ", ".join(types) or "nothing"

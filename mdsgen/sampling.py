@@ -1,0 +1,148 @@
+"""How a clip is sampled: one frozen value, from a bundle's manifest to the diffusion loop.
+
+A bundle has one, a preset changes some of it, and a caller changes the rest::
+
+    sampling = bundle.sampling.changed(quality="fast", steps=6)
+
+Pure data: the runtime turns it into steps (:mod:`mdsgen.runtime.solver`).
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from numbers import Integral, Real
+from typing import TYPE_CHECKING, Any, TypedDict
+
+from mdsgen.errors import SettingsError
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+SOLVERS = ("ddim", "dpm-2m", "dpm-3m", "unipc-2", "unipc-3")
+"""The solvers: DDIM, DPM-Solver++ of order 2 and 3, and UniPC of order 2 and 3."""
+
+PURE_NOISE = 1000.0
+"""The upper end of the scale of guidance intervals; 0 is clean. It is the same for every noise schedule, and equals the
+timestep where a model is trained in 1000 steps."""
+
+ALWAYS = (0.0, PURE_NOISE)
+"""The guidance interval of the whole scale."""
+
+
+class Changes(TypedDict, total=False):
+    """What a caller may change of a :class:`Sampling`, for type checkers: a preset, and every field."""
+
+    quality: str | None
+    steps: int | None
+    guidance: float | None
+    guidance_power: float | None
+    solver: str | None
+    guidance_interval: tuple[float, float] | None
+    unconditional_every: int | None
+    clean_limit: float | None
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How a clip is sampled. The defaults are the release's. Raises :class:`SettingsError` for impossible values.
+
+    ``steps`` of the ``solver`` lead from noise to latent. ``guidance`` is the strength of classifier-free guidance and
+    ``guidance_power`` says how it grows from step to step; it acts inside ``guidance_interval`` alone, ends included.
+    Of the steps there every ``unconditional_every``-th computes the unconditional branch. No step takes the clean
+    latent to lie farther from 0 than ``clean_limit``.
+    """
+
+    steps: int = 25
+    guidance: float = 5.0
+    guidance_power: float = 0.01
+    solver: str = "dpm-2m"
+    guidance_interval: tuple[float, float] = ALWAYS
+    unconditional_every: int = 1
+    clean_limit: float = math.inf
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "unconditional_every"):
+            _check(_is_count(getattr(self, name)), name, "a whole number, 1 or more", getattr(self, name))
+        _check(_is_finite(self.guidance), "guidance", "a finite number", self.guidance)
+        power = self.guidance_power
+        _check(_is_finite(power) and power >= 0, "guidance_power", "a finite number, 0 or more", power)
+        _check(self.solver in SOLVERS, "solver", f"one of {', '.join(SOLVERS)}", self.solver)
+        _check(
+            _is_interval(self.guidance_interval),
+            "guidance_interval",
+            "two numbers, low and high",
+            self.guidance_interval,
+        )
+        limit = self.clean_limit
+        _check(_is_number(limit) and limit > 0, "clean_limit", "a positive number", limit)
+
+    def changed(self, **changes: Unpack[Changes]) -> Sampling:
+        """A copy, changed by the preset ``quality`` and then by the fields that are named; None changes nothing.
+
+        Raises :class:`SettingsError` for a preset that does not exist and for impossible values.
+        """
+        named: dict[str, Any] = {name: value for name, value in changes.items() if value is not None}
+        quality = named.pop("quality", None)
+        if quality is not None and quality not in PRESETS:
+            raise SettingsError(f"quality must be one of {', '.join(PRESETS)}, not {quality!r}")
+        preset = {} if quality is None else {name: getattr(PRESETS[quality], name) for name in _PRESET_FIELDS}
+        return replace(self, **preset | named)
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain JSON values; a clean latent without a limit is null."""
+        limit = None if math.isinf(self.clean_limit) else self.clean_limit
+        return {**vars(self), "guidance_interval": list(self.guidance_interval), "clean_limit": limit}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Sampling:
+        """Read what :meth:`to_dict` wrote; unknown fields are ignored.
+
+        The first three fields must be there. The others have come to bundles later, and have defaults.
+        """
+        for name in ("steps", "guidance", "guidance_power"):
+            if name not in values:
+                raise SettingsError(f"{name} is missing")
+        known = {field.name: values[field.name] for field in fields(cls) if field.name in values}
+        if isinstance(known.get("guidance_interval"), list):
+            known["guidance_interval"] = tuple(known["guidance_interval"])
+        if known.get("clean_limit", 0.0) is None:
+            del known["clean_limit"]
+        return cls(**known)
+
+
+def _check(good: bool, name: str, expected: str, found: object) -> None:
+    if not good:
+        raise SettingsError(f"{name} must be {expected}, not {found!r:.80}")
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool)
+
+
+def _is_finite(value: Any) -> bool:
+    return _is_number(value) and abs(value) <= sys.float_info.max  # whole numbers may be larger than any float
+
+
+def _is_count(value: Any) -> bool:
+    return not isinstance(value, bool) and isinstance(value, Integral) and int(value) >= 1
+
+
+def _is_interval(value: object) -> bool:
+    if not isinstance(value, tuple) or len(value) != 2 or not all(map(_is_number, value)):
+        return False
+    low, high = value
+    return bool(low <= high)
+
+
+PRESETS = {
+    "fast": Sampling(steps=8, solver="unipc-2", unconditional_every=2),
+    "balanced": Sampling(steps=12, solver="unipc-2"),
+    "best": Sampling(steps=50),
+}
+"""The presets by name. A preset sets how much work sampling is; the strength of guidance and the limit stay the
+bundle's. ``docs/sampling.md`` says what each does to the sound."""
+
+_PRESET_FIELDS = ("steps", "solver", "guidance_interval", "unconditional_every")

@@ -1,0 +1,165 @@
+"""Teaching a trained vocoder to hiss: its sound must pass for real, no longer have the very spectra of the original.
+
+Of noise nobody can foresee the spectra. Losses that compare them reward the smoothest guess, which repeats itself at
+the vocoder's hop and is heard as a buzz. Here discriminators judge the grain, spectrograms only the level, and spectra
+are compared where they stand out of their surroundings, as tones and blows do and noise hardly ever.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from mdsgen.geometry import Geometry
+from mdsgen.model.istft_vocoder import EXTRA_FRAMES, IstftVocoder
+from mdsgen.model.mel import LogMel
+from mdsgen.training.clips import as_float
+from mdsgen.training.decoding import GENERATED, RECONSTRUCTED
+from mdsgen.training.discriminators import Discriminators
+from mdsgen.training.shards import Shards
+from mdsgen.training.stage import LOSS, Stage, choose, generator_from
+from mdsgen.training.vocoding import magnitudes, picture_of, smoothed
+
+_STANDS_OUT = 3.0  # times the mean around it: of noise, one value in a thousand
+_AROUND = 15  # bins or frames
+_FEW = 0.02  # of all values: fewer that stand out count for less, as those of noise
+_EDGE = 2  # frames at either end of a crop whose window reaches beyond it
+
+
+@dataclass(frozen=True)
+class NoisyVocoderConfig:
+    """Sizes, which are those of the vocoder that it begins with, spectrogram frames per crop, and the losses.
+
+    Crops come as they are, ``smoothed`` of them averaged over neighbouring bins and frames, ``reconstructed`` of them
+    by the autoencoder, and ``generated`` of them by the denoiser. ``windows`` are the discriminators', in samples,
+    ``channels`` their width. The weights are those of the log-mel spectrogram, of matched features and of spectral
+    peaks beside the discriminators' own 1.
+    """
+
+    width: int = 256
+    depth: int = 5
+    crop: int = 64
+    smoothed: float = 0.2
+    reconstructed: float = 0.2
+    generated: float = 0.3
+    windows: tuple[int, ...] = (256, 1024, 2048)
+    channels: int = 16
+    mel_weight: float = 20.0
+    feature_weight: float = 2.0
+    peak_weight: float = 2.0
+
+    def __post_init__(self) -> None:
+        shares = (self.smoothed, self.reconstructed, self.generated)
+        if min(shares) < 0 or sum(shares) > 1:
+            raise ValueError(f"smoothed, reconstructed and generated must be shares of 1, not {shares}")
+
+
+class NoisyVocoderStage(Stage):
+    """Hinge losses and matched features of small discriminators, and the error of the log-mel spectrogram."""
+
+    name = "noisy_vocoder"
+    fields = ("sound", "log_mel", RECONSTRUCTED, GENERATED)
+
+    def __init__(self, geometry: Geometry, config: NoisyVocoderConfig) -> None:
+        super().__init__()
+        self.geometry, self.config = geometry, config
+        self.vocoder = IstftVocoder(geometry.mel, config.width, config.depth, noise_frames=geometry.mel_frames)
+        self.discriminators = Discriminators(config.windows, config.channels)
+        self.mel = LogMel(geometry.mel)
+
+    @property
+    def network(self) -> IstftVocoder:
+        return self.vocoder
+
+    def take(self, folder: Path) -> None:
+        """Begin with the vocoder that was trained in ``folder``."""
+        from mdsgen.training.trained import load_vocoder
+
+        self.vocoder.begin_with(load_vocoder(folder / "vocoder"))
+
+    def draw(self, clips: Shards, size: int, rng: np.random.Generator) -> dict[str, Tensor]:
+        """``log_mel [B, crop, bins]``, ``sound [B, crop · hop]`` and ``noise [B, 2, crop + 4, fft/2 + 1]``.
+
+        ``grained [B]``: the spectrogram has the grain of the sound. ``paired [B]``: it is of this very sound. The noise
+        is another for every crop, so that nothing is learned of the fixed one.
+        """
+        indices, crop, hop = choose(clips, size, rng), self.config.crop, self.geometry.mel.hop
+        starts = rng.integers(self.geometry.mel_frames - crop + 1, size=size)
+        sources = self._sources(rng.random(size))
+        crops = [
+            clips.clip("log_mel" if source == "smoothed" else source, i)[start : start + crop]
+            for source, i, start in zip(sources, indices, starts, strict=True)
+        ]
+        log_mel = torch.from_numpy(np.stack(crops)).float()  # [B, crop, bins]
+        smooth = torch.tensor([source == "smoothed" for source in sources])
+        places = zip(indices, starts, strict=True)
+        sound = np.stack([clips.clip("sound", i)[start * hop : (start + crop) * hop] for i, start in places])
+        bins = self.geometry.mel.fft // 2 + 1
+        return {
+            "log_mel": torch.where(smooth[:, None, None], smoothed(log_mel), log_mel),
+            "sound": torch.from_numpy(as_float(sound)),
+            "noise": torch.randn(size, 2, crop + EXTRA_FRAMES, bins, generator=generator_from(rng)),
+            "grained": torch.tensor([source == "log_mel" for source in sources]),
+            "paired": torch.tensor([source != GENERATED for source in sources]),
+        }
+
+    def _sources(self, chances: np.ndarray) -> list[str]:
+        """Where each spectrogram comes from, for numbers of 0..1."""
+        ends = np.cumsum([self.config.smoothed, self.config.reconstructed, self.config.generated])
+        names = ("smoothed", RECONSTRUCTED, GENERATED, "log_mel")
+        return [names[place] for place in np.searchsorted(ends, chances, side="right")]
+
+    def forward(  # type: ignore[override]
+        self, log_mel: Tensor, sound: Tensor, noise: Tensor, grained: Tensor, paired: Tensor
+    ) -> dict[str, Tensor]:
+        made = self.vocoder(log_mel, noise.transpose(0, 1))  # [B, samples]
+        judgement = self.discriminators(made, sound, paired)
+        with torch.autocast(made.device.type, enabled=False):
+            wanted = torch.where(paired[:, None, None], self.mel(sound), log_mel)
+            mel = _mel_error(self.mel(made), wanted, grained)
+            peaks = torch.stack([peak_error(made, sound, paired, fft) for fft in self.config.windows]).mean()
+        config = self.config
+        of_vocoder = judgement.vocoder + config.feature_weight * judgement.features
+        of_vocoder = of_vocoder + config.mel_weight * mel + config.peak_weight * peaks
+        parts = {"judged": judgement.discriminators, "taken_for_real": -judgement.vocoder}
+        loss = of_vocoder + judgement.discriminators
+        return {LOSS: loss, **parts, "features": judgement.features, "peaks": peaks, "decibels": 100.0 * mel}
+
+    def picture(self, clips: Shards, indices: Sequence[int]) -> np.ndarray:
+        """Generated spectrograms above those of the waveforms made from them."""
+        return picture_of(self.vocoder, self.mel, clips.batch(GENERATED, indices))
+
+
+def _mel_error(made: Tensor, wanted: Tensor, grained: Tensor) -> Tensor:
+    """Between spectrograms ``[B, frames, bins]``: of every value where there is grain, else of the level around it."""
+    exact = grained[:, None, None]
+    made, wanted = (torch.where(exact, mel, smoothed(mel)) for mel in (made, wanted))
+    return F.l1_loss(made[:, _EDGE:-_EDGE], wanted[:, _EDGE:-_EDGE])
+
+
+def peak_error(made: Tensor, real: Tensor, paired: Tensor, fft: int) -> Tensor:
+    """How far the magnitudes of tones and blows are apart; 0 where a sound is not paired.
+
+    Tones stand out of their neighbours in frequency, blows of those in time. Their error over all magnitudes, for what
+    is loud, and the difference of their logarithms, for what has nearly died away.
+    """
+    window = torch.hann_window(fft, device=made.device)
+    a, b = (magnitudes(sound, fft, window) for sound in (made, real))  # [B, bins, frames]
+    stands_out = (b > _STANDS_OUT * _mean_around(b, (_AROUND, 1))) | (b > _STANDS_OUT * _mean_around(b, (1, _AROUND)))
+    loud = ((a - b) * stands_out).flatten(1).norm(dim=1) / b.flatten(1).norm(dim=1).clamp(min=0.1)  # [B]
+    share = stands_out.float().flatten(1).mean(dim=1).clamp(min=_FEW)  # [B]
+    quiet = ((a.log() - b.log()).abs() * stands_out).flatten(1).mean(dim=1) / share
+    error: Tensor = ((loud + quiet) * paired).sum() / paired.sum().clamp(min=1)
+    return error
+
+
+def _mean_around(values: Tensor, shape: tuple[int, int]) -> Tensor:
+    padding = (shape[0] // 2, shape[1] // 2)
+    mean: Tensor = F.avg_pool2d(values[:, None], shape, stride=1, padding=padding, count_include_pad=False)
+    return mean[:, 0]

@@ -1,0 +1,120 @@
+"""How a clip is sampled: a bundle's own, a preset, and what a caller names; the nearest one counts."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import FrozenInstanceError, fields
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+
+from mdsgen.errors import SettingsError
+from mdsgen.sampling import ALWAYS, PRESETS, SOLVERS, Changes, Sampling
+from tests.samplings import samplings
+
+OWN = Sampling(30, 4.0, 0.5, "unipc-3", (100.0, 800.0), 2, clean_limit=3.0)
+
+
+def test_by_default_it_is_the_release_s() -> None:
+    assert Sampling() == Sampling(25, 5.0, 0.01, "dpm-2m", ALWAYS, 1, math.inf)
+
+
+def test_what_is_not_named_stays() -> None:
+    assert OWN.changed() == OWN
+    assert OWN.changed(quality=None, steps=None, guidance_interval=None) == OWN
+    assert OWN.changed(steps=3) == Sampling(3, 4.0, 0.5, "unipc-3", (100.0, 800.0), 2, clean_limit=3.0)
+
+
+@pytest.mark.parametrize("quality", PRESETS)
+def test_a_preset_leaves_the_strength_of_guidance_and_the_limit(quality: str) -> None:
+    chosen, preset = OWN.changed(quality=quality), PRESETS[quality]
+    assert (chosen.guidance, chosen.guidance_power, chosen.clean_limit) == (4.0, 0.5, 3.0)
+    for name in ("steps", "solver", "guidance_interval", "unconditional_every"):
+        assert getattr(chosen, name) == getattr(preset, name)
+
+
+def test_what_is_named_goes_before_the_preset() -> None:
+    chosen = OWN.changed(quality="fast", steps=3, guidance=2.0, solver="ddim", guidance_interval=(0.0, 500.0))
+    assert (chosen.steps, chosen.guidance, chosen.solver) == (3, 2.0, "ddim")
+    assert chosen.guidance_interval == (0.0, 500.0)
+    assert chosen.unconditional_every == PRESETS["fast"].unconditional_every
+
+
+def test_every_field_and_a_preset_can_be_named() -> None:
+    assert Changes.__annotations__.keys() == {"quality"} | {field.name for field in fields(Sampling)}
+
+
+def test_an_unknown_preset_is_refused() -> None:
+    with pytest.raises(SettingsError, match="quality must be one of fast, balanced, best, not 'finest'"):
+        OWN.changed(quality="finest")
+
+
+def test_a_field_that_there_is_not_is_refused() -> None:
+    with pytest.raises(TypeError, match="unexpected keyword argument 'stpes'"):
+        OWN.changed(stpes=3)  # type: ignore[call-arg]
+
+
+def test_nobody_changes_it_in_place() -> None:
+    with pytest.raises(FrozenInstanceError):
+        OWN.steps = 3  # type: ignore[misc]
+
+
+@settings(max_examples=60, deadline=None)
+@given(samplings)
+def test_it_survives_json(sampling: Sampling) -> None:
+    assert Sampling.from_dict(json.loads(json.dumps(sampling.to_dict(), allow_nan=False))) == sampling
+
+
+def test_without_a_limit_json_says_null() -> None:
+    assert Sampling().to_dict()["clean_limit"] is None
+
+
+def test_one_from_before_there_was_a_choice_has_today_s_defaults() -> None:
+    assert Sampling.from_dict({"steps": 25, "guidance": 5.0, "guidance_power": 0.01}) == Sampling()
+
+
+@pytest.mark.parametrize("name", ["steps", "guidance", "guidance_power"])
+def test_what_every_bundle_says_must_be_there(name: str) -> None:
+    values = Sampling().to_dict()
+    del values[name]
+    with pytest.raises(SettingsError, match=f"{name} is missing"):
+        Sampling.from_dict(values)
+
+
+@pytest.mark.parametrize("steps", [0, -1, 2.5, math.nan, math.inf, True, "ten", None])
+def test_impossible_steps_are_refused(steps: Any) -> None:
+    with pytest.raises(SettingsError, match="steps must be a whole number, 1 or more, not"):
+        Sampling(steps=steps)
+
+
+@pytest.mark.parametrize("solver", ["euler", "", 2, None])
+def test_an_unknown_solver_is_refused(solver: Any) -> None:
+    with pytest.raises(SettingsError, match=f"solver must be one of {', '.join(SOLVERS)}, not"):
+        Sampling(solver=solver)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        ("guidance", math.nan, "a finite number"),
+        ("guidance", math.inf, "a finite number"),
+        ("guidance", 10**400, "a finite number"),
+        ("guidance", "5", "a finite number"),
+        ("guidance_power", -0.1, "a finite number, 0 or more"),
+        ("guidance_power", math.nan, "a finite number, 0 or more"),
+        ("guidance_interval", (600.0, 200.0), "two numbers, low and high"),
+        ("guidance_interval", (math.nan, 100.0), "two numbers, low and high"),
+        ("guidance_interval", (100.0,), "two numbers, low and high"),
+        ("guidance_interval", (0, "all"), "two numbers, low and high"),
+        ("unconditional_every", 0, "a whole number, 1 or more"),
+        ("unconditional_every", 1.5, "a whole number, 1 or more"),
+        ("unconditional_every", True, "a whole number, 1 or more"),
+        ("clean_limit", 0.0, "a positive number"),
+        ("clean_limit", math.nan, "a positive number"),
+    ],
+)
+def test_what_gives_no_number_is_refused(name: str, value: Any, expected: str) -> None:
+    with pytest.raises(SettingsError, match=f"{name} must be {expected}, not"):
+        Sampling(**{name: value})
