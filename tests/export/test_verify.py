@@ -28,8 +28,6 @@ METHODS = dict(zip(GRAPHS, ("encode", "condition", "denoise", "decode", "vocode"
 class PyTorchNetworks:
     """The runtime's five networks, computed by PyTorch: an export without any error."""
 
-    branches = 2
-
     def __init__(self, models: Models) -> None:
         self.models, self.geometry, self.schedule = models, models.geometry, models.schedule
         self.branches = 2
