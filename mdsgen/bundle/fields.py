@@ -33,7 +33,7 @@ class Fields:
         value = self.values[name]
         if kind is float and type(value) is int and abs(value) < 2**53:  # some writers write 5.0 as 5
             value = float(value)
-        if not isinstance(value, kind) or isinstance(value, bool):
+        if not isinstance(value, kind) or isinstance(value, bool) or (type(value) is int and abs(value) >= 2**63):
             raise BundleError(f"manifest field {self.place(name)!r} must be {_KINDS[kind]}, not {value!r:.80}")
         return value
 
