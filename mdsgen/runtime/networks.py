@@ -136,8 +136,8 @@ class Networks:
         return self._run(VIDEO_ENCODER, shape, frames=frames[None])
 
     def condition(self, features: np.ndarray, timesteps: np.ndarray) -> np.ndarray:
-        """``features [1, F, 512]``, ``timesteps [steps]`` -> modulations ``[steps, 2, M, D]`` of both branches."""
-        shape = (len(timesteps), _BRANCHES, *self._modulations.shape[1:])
+        """``features [1, F, 512]``, ``timesteps [steps]`` -> modulations ``[steps, branches, M, D]``."""
+        shape = (len(timesteps), self.branches, *self._modulations.shape[1:])
         return self._run(CONDITIONING, shape, features=features, timesteps=timesteps)
 
     def denoise(self, latent: np.ndarray, modulations: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
