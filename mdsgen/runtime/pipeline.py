@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from numbers import Integral
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -147,7 +146,7 @@ class Pipeline:
         timings: Timings | None = None,
     ) -> Iterator[np.ndarray]:
         """As a call, but block after block ``[samples]`` as windows are done: memory does not grow with the length."""
-        if not isinstance(seed, Integral) or isinstance(seed, bool) or seed < 0:
+        if not isinstance(seed, (int, np.integer)) or isinstance(seed, bool) or seed < 0:
             raise SettingsError(f"a seed must be a whole number, 0 or more, not {seed!r:.80}")
         _check_kind(sampling, Sampling | None, "sampling", "a Sampling")
         _check_kind(progress, Callable | None, "progress", "a function")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Iterator
-from numbers import Real
 
 import numpy as np
 
@@ -38,7 +37,7 @@ def open_source(video: VideoSource, start: float, duration: float | None) -> tup
 
 def _is_number(value: object) -> bool:
     """Infinite is one, too: a duration of it lasts to the end."""
-    if not isinstance(value, Real) or isinstance(value, bool):
+    if not isinstance(value, (int, float, np.integer, np.floating)) or isinstance(value, bool):
         return False
     try:
         return not math.isnan(float(value))
