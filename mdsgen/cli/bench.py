@@ -99,10 +99,9 @@ def main(
     those of --geometry and --model, or of a bundle that was exported with --untrained.
     """
     seeded = (geometry_name or "release", model or "base") if geometry_name or model else None
-    _check(compare, task, bundle, seeded, changes, engine=engine, bfloat16=bfloat16, torch_steps=torch_steps, plot=plot)
+    _check(compare, task, bundle, seeded, changes, engine=engine, bfloat16=bfloat16, torch_steps=torch_steps)
     if plot:
-        with _writing(plot), TemporaryFile(dir=plot.resolve().parent):
-            pass  # before all the timing: afterwards it would be for nothing
+        _check_plot(plot)
     if compare is None:
         opened = Bundle.open(bundle or default_bundle())
         run = Command(opened, engine, threads, bfloat16, sampling_arguments(changes))
@@ -117,6 +116,16 @@ def main(
     if plot:
         with _writing(plot):
             write_whole(plot, report.chart())
+
+
+def _check_plot(plot: Path) -> None:
+    """Raise, before all the timing, where no chart can be written to the file."""
+    if plot.suffix.lower() != ".svg":
+        raise click.UsageError(f"--plot writes SVG: name a file that ends in .svg, not {plot}")
+    if not plot.parent.is_dir():
+        raise click.UsageError(f"--plot: there is no folder {plot.parent}")
+    with _writing(plot), TemporaryFile(dir=plot.resolve().parent):
+        pass
 
 
 @contextmanager
@@ -137,13 +146,8 @@ def _check(
     engine: str,
     bfloat16: bool,
     torch_steps: int | None,
-    plot: Path | None,
 ) -> None:
     """Raise a usage error for options that do not go together."""
-    if plot and plot.suffix.lower() != ".svg":
-        raise click.UsageError(f"--plot writes SVG: name a file that ends in .svg, not {plot}")
-    if plot and not plot.parent.is_dir():
-        raise click.UsageError(f"--plot: there is no folder {plot.parent}")
     accepted = ENGINES if compare is None else tuple(KINDS)
     if engine not in accepted:
         raise click.UsageError(f"--engine {engine} is unknown: expected one of {', '.join(accepted)}")

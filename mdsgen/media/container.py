@@ -63,8 +63,9 @@ def reading(path: Path, fault: str = "reading {} failed") -> Iterator[None]:
 def _opened(path: Path) -> InputContainer:
     # "file:" keeps a colon in the name from being read as a protocol; time stamps that a container leaves out (AVI with
     # B-frames) are generated. Metadata in an odd encoding stop PyAV before 19 unless told, and leave the file open.
+    # The options are the container's alone: PyAV 14 crashes over those of streams that appear late (FLV, MPEG-PS).
     opened: Any = av.open
-    container: InputContainer = opened(f"file:{path}", options={"fflags": "+genpts"}, **_METADATA)
+    container: InputContainer = opened(f"file:{path}", container_options={"fflags": "+genpts"}, **_METADATA)
     return container
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from numbers import Integral
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -147,7 +146,8 @@ class Pipeline:
         timings: Timings | None = None,
     ) -> Iterator[np.ndarray]:
         """As a call, but block after block ``[samples]`` as windows are done: memory does not grow with the length."""
-        _check_seed(seed)
+        if not isinstance(seed, (int, np.integer)) or isinstance(seed, bool) or seed < 0:
+            raise SettingsError(f"a seed must be a whole number, 0 or more, not {seed!r:.80}")
         _check_kind(sampling, Sampling | None, "sampling", "a Sampling")
         _check_kind(progress, Callable | None, "progress", "a function")
         sampling = sampling or self.bundle.sampling
@@ -196,11 +196,6 @@ class Pipeline:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-
-def _check_seed(seed: Any) -> None:
-    if isinstance(seed, bool) or not isinstance(seed, Integral) or int(seed) < 0:
-        raise SettingsError(f"a seed must be a whole number, 0 or more, not {seed!r:.80}")
 
 
 def _check_kind(value: object, kind: Any, name: str, expected: str) -> None:

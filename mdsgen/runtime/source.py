@@ -5,8 +5,6 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Iterator
-from numbers import Real
-from typing import Any
 
 import numpy as np
 
@@ -37,9 +35,9 @@ def open_source(video: VideoSource, start: float, duration: float | None) -> tup
     return frames, sample_count(seconds)
 
 
-def _is_number(value: Any) -> bool:
+def _is_number(value: object) -> bool:
     """Infinite is one, too: a duration of it lasts to the end."""
-    if isinstance(value, bool) or not isinstance(value, Real):
+    if not isinstance(value, (int, float, np.integer, np.floating)) or isinstance(value, bool):
         return False
     try:
         return not math.isnan(float(value))
