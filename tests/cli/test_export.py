@@ -372,7 +372,7 @@ def test_what_can_be_known_at_once_is_found_before_models_are_loaded(
 @pytest.mark.usefixtures("unloadable")
 def test_a_place_that_cannot_be_written_is_found_before_models_are_loaded(tmp_path: Path) -> None:
     with_a_file(tmp_path)
-    assert "cannot be written" in refused(export("--untrained", "-o", tmp_path / "b" / "bundle"))
+    assert "cannot write" in refused(export("--untrained", "-o", tmp_path / "b" / "bundle"))
 
 
 @pytest.mark.parametrize(
