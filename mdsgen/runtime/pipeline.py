@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from fractions import Fraction
+from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING
 
@@ -15,13 +16,13 @@ from mdsgen.bundle import Bundle, default_bundle
 from mdsgen.engines import EngineOptions
 from mdsgen.errors import Cancelled, MediaError, SettingsError
 from mdsgen.geometry import FRAME_RATE, SAMPLE_RATE
-from mdsgen.media import VideoInfo, frame_count, probe, read_pictures, sample_count, scaled_pictures
+from mdsgen.media import VideoInfo, check_pictures, probe, sample_count, scaled_pictures, timed_pictures
 from mdsgen.runtime.clip import Timings
-from mdsgen.runtime.frame_window import FrameWindow
 from mdsgen.runtime.generators import Generator, Generators
 from mdsgen.runtime.networks import Networks
-from mdsgen.runtime.sampler import seeded_noise
-from mdsgen.runtime.windows import Assembler, Window, WindowPlan
+from mdsgen.runtime.soundtrack import Soundtrack
+from mdsgen.runtime.views import Pictures, Views
+from mdsgen.runtime.windows import Window
 from mdsgen.sampling import Changes, Sampling
 
 if TYPE_CHECKING:
@@ -148,27 +149,27 @@ class Pipeline:
         sampling = sampling or self.bundle.sampling
         generator = self._generators.of(sampling)
         timings = Timings() if timings is None else timings
-        frames, samples = _open_source(video, start, duration)
-        plan = WindowPlan(self.bundle.manifest.geometry, samples)
-        return self._windows(generator, plan, frames, seed, sampling.steps, progress, timings)
+        pictures, samples = _open_source(video, start, duration)
+        return self._windows(generator, pictures, samples, seed, sampling.steps, progress, timings)
 
     def _windows(
         self,
         generator: Generator,
-        plan: WindowPlan,
-        frames: Iterator[np.ndarray],
+        pictures: Pictures,
+        samples: int,
         seed: int,
         steps: int,
         progress: OnProgress | None,
         timings: Timings,
     ) -> Iterator[np.ndarray]:
-        assembler, frame_window = Assembler(plan), FrameWindow(plan.geometry.video_frames, frames)
-        for window in plan:
+        track = Soundtrack(self.bundle.manifest.geometry, generator, seed)
+        windows = sum(1 for _ in track.plan.film(samples))
+        views = Views(track.plan.geometry, track.plan.film(samples))
+        for window in track.plan.film(samples):
             with timings.stage("video decoding"):
-                view = frame_window.advance(window.first_frame)  # [F, 224, 224, 3]
-            noise = seeded_noise(plan.geometry, seed, window.index)  # [1, C, H, W]
-            report = _reporter(progress, window, len(plan), steps)
-            block = assembler.add(window, generator(view, noise, timings, report))
+                view = views.of_film(pictures, samples)  # [F, 224, 224, 3]
+            report = _reporter(progress, window, windows, steps)
+            block = track.add(window, view, timings, report, end=samples)
             yield np.clip(block, -1.0, 1.0)  # two loud sounds that agree by chance are louder than either
 
     def close(self) -> None:
@@ -187,26 +188,35 @@ class Pipeline:
         self.close()
 
 
-def _open_source(video: VideoSource, start: float, duration: float | None) -> tuple[Iterator[np.ndarray], int]:
-    """The frames to come and how many samples of sound they ask for."""
+def _open_source(video: VideoSource, start: float, duration: float | None) -> tuple[Pictures, int]:
+    """The pictures to come with the seconds at which they appear, and how many samples of sound they ask for."""
     if isinstance(video, np.ndarray):
-        frames, seconds = _open_array(video, start, duration)
+        pictures, seconds = _open_array(video, start, duration)
     else:
         info = video if isinstance(video, VideoInfo) else probe(video)
-        frames, seconds = read_pictures(info, start=start, duration=duration), info.remaining(start, duration)
+        pictures, seconds = timed_pictures(info, start=start), info.remaining(start, duration)
     if not sample_count(seconds):
         raise MediaError(f"a duration of {seconds:g} s holds no sample of sound")
-    return frames, sample_count(seconds)
+    return pictures, sample_count(seconds)
 
 
-def _open_array(video: np.ndarray, start: float, duration: float | None) -> tuple[Iterator[np.ndarray], float]:
-    """The frames that :func:`read_pictures` would choose from a file of these, and how many seconds they are for."""
+def _open_array(video: np.ndarray, start: float, duration: float | None) -> tuple[Pictures, float]:
+    """As :func:`timed_pictures` of a file of these frames, and how many seconds they are for."""
     length = len(video) / FRAME_RATE
     if not 0 <= start < length or (duration is not None and not duration > 0):
         raise MediaError(f"start {start} s and duration {duration} s do not fit {len(video)} frames, {length} s")
     seconds = length - start if duration is None else min(duration, length - start)
-    first = min(math.ceil(start * FRAME_RATE - 0.5), len(video) - 1)
-    return scaled_pictures(video[first : first + frame_count(seconds)]), seconds
+    check_pictures(video)
+    return _timed(video, start), seconds
+
+
+def _timed(video: np.ndarray, start: float) -> Pictures:
+    for index in range(int(start * FRAME_RATE), len(video)):
+        yield Fraction(index, FRAME_RATE) - Fraction(start), partial(_scaled, video[index : index + 1])
+
+
+def _scaled(picture: np.ndarray) -> np.ndarray:
+    return next(scaled_pictures(picture))
 
 
 def _reporter(progress: OnProgress | None, window: Window, windows: int, steps: int) -> Callable[[int], None]:
