@@ -17,8 +17,10 @@ from mdsgen.engines import EngineOptions
 from mdsgen.errors import Cancelled, MediaError, SettingsError
 from mdsgen.geometry import FRAME_RATE, SAMPLE_RATE
 from mdsgen.media import VideoInfo, check_pictures, probe, sample_count, scaled_pictures, timed_pictures
-from mdsgen.runtime.clip import Timings
+from mdsgen.runtime.clip import ClipGenerator, Timings
 from mdsgen.runtime.generators import Generator, Generators
+from mdsgen.runtime.live import Live
+from mdsgen.runtime.live_options import LiveOptions
 from mdsgen.runtime.networks import Networks
 from mdsgen.runtime.soundtrack import Soundtrack
 from mdsgen.runtime.views import Pictures, Views
@@ -171,6 +173,30 @@ class Pipeline:
             report = _reporter(progress, window, windows, steps)
             block = track.add(window, view, timings, report, end=samples)
             yield np.clip(block, -1.0, 1.0)  # two loud sounds that agree by chance are louder than either
+
+    def live(
+        self,
+        *,
+        frame_rate: float = 30.0,
+        block: float = 0.512,
+        lookahead: float = 0.256,
+        seed: int = 0,
+        sampling: Sampling | None = None,
+        **changes: Unpack[Changes],
+    ) -> Live:
+        """The sound of pictures as they come, without an end: see :class:`~mdsgen.runtime.live.Live`.
+
+        ``frame_rate`` counts where pictures have no time stamps. Each ``block`` seconds of sound are given out when
+        ``lookahead`` seconds behind them have been seen. Further keywords as in a call. Where computing falls behind,
+        a block gets half the steps, or is left silent. Raises :class:`~mdsgen.errors.SettingsError` for impossible
+        settings.
+        """
+        options = LiveOptions(frame_rate, block, lookahead, seed)
+        chosen = (sampling or self.bundle.sampling).changed(**changes)
+        generator, fewer = self._generators.of(chosen), None
+        if isinstance(generator, ClipGenerator) and chosen.steps > 1:
+            fewer = ClipGenerator(self._networks, chosen.changed(steps=chosen.steps // 2))
+        return Live(self.bundle.manifest.geometry, generator, fewer, options)
 
     def close(self) -> None:
         """Close the engines."""
