@@ -30,8 +30,8 @@ slow: $(VENV)/.installed ## Tests of the published sizes, which take a minute an
 fuzz: $(VENV)/.installed ## Damaged input of every kind by the thousand, in child processes: a table of what came of it
 	$(BIN)/python -m tests.fuzz
 
-gpu: $(VENV)/.installed ## All that only a GPU can show: correctness, memory checks where compute-sanitizer is, and speed
-	sh tests/gpu.sh $(BIN)
+gpu: $(VENV)/.installed ## All that only a GPU can show, in parts; TensorRT, pycuda and cuda-bindings are there already
+	$(BIN)/python -m tests.gpu
 
 lean: ## The device's part alone, without PyTorch and ONNX, in the other supported Pythons that are present
 	sh tests/lean.sh 3.10 3.12

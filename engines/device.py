@@ -21,6 +21,8 @@ class DeviceEngine(Engine):
     """
 
     device: Device
+    shape_changes: int
+    """How often an input's shape has changed: a graph that was captured before the last time is of no use."""
 
     @property
     @abc.abstractmethod

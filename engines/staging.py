@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from typing import Protocol
 
 import numpy as np
@@ -64,8 +64,9 @@ class Staging:
         return {spec.name: self._host[spec.name].array for spec in engine.outputs}
 
     def free(self) -> None:
-        """Give all buffers back."""
-        self._made.close()
+        """Give all buffers back, once nothing on the stream uses them: a run that failed may have left some there."""
+        with self._made, suppress(EngineError):  # a lost device's stream is empty
+            self._engine.device.synchronize()
 
     def _set_shapes(self) -> None:
         """Only of inputs that have a choice."""

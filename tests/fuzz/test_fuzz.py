@@ -91,10 +91,15 @@ def test_the_same_number_is_the_same_case() -> None:
     assert mutated(data, Random("video/0/7")) != mutated(data, Random("video/0/8"))
 
 
+TRAINING = ("checkpoint", "dataset", "recipe")
+
+
 @pytest.mark.parametrize("kind", names())
 def test_a_slice_of_damaged_input_comes_to_nothing_bad(kind: str) -> None:
+    if kind in TRAINING:
+        pytest.importorskip("torch", reason="damaged trainings need PyTorch")
     assert load(kind).count >= 500
-    report = run(Campaign(kind, seed=0, count=200, seconds=6.0))
+    report = run(Campaign(kind, seed=0, count=200, seconds=4.0))
     assert report.bad == []
     assert report.outcomes[RESULT]
     assert report.outcomes[REFUSED]
