@@ -192,7 +192,9 @@ class Live:
         except BaseException:
             self.close()
             raise
-        self._finished = last
+        with self._changed:
+            self._finished = last
+            self._changed.notify_all()
         clipped: np.ndarray = np.clip(block, -1.0, 1.0)
         return clipped
 

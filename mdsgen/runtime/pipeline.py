@@ -25,7 +25,7 @@ from mdsgen.runtime.networks import Networks
 from mdsgen.runtime.soundtrack import Soundtrack
 from mdsgen.runtime.views import Pictures, Views
 from mdsgen.runtime.windows import Window
-from mdsgen.sampling import Changes, Sampling
+from mdsgen.sampling import PRESETS, Changes, Sampling
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -187,12 +187,13 @@ class Pipeline:
         """The sound of pictures as they come, without an end: see :class:`~mdsgen.runtime.live.Live`.
 
         ``frame_rate`` counts where pictures have no time stamps. Each ``block`` seconds of sound are given out when
-        ``lookahead`` seconds behind them have been seen. Further keywords as in a call. Where computing falls behind,
-        a block gets half the steps, or is left silent. Raises :class:`~mdsgen.errors.SettingsError` for impossible
-        settings.
+        ``lookahead`` seconds behind them have been seen. ``sampling`` None is the preset ``fast``, or the bundle's own
+        where that has no more steps; further keywords change it as in a call. Where computing falls behind, a block
+        gets half the steps, or is left silent. Raises :class:`~mdsgen.errors.SettingsError` for impossible settings.
         """
-        options = LiveOptions(frame_rate, block, lookahead, seed)
-        chosen = (sampling or self.bundle.sampling).changed(**changes)
+        options, own = LiveOptions(frame_rate, block, lookahead, seed), self.bundle.sampling
+        quick = own if own.steps <= PRESETS["fast"].steps else own.changed(quality="fast")
+        chosen = (sampling or quick).changed(**changes)
         generator, fewer = self._generators.of(chosen), None
         if isinstance(generator, ClipGenerator) and chosen.steps > 1:
             fewer = ClipGenerator(self._networks, chosen.changed(steps=chosen.steps // 2))

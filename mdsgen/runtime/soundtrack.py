@@ -28,7 +28,8 @@ class Soundtrack:
     def __init__(self, geometry: Geometry, generator: Generator, seed: int, plan: WindowPlan | None = None) -> None:
         goes_on = isinstance(generator, ClipGenerator)
         self.plan = plan or (WindowPlan.of_film(geometry) if goes_on else WindowPlan.apart(geometry))
-        self.fade = fade_samples(geometry) if goes_on else self.plan.context * geometry.column_samples
+        apart = min(self.plan.context, self.plan.block) * geometry.column_samples
+        self.fade = fade_samples(geometry) if goes_on else apart
         self._geometry, self._generator, self._seed = geometry, generator, seed
         self._assembler = Assembler(self.fade)
         self._latent: np.ndarray | None = None  # of the last window that was computed

@@ -31,9 +31,15 @@ def first_frame(geometry: Geometry, window: Window) -> int:
 
 
 def frames_needed(geometry: Geometry, window: Window) -> int:
-    """How many frames lie before the end of what the window imagines: behind that it may see anything."""
-    seen = window.end * geometry.column_samples - first_frame(geometry, window)
-    return max(1, min(geometry.video_frames, -(-seen // geometry.samples_per_frame)))
+    """How many frames lie before the end of what the window imagines: behind that it may see anything.
+
+    Where it looks ahead, these end as early before it as in a whole window, whose last frame lies some way before its
+    end. What does not look ahead sees all.
+    """
+    step = geometry.samples_per_frame
+    unseen = geometry.samples - step // 2 - (geometry.video_frames - 1) * step if window.end > window.until else 1
+    seen = window.end * geometry.column_samples - first_frame(geometry, window) - unseen
+    return max(1, min(geometry.video_frames, seen // step + 1))
 
 
 def last_frame(geometry: Geometry, window: Window) -> int:

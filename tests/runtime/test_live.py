@@ -9,13 +9,13 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from mdsgen import Pipeline
+from mdsgen import Pipeline, Sampling
 from mdsgen.errors import EngineError, SettingsError, TensorError
 from mdsgen.geometry import PAPER, SAMPLE_RATE
 from mdsgen.runtime.live import Live
 
 COLUMN = PAPER.column_samples
-FAST = {"steps": 2, "guidance": 1.0}
+FAST = {"sampling": Sampling(steps=2, guidance=1.0)}
 
 
 def pictures(count: int, seed: int = 0) -> np.ndarray:
