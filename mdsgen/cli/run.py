@@ -135,7 +135,7 @@ def main(
                 "results": [rendered.to_dict() for rendered in results],
                 "failures": failures,
             }
-            click.echo(json.dumps(document, indent=2, ensure_ascii=False))
+            click.echo(json.dumps(document, indent=2))
     if failures:
         raise MdsgenError(f"{len(failures)} of {len(jobs)} videos failed")
 

@@ -9,11 +9,13 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from mdsgen.bundle import DENOISER
 from mdsgen.media import prepare_frames
 from mdsgen.runtime.branches import Branches
 from mdsgen.runtime.continuation import Held
 from mdsgen.runtime.known import Known
 from mdsgen.runtime.networks import Networks
+from mdsgen.runtime.outputs import check_finite
 from mdsgen.runtime.sampler import OnStep, solve
 from mdsgen.runtime.solver import plan_steps, timesteps_of
 from mdsgen.sampling import Sampling
@@ -88,4 +90,6 @@ class ClipGenerator:
     ) -> np.ndarray:
         """The diffusion loop: ``noise [1, C, H, W]`` -> latent of the same shape, which begins with what is known."""
         held = Held(known, noise) if known is not None and known.columns else None
-        return solve(noise, self._plan, Branches(self._networks, self._plan, modulations), on_step, held)
+        latent = solve(noise, self._plan, Branches(self._networks, self._plan, modulations), on_step, held)
+        check_finite(DENOISER, latent)
+        return latent

@@ -61,7 +61,7 @@ class Live:
         generator: Generator,
         fewer: Generator | None,
         options: LiveOptions,
-        turn: Turns | None = None,
+        turn: Turns,
     ) -> None:
         self.options = options
         self._plan = options.plan(geometry)
@@ -202,8 +202,6 @@ class Live:
         started = time.perf_counter()
         if frames is None:
             block = self._track.add_silence(window, end)
-        elif self._turn is None:
-            block = self._track.add(window, frames, Timings(), end=end, generator=self._of(chosen))
         else:
             with self._turn():
                 block = self._track.add(window, frames, Timings(), end=end, generator=self._of(chosen))

