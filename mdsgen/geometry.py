@@ -148,6 +148,11 @@ class Geometry:
         """Seconds of one window."""
         return self.samples / SAMPLE_RATE
 
+    @property
+    def column_samples(self) -> int:
+        """Samples of one token column."""
+        return self.patch * self.compression * self.mel.hop
+
     # Picture
 
     @property
