@@ -144,6 +144,7 @@ def test_a_command_that_never_comes_back_is_ended_and_leaves_nothing(
     with child([sys.executable, "-c", STUCK.replace("TARGET", repr(str(tmp_path / "b")))]) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "at work\n"
+        time.sleep(0.3)  # until it is in there
         begun = time.monotonic()
         process.send_signal(number)
         _, complaint = process.communicate(timeout=LIMIT)
