@@ -13,7 +13,7 @@ import numpy as np
 import onnx
 import pytest
 import torch
-from click.testing import CliRunner, Result
+from click.testing import Result
 
 from mdsgen import Pipeline
 from mdsgen.bundle import GRAPHS, Bundle
@@ -35,6 +35,7 @@ from tests.export.conftest import small_codec, small_models
 from tests.export.test_exporter import columns
 from tests.media.conftest import Renderer
 from tests.released import DECODE_LAYER, golden, relative_error, released_state
+from tests.runner import Runner
 from tests.seeded import FIXTURES, read_keys, seeded_state
 from tests.threads import one_thread
 
@@ -48,7 +49,7 @@ def _one_thread() -> Iterator[None]:
 
 
 def export(*arguments: object) -> Result:
-    return CliRunner().invoke(main, [str(argument) for argument in arguments])
+    return Runner().invoke(main, [str(argument) for argument in arguments])
 
 
 def refused(result: Result, code: int = 1) -> str:
@@ -237,7 +238,7 @@ def test_published_files_become_a_bundle(published: tuple[Path, Result], files: 
     folder, result = published
     assert (result.exit_code, result.stdout) == (0, f"{folder}\n"), result.stderr
     assert [f"exporting {name} in fp32" for name in GRAPHS] == result.stderr.splitlines()[:5]
-    shown = CliRunner().invoke(info.main, [str(folder), "--json"])
+    shown = Runner().invoke(info.main, [str(folder), "--json"])
     document = json.loads(shown.stdout)
     assert (shown.exit_code, document["verified"]) == (0, True)
     manifest = document["manifest"]

@@ -8,17 +8,18 @@ import time
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner, Result
+from click.testing import Result
 
 from mdsgen.bundle import Manifest, write_manifest
 from mdsgen.cli.info import main
 from mdsgen.engines.choice import Choice, digest_of
 from mdsgen.geometry import PAPER
 from tests.bundles import make_bundle
+from tests.runner import Runner
 
 
 def info(*arguments: str | Path) -> Result:
-    return CliRunner().invoke(main, [str(argument) for argument in arguments])
+    return Runner().invoke(main, [str(argument) for argument in arguments])
 
 
 def test_people_read_what_the_bundle_holds(tmp_path: Path) -> None:
