@@ -33,6 +33,10 @@ class Pace:
         seconds = (total - done) / self.per_second(done)
         return f"{_duration(seconds)} left, done {_moment(seconds)}"
 
+    def line(self, done: int, total: int, what: str) -> Interim:
+        """Such as ``"3 of 8 shards rendered  12 min left, done at 14:35"``."""
+        return Interim(f"{done} of {total} {what}  {self.left(done, total)}".rstrip())
+
 
 def _duration(seconds: float) -> str:
     minutes = round(seconds / 60)

@@ -57,5 +57,5 @@ def match(found: np.ndarray, true: np.ndarray, tolerance: float = TOLERANCE) -> 
 
 
 def coincide(times: np.ndarray, others: np.ndarray) -> bool:
-    """Whether more than half of the onsets of two rows match: by ear, one could stand for the other."""
+    """Whether more than half of the onsets of two rows match, so that one could stand for the other."""
     return match(times, others).f1 > 0.5

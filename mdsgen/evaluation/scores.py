@@ -104,18 +104,16 @@ class Scores:
 
     def to_dict(self) -> dict[str, Any]:
         """As plain JSON values."""
-        columns = {name: getattr(self, name).to_dict() for name in ("generated", "real", "shuffled", "shifted")}
+        columns = {name: score.to_dict() for name, score in self._columns.items()}
         return {**columns, "kinds": {kind: score.to_dict() for kind, score in self.kinds.items()}}
+
+    @property
+    def _columns(self) -> dict[str, Score]:
+        return {"generated": self.generated, "real": self.real, "shuffled": self.shuffled, "shifted": self.shifted}
 
     def page(self) -> str:
         """Two tables: against the references, and by kind."""
-        references = {
-            "generated": self.generated,
-            "real": self.real,
-            "shuffled": self.shuffled,
-            "shifted": self.shifted,
-        }
-        across, down = _table(references), list(zip(*_table(self.kinds), strict=True))
+        across, down = _table(self._columns), list(zip(*_table(self.kinds), strict=True))
         return "\n\n".join(aligned(table, figures=True) for table in (across, down))
 
 

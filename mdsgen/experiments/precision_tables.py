@@ -54,13 +54,13 @@ def _overview(rows: Mapping[str, Row]) -> Iterator[Sequence[str]]:
     reference = next(iter(rows.values()))
     for name, row in rows.items():
         first = row is reference
-        quality = {} if first else _decibels(row)
+        parity = {} if first else _snr_db(row)
         figures, beside = row["figures"], None if first else reference["figures"]
         yield (
             f"{name}, the reference" if first else name,
             f"{row['bytes'] / 1e6:.1f}",
             f"{row['denoiser_bytes'] / 1e6:.1f}",
-            *(quality.get(graph, "") for graph in (DENOISER, SPECTROGRAM, CLIP)),
+            *(parity.get(graph, "") for graph in (DENOISER, SPECTROGRAM, CLIP)),
             f"{figures['mel_error_db']:.2f}",
             *(_beside(figures, beside, share, 1, " %", 100) for share in ("aligned", "kind")),
             _beside(figures, beside, "onset_f1", 3),
@@ -72,7 +72,7 @@ def _networks(rows: Mapping[str, Row]) -> Iterator[Sequence[str]]:
     _, *others = rows.items()
     yield "network", *(name for name, _ in others)
     for graph in GRAPHS:
-        yield graph.replace("_", " "), *(_decibels(row).get(graph, "") for _, row in others)
+        yield graph.replace("_", " "), *(_snr_db(row).get(graph, "") for _, row in others)
 
 
 def _steps(rows: Mapping[str, Row]) -> Iterator[Sequence[str]]:
@@ -86,8 +86,8 @@ def _steps(rows: Mapping[str, Row]) -> Iterator[Sequence[str]]:
 
 def _layers(name: str, calibration: Row) -> Iterator[Sequence[str]]:
     yield "layer", f"dB, this one alone in {name}", "computes in"
-    for layer, decibels in calibration["layers"].items():
-        yield f"`{layer}`", _in_words(decibels), "FP32" if layer in calibration["kept"] else "INT8"
+    for layer, snr_db in calibration["layers"].items():
+        yield f"`{layer}`", _in_words(snr_db), "FP32" if layer in calibration["kept"] else "INT8"
 
 
 def _calibrated(name: str, calibration: Row) -> str:
@@ -109,13 +109,13 @@ def _fact(value: object) -> str:
     return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
-def _decibels(row: Row) -> dict[str, str]:
+def _snr_db(row: Row) -> dict[str, str]:
     """By graph, in words."""
     return {figure["graph"]: _in_words(figure["snr_db"]) for figure in row["parity"]}
 
 
-def _in_words(decibels: float | None) -> str:
-    return "exact" if decibels is None else f"{decibels:.1f}"
+def _in_words(snr_db: float | None) -> str:
+    return "exact" if snr_db is None else f"{snr_db:.1f}"
 
 
 def _beside(figures: Row, reference: Row | None, name: str, digits: int, unit: str = "", times: int = 1) -> str:

@@ -48,6 +48,7 @@ COMPARED = tuple(PRECISIONS)[1:]
 """What is compared where nobody says otherwise; the source's own precision is there anyway, as the reference."""
 
 _TIMED, _WARMUP = 25, 3
+_say = partial(click.echo, err=True)
 _LEAD = 2  # a step is one of many: the denoiser before it was the same one
 
 
@@ -251,10 +252,6 @@ def _folder(keep: Path | None, precisions: Sequence[str]) -> Iterator[Path]:
             check_target(keep / precision, replace=False)
         with hidden_folder(keep / precisions[0]) as folder:
             yield folder
-
-
-def _say(line: str) -> None:
-    click.echo(line, err=True)
 
 
 if __name__ == "__main__":

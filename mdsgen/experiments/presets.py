@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ REFERENCE = "reference"
 """The published way: 50 steps of DPM-Solver++ 2M, both branches in every one of them."""
 
 _STEPS = (6, 8, 12, 16, 25)
+_say = partial(click.echo, err=True)
 
 
 def presets(sampling: Sampling) -> dict[str, Sampling]:
@@ -145,10 +147,6 @@ def main(
     settings = GRIDS[grid](opened.sampling)
     rows = compare_settings(opened, settings, clips=clips, first_seed=seed, engine=engine, threads=threads, report=_say)
     click.echo(json.dumps(rows, indent=2) if as_json else table(rows))
-
-
-def _say(line: str) -> None:
-    click.echo(line, err=True)
 
 
 if __name__ == "__main__":

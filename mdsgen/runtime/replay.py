@@ -12,7 +12,8 @@ from mdsgen.errors import MdsgenError
 from mdsgen.runtime.clip import Timings
 
 if TYPE_CHECKING:
-    from mdsgen.engines.cuda import CapturedGraph, Device, Event, Pinned
+    from mdsgen.engines.capture import CapturedGraph
+    from mdsgen.engines.cuda import Device, Event, Pinned
 
 GRAPH = "cuda graph"
 """The stage's name in the timings where all stages are one launch."""

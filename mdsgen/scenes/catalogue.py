@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Callable
 
 import numpy as np
 
@@ -17,13 +17,8 @@ from mdsgen.scenes.stage import Stage
 from mdsgen.scenes.strikes import Bell, Drum, Hammer
 from mdsgen.scenes.walk import Walker
 
-
-class Sampler(Protocol):
-    """Draws an actor: ``Bounce.sample`` and its like."""
-
-    def __call__(self, rng: np.random.Generator, place: Place, duration: float) -> Actor: ...
-
-
+Sampler = Callable[[np.random.Generator, Place, float], Actor]
+"""Draws an actor: ``Bounce.sample`` and its like."""
 IMPACTS: dict[str, Sampler] = {actor.kind: actor.sample for actor in (Bounce, Hammer, Bell, Drum, Metronome, Walker)}
 """Kinds whose sound is a number of blows."""
 CONTINUOUS: dict[str, Sampler] = {actor.kind: actor.sample for actor in (Rain, Fire, Waves, Engine, Fan, Cars)}

@@ -72,22 +72,12 @@ class Canvas:
         inside = local - np.hypot(along - share * length, across)
         self._blend(window, inside * self.size, 2 * share - 1, across / wide, paint, alpha)
 
-    def box(
-        self,
-        x: float,
-        y: float,
-        half: tuple[float, float],
-        paint: Colour | Paint,
-        alpha: Alpha = 1.0,
-        angle: float = 0.0,
-    ) -> None:
-        """A rectangle of half width and half height ``half``, turned clockwise by ``angle`` radians."""
-        c, s = float(np.cos(angle)), float(np.sin(angle))
-        rx, ry = abs(half[0] * c) + abs(half[1] * s), abs(half[0] * s) + abs(half[1] * c)
-        if (found := self._window(x - rx, y - ry, x + rx, y + ry)) is None:
+    def box(self, x: float, y: float, half: tuple[float, float], paint: Colour | Paint, alpha: Alpha = 1.0) -> None:
+        """A rectangle of half width and half height ``half``."""
+        if (found := self._window(x - half[0], y - half[1], x + half[0], y + half[1])) is None:
             return
         window, px, py = found
-        along, across = (px - x) * c + (py - y) * s, (py - y) * c - (px - x) * s
+        along, across = np.broadcast_arrays(px - x, py - y)
         inside = np.minimum(half[0] - np.abs(along), half[1] - np.abs(across))
         self._blend(window, inside * self.size, along / half[0], across / half[1], paint, alpha)
 

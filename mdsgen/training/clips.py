@@ -21,7 +21,7 @@ from mdsgen.errors import DatasetError
 from mdsgen.geometry import FEATURE_CHANNELS, PICTURE_SIZE, Geometry
 from mdsgen.media import averaged
 from mdsgen.model.mel import LogMel
-from mdsgen.report import Interim, Pace, Report
+from mdsgen.report import Pace, Report
 from mdsgen.scenes import sample_scene
 from mdsgen.training.shards import describe, shard_path, write_shard
 
@@ -51,7 +51,7 @@ def prepare_scenes(
     pace = Pace(done)
     for _ in in_parallel(render, todo, workers):
         done += 1
-        report(Interim(f"{done} of {len(starts)} shards rendered  {pace.left(done, len(starts))}".rstrip()))
+        report(pace.line(done, len(starts), "shards rendered"))
 
 
 def _render_shard(folder: Path, geometry: Geometry, count: int, first_seed: int, shard_clips: int, start: int) -> None:

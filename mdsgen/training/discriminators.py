@@ -45,15 +45,13 @@ class Discriminators(nn.Module):
 
 
 def _judge(network: nn.Module, made: Tensor, real: Tensor, paired: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    seen = network(
-        torch.cat([real, made.detach()])
-    )  # activations of every layer, [2B, ...] each; the last is a verdict
+    seen = network(torch.cat([real, made.detach()]))  # activations of every layer, [2B, ...] each; the last is a score
     for_real, for_made = seen[-1].float().chunk(2)
     discriminator = F.relu(1.0 - for_real).mean() + F.relu(1.0 + for_made).mean()
     frozen = {name: parameter.detach() for name, parameter in network.named_parameters()}
-    *found, verdict = functional_call(network, frozen, (made,))
+    *found, score = functional_call(network, frozen, (made,))
     apart = [_apart(a, b.detach().chunk(2)[0], paired) for a, b in zip(found, seen[:-1], strict=True)]
-    return discriminator, -verdict.float().mean(), torch.stack(apart).mean()
+    return discriminator, -score.float().mean(), torch.stack(apart).mean()
 
 
 def _apart(made: Tensor, real: Tensor, paired: Tensor) -> Tensor:
@@ -79,7 +77,7 @@ class _Spectral(nn.Module):
         self.verdict = nn.Conv2d(2 * channels, 1, 3, padding=1)
 
     def forward(self, sound: Tensor) -> list[Tensor]:
-        """``[B, samples]`` -> the activations of every layer, and the verdict on every place."""
+        """``[B, samples]`` -> the activations of every layer, and the score of every place."""
         x = self._spectrum(sound)
         found = []
         for layer in self.layers:

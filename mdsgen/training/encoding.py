@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -10,10 +11,12 @@ from torch import Tensor
 
 from mdsgen.model.compact_autoencoder import CompactAutoencoder
 from mdsgen.model.compact_video import CompactVideoEncoder
-from mdsgen.report import Interim, Pace, Report
+from mdsgen.report import Report
 from mdsgen.training.clips import SHARD_CLIPS
-from mdsgen.training.shards import Shards, describe, sha256, shard_path, write_shard
+from mdsgen.training.shards import Shards, describe, fill, sha256
 from mdsgen.training.trained import WEIGHTS, load_autoencoder, load_video_encoder
+
+_BATCH = 16  # clips that go through the networks together
 
 
 def encode_clips(
@@ -23,7 +26,6 @@ def encode_clips(
     autoencoder: Path,
     *,
     device: torch.device | None = None,
-    batch: int = 16,
     shard_clips: int = SHARD_CLIPS,
     report: Report = lambda line: None,
 ) -> None:
@@ -38,16 +40,7 @@ def encode_clips(
     describe(folder, {"geometry": description.get("geometry"), "clips": description, "shard": shard_clips, **weights})
     device = device or torch.device("cpu")
     encoder = _Encoder(load_video_encoder(video_encoder).to(device), load_autoencoder(autoencoder).to(device), device)
-    starts = range(0, len(clips), shard_clips)
-    pace = Pace(sum(shard_path(folder, number).exists() for number in range(len(starts))))
-    for number, start in enumerate(starts):
-        if shard_path(folder, number).exists():
-            continue
-        end = min(start + shard_clips, len(clips))
-        parts = [encoder(clips, range(i, min(i + batch, end))) for i in range(start, end, batch)]
-        features, latents = (np.concatenate(part) for part in zip(*parts, strict=True))
-        write_shard(folder, number, {"features": features, "latent": latents})
-        report(Interim(f"{number + 1} of {len(starts)} shards encoded  {pace.left(number + 1, len(starts))}".rstrip()))
+    fill(folder, len(clips), shard_clips, partial(encoder, clips), batch=_BATCH, done="encoded", report=report)
 
 
 class _Encoder:
@@ -55,12 +48,12 @@ class _Encoder:
         self.video, self.audio, self.device = video, audio, device
 
     @torch.no_grad()
-    def __call__(self, clips: Shards, indices: range) -> tuple[np.ndarray, np.ndarray]:
+    def __call__(self, clips: Shards, indices: range) -> dict[str, np.ndarray]:
         """Features ``[B, F, 512]`` and latents ``[B, C, H, W]``."""
         pictures = self._read(clips, "frames", indices).permute(0, 1, 4, 2, 3) / 255.0  # [B, F, 3, 56, 56]
         image = self._read(clips, "log_mel", indices).transpose(1, 2).unsqueeze(1)  # [B, 1, bins, frames]
         features, latents = self.video.features(pictures), self.audio.encode(image)
-        return features.cpu().numpy().astype(np.float16), latents.cpu().numpy()
+        return {"features": features.cpu().numpy().astype(np.float16), "latent": latents.cpu().numpy()}
 
     def _read(self, clips: Shards, field: str, indices: range) -> Tensor:
         return torch.from_numpy(clips.batch(field, indices)).to(self.device).float()

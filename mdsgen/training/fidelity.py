@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from mdsgen.model.compact_codec import CompactCodec
 from mdsgen.model.mel import LogMel
-from mdsgen.report import Interim, Pace, Report
+from mdsgen.report import Pace, Report
 from mdsgen.scenes import sample_scene
 from mdsgen.table import aligned
 from mdsgen.training.vocoding import MultiResolutionStft
@@ -71,7 +71,7 @@ def measure_fidelity(codec: CompactCodec, seeds: Sequence[int], report: Report) 
 
         made = [codec.vocode(mel), codec.vocode(back), griffin_lim(mel, codec.mel), griffin_lim(back, codec.mel)]
         rows.append([_decibels(back, mel), *(figure for sound_made in made for figure in compare(sound_made))])
-        report(Interim(f"scene {number} of {len(seeds)}  {pace.left(number, len(seeds))}".rstrip()))
+        report(pace.line(number, len(seeds), "scenes measured"))
     return Fidelity(*torch.tensor(rows).mean(dim=0).tolist())
 
 

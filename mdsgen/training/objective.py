@@ -66,10 +66,6 @@ class Objective:
         if self.min_snr_gamma is not None and self.min_snr_gamma <= 0.0:
             raise ValueError(f"min-SNR gamma must be positive or None, not {self.min_snr_gamma}")
 
-    def loss(self, denoiser: Denoiser, latent: Tensor, features: Tensor, generator: torch.Generator) -> Losses:
-        """The losses of one batch with everything random from ``generator``, which must be on the latent's device."""
-        return self.losses(denoiser, latent, features, self.draw(denoiser.geometry, len(latent), generator))
-
     def draw(self, geometry: Geometry, batch: int, generator: torch.Generator) -> Draw:
         """What chance decides for a batch of so many clips."""
         device = generator.device

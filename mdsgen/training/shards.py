@@ -10,7 +10,7 @@ from __future__ import annotations
 import bisect
 import itertools
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ import numpy as np
 from mdsgen import files
 from mdsgen.errors import DatasetError, writing
 from mdsgen.files import sweep, whole_folder, write_whole
+from mdsgen.report import Pace, Report
 
 _DESCRIPTION = "dataset.json"
 
@@ -49,6 +50,31 @@ def write_shard(
             np.save(shard / f"{name}.npy", values)
         for name, text in (notes or {}).items():
             (shard / name).write_bytes(as_utf8(text))
+
+
+def fill(
+    folder: Path,
+    count: int,
+    shard_clips: int,
+    make: Callable[[range], Mapping[str, np.ndarray]],
+    *,
+    batch: int,
+    done: str,
+    report: Report,
+) -> None:
+    """Write the shards of ``count`` clips that are not there yet.
+
+    ``make`` gives the fields of the clips of some numbers, ``batch`` at most. ``done`` says what was done to a shard.
+    """
+    starts = range(0, count, shard_clips)
+    pace = Pace(sum(shard_path(folder, number).exists() for number in range(len(starts))))
+    for number, start in enumerate(starts):
+        if shard_path(folder, number).exists():
+            continue
+        end = min(start + shard_clips, count)
+        parts = [make(range(i, min(i + batch, end))) for i in range(start, end, batch)]
+        write_shard(folder, number, {name: np.concatenate([part[name] for part in parts]) for name in parts[0]})
+        report(pace.line(number + 1, len(starts), f"shards {done}"))
 
 
 def as_utf8(text: str) -> bytes:

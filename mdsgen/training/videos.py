@@ -23,7 +23,7 @@ from mdsgen.errors import DatasetError, MediaError, writing
 from mdsgen.files import write_whole
 from mdsgen.geometry import PICTURE_SIZE, Geometry
 from mdsgen.media import VideoInfo, averaged, probe, read_frames, read_sound
-from mdsgen.report import Interim, Pace, Report
+from mdsgen.report import Pace, Report
 from mdsgen.training.clips import as_int16, clip_fields, in_parallel, stacked
 from mdsgen.training.shards import as_utf8, describe, shard_path, write_shard
 
@@ -87,7 +87,7 @@ def prepare_videos(
     pace = Pace(done)
     for _ in in_parallel(partial(_prepare_group, folder, root, make), todo, workers):
         done += 1
-        report(Interim(f"{done} of {len(groups)} shards prepared  {pace.left(done, len(groups))}".rstrip()))
+        report(pace.line(done, len(groups), "shards prepared"))
     clips, skipped = _join(folder, len(groups))
     report(f"{clips} clips of {len(files)} files; {skipped} skipped, see {folder / SKIPPED}")
     if not clips:

@@ -115,8 +115,7 @@ def decode_dataset(work: Work, recipe: Recipe, device: torch.device, report: Rep
     decoding, clips, latents = recipe.decoded, _dataset(work.clips, recipe), _dataset(work.latents, recipe)
     for name in ("autoencoder", "denoiser"):
         _check_there(work, recipe, name)
-    networks = work.stage("autoencoder"), work.stage("denoiser")
-    decode_latents(clips, latents, work.decoded, *networks, decoding, device=device, report=report)
+    decode_latents(clips, latents, work.decoded, work.folder, decoding, device=device, report=report)
 
 
 _MADE_BY = {"clips": "prepare", "latents": "encode", "decoded": "decode"}

@@ -19,7 +19,7 @@ from torch import Tensor
 from mdsgen.errors import CheckpointError, GeometryError
 from mdsgen.geometry import RELEASE, Geometry
 from mdsgen.model.audio import AudioCodec
-from mdsgen.weights.checkpoint import fill, read_state_dict
+from mdsgen.weights.checkpoint import fill, line_of, read_state_dict
 
 if TYPE_CHECKING:
     from diffusers import AutoencoderKL
@@ -138,7 +138,7 @@ def _locate_on_hub(repository: str, part: str, names: Sequence[str]) -> Path:
         try:
             return Path(hf_hub_download(repository, name))
         except Exception as error:  # whatever the hub, the network or its absence makes huggingface_hub raise
-            reason = _line(error)
+            reason = line_of(error)
     raise CheckpointError(f"{repository}: no such folder, and as a hub id it gave no {' or '.join(wanted)} ({reason})")
 
 
@@ -152,7 +152,7 @@ def _read_settings(path: Path, architecture: str, names: Iterable[str]) -> dict[
             raise CheckpointError(f"{path}: expected a configuration, found {path.stat().st_size} bytes")
         config = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
-        raise CheckpointError(f"{path}: not a readable configuration ({_line(error)})") from error
+        raise CheckpointError(f"{path}: not a readable configuration ({line_of(error)})") from error
     if not isinstance(config, dict):
         raise CheckpointError(f"{path}: expected the configuration of {architecture}, found {type(config).__name__}")
     named = config.get("_class_name") or config.get("architectures") or architecture
@@ -178,7 +178,7 @@ def _build(architecture: Callable[..., Any], settings: Mapping[str, Any], path: 
         with torch.device("meta"):
             return architecture(**settings)
     except Exception as error:  # whatever a nonsensical configuration makes the libraries raise
-        raise CheckpointError(f"{path}: no network can be built from this configuration ({_line(error)})") from error
+        raise CheckpointError(f"{path}: no network can be built from this configuration ({line_of(error)})") from error
 
 
 _ATTENTION = {"query": "to_q", "key": "to_k", "value": "to_v", "proj_attn": "to_out.0"}
@@ -210,8 +210,3 @@ def _fold_weight_norm(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
                 del folded[name], folded[layer + direction_suffix]
                 folded[f"{layer}.weight"] = direction.float() * (gain.float() / norm)
     return folded
-
-
-def _line(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {lines[0][:160]}" if lines else type(error).__name__

@@ -119,7 +119,7 @@ def _read_safetensors(path: Path) -> object:
     try:
         return load_file(path)
     except (SafetensorError, OSError, ValueError, RuntimeError, KeyError, TypeError) as error:
-        raise CheckpointError(f"{path}: not a readable safetensors file ({_line(error)})") from error
+        raise CheckpointError(f"{path}: not a readable safetensors file ({line_of(error)})") from error
 
 
 def _read_torch(path: Path) -> object:
@@ -129,10 +129,10 @@ def _read_torch(path: Path) -> object:
         return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise CheckpointError(
-            f"{path}: refused, because it is not a PyTorch file of plain tensors ({_line(error)})"
+            f"{path}: refused, because it is not a PyTorch file of plain tensors ({line_of(error)})"
         ) from error
     except Exception as error:  # whatever a damaged archive makes torch raise
-        raise CheckpointError(f"{path}: not a readable PyTorch checkpoint ({_line(error)})") from error
+        raise CheckpointError(f"{path}: not a readable PyTorch checkpoint ({line_of(error)})") from error
 
 
 def _first(names: Iterable[str]) -> str:
@@ -141,6 +141,7 @@ def _first(names: Iterable[str]) -> str:
     return ", ".join(shown[:_SHOWN]) + tail
 
 
-def _line(error: BaseException) -> str:
+def line_of(error: BaseException) -> str:
+    """What a library raised, as one short line."""
     text = str(error).strip().splitlines()
     return f"{type(error).__name__}: {text[0][:160]}" if text else type(error).__name__

@@ -53,9 +53,9 @@ def small_codec(geometry: Geometry) -> AudioCodec:
     return AudioCodec(geometry, autoencoder, vocoder)
 
 
-def small_denoiser(geometry: Geometry = PAPER) -> Denoiser:
+def small_denoiser(geometry: Geometry = PAPER, size: DenoiserConfig = SIZE) -> Denoiser:
     """Every weight at work, biases too: none is zero, as most are at the start of training."""
-    denoiser = Denoiser(geometry, SIZE)
+    denoiser = Denoiser(geometry, size)
     _randomise(denoiser)
     for parameter in denoiser.parameters():
         if parameter.dim() == 1:
@@ -63,13 +63,13 @@ def small_denoiser(geometry: Geometry = PAPER) -> Denoiser:
     return denoiser.eval().requires_grad_(False)
 
 
-def small_models() -> Models:
+def small_models(size: DenoiserConfig = SIZE) -> Models:
     """A whole model in the paper's geometry, the same every time."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         encoder = StandInEncoder()
         _randomise(encoder)
-        return Models(small_denoiser(), encoder, small_codec(PAPER))
+        return Models(small_denoiser(size=size), encoder, small_codec(PAPER))
 
 
 @pytest.fixture(scope="module", autouse=True)

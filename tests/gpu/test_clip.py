@@ -10,7 +10,8 @@ import pytest
 from mdsgen import Pipeline
 from mdsgen.bundle import Bundle
 from mdsgen.engines import EngineOptions, open_engine
-from mdsgen.engines.cuda import CapturedGraph, Device
+from mdsgen.engines.capture import CapturedGraph
+from mdsgen.engines.cuda import Device
 from mdsgen.engines.tensorrt import TensorRtEngine
 from mdsgen.kernels.module import Kernels
 from mdsgen.runtime import ClipGenerator, Networks, Timings, seeded_noise

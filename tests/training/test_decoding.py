@@ -48,7 +48,7 @@ def keep(folder: Path, recipe: Recipe, stage: str) -> None:
 
 def decode(work: Path, target: Path, decoding: Decoding = DECODING) -> Shards:
     clips, latents = Shards(work / "clips"), Shards(work / "latents")
-    decode_latents(clips, latents, target, work / "autoencoder", work / "denoiser", decoding, shard_clips=1)
+    decode_latents(clips, latents, target, work, decoding, shard_clips=1)
     return Shards(target)
 
 
@@ -81,10 +81,7 @@ def test_latents_of_other_clips_are_refused(work: Path, tmp_path: Path) -> None:
     describe(fewer, {})
     write_shard(fewer, 0, {name: Shards(work / "clips").batch(name, [0]) for name in ("sound", "log_mel")})
     with pytest.raises(DatasetError, match="encode them anew"):
-        decode_latents(
-            *(Shards(fewer), Shards(work / "latents"), tmp_path / "to"),
-            *(work / "autoencoder", work / "denoiser", DECODING),
-        )
+        decode_latents(Shards(fewer), Shards(work / "latents"), tmp_path / "to", work, DECODING)
 
 
 @pytest.mark.parametrize(

@@ -45,7 +45,7 @@ def networks(tmp_path: Path) -> tuple[Path, Path]:
 def test_features_and_latents_are_those_of_the_networks(
     clips: Shards, networks: tuple[Path, Path], tmp_path: Path
 ) -> None:
-    encode_clips(clips, tmp_path / "latents", *networks, batch=2, shard_clips=3)
+    encode_clips(clips, tmp_path / "latents", *networks, shard_clips=3)
     made = Shards(tmp_path / "latents")
     assert (made.fields, len(made)) == (("features", "latent"), len(clips))
     assert made.description["geometry"] == TINY.to_dict()

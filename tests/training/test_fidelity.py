@@ -62,5 +62,5 @@ def test_a_codec_that_loses_nothing_has_no_error_and_an_untrained_one_has(monkey
     untrained = measure_fidelity(CompactCodec(geometry, *parts), [5], lines.append)
     assert untrained.autoencoder_decibels > 5
     assert untrained.vocoder_distance > untrained.griffin_lim_distance
-    assert lines == ["scene 1 of 1"]
+    assert lines == ["1 of 1 scenes measured"]
     assert f"{untrained.vocoder_distance:.3f}" in untrained.table()

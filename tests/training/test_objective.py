@@ -51,7 +51,9 @@ def denoiser() -> Denoiser:
 
 
 def losses(denoiser: nn.Module, batch: tuple[Tensor, Tensor], seed: int = 0, **choices: float | None) -> Losses:
-    return Objective(**choices).loss(denoiser, *batch, torch.Generator().manual_seed(seed))
+    objective, (latent, features) = Objective(**choices), batch
+    draw = objective.draw(PAPER, len(latent), torch.Generator().manual_seed(seed))
+    return objective.losses(denoiser, latent, features, draw)
 
 
 def test_total_is_the_weighted_sum_of_its_parts(batch: tuple[Tensor, Tensor]) -> None:
@@ -113,9 +115,8 @@ def test_global_random_state_plays_no_part(denoiser: Denoiser, batch: tuple[Tens
 
 
 def test_conditions_are_dropped_at_the_chosen_rate() -> None:
-    recorder, generator = Recorder(), torch.Generator().manual_seed(0)
-    latent, features = torch.zeros(1000, *PAPER.latent_shape), torch.zeros(1000, 1, 1)
-    Objective(condition_dropout=0.1).loss(recorder, latent, features, generator)
+    recorder, batch = Recorder(), (torch.zeros(1000, *PAPER.latent_shape), torch.zeros(1000, 1, 1))
+    losses(recorder, batch, condition_dropout=0.1)
     dropped = recorder.calls[0]["drop"].float().mean().item()
     assert dropped == pytest.approx(0.1, abs=0.03)  # three standard deviations
 
