@@ -58,6 +58,8 @@ class Engine(abc.ABC):
     """What the engine is called, on the command line too."""
     providers: tuple[str, ...] = ()
     """The execution providers that really serve it, for an engine that has such."""
+    bfloat16: bool = False
+    """Whether it computes in bfloat16, as asked for."""
 
     def __init__(self, graph: str, inputs: Iterable[TensorSpec], outputs: Iterable[TensorSpec]) -> None:
         self.graph = graph

@@ -66,9 +66,9 @@ class Sampling:
     def __post_init__(self) -> None:
         for name in ("steps", "unconditional_every"):
             _check(_is_count(getattr(self, name)), name, "a whole number, 1 or more", getattr(self, name))
-        _check(_is_finite(self.guidance), "guidance", "a finite number", self.guidance)
-        power = self.guidance_power
-        _check(_is_finite(power) and power >= 0, "guidance_power", "a finite number, 0 or more", power)
+        for name in ("guidance", "guidance_power"):
+            value = getattr(self, name)
+            _check(_is_finite(value) and value >= 0, name, "a finite number, 0 or more", value)
         _check(self.solver in SOLVERS, "solver", f"one of {', '.join(SOLVERS)}", self.solver)
         _check(
             _is_interval(self.guidance_interval),

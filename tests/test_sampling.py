@@ -98,10 +98,11 @@ def test_an_unknown_solver_is_refused(solver: Any) -> None:
 @pytest.mark.parametrize(
     ("name", "value", "expected"),
     [
-        ("guidance", math.nan, "a finite number"),
-        ("guidance", math.inf, "a finite number"),
-        ("guidance", 10**400, "a finite number"),
-        ("guidance", "5", "a finite number"),
+        ("guidance", math.nan, "a finite number, 0 or more"),
+        ("guidance", math.inf, "a finite number, 0 or more"),
+        ("guidance", 10**400, "a finite number, 0 or more"),
+        ("guidance", "5", "a finite number, 0 or more"),
+        ("guidance", -5.0, "a finite number, 0 or more"),
         ("guidance_power", -0.1, "a finite number, 0 or more"),
         ("guidance_power", math.nan, "a finite number, 0 or more"),
         ("guidance_interval", (600.0, 200.0), "two numbers, low and high"),

@@ -19,6 +19,7 @@ from mdsgen.bench.report import Report
 from mdsgen.bench.subject import Subject
 from mdsgen.bundle import Bundle, default_bundle
 from mdsgen.cli.export import MODEL_SIZES
+from mdsgen.cli.options import bfloat16_option, engine_option, in_a_folder
 from mdsgen.cli.sampling import STEPS, sampling_options
 from mdsgen.command import command
 from mdsgen.conditions import usable_cores
@@ -41,7 +42,7 @@ def _backends(_ctx: click.Context, _param: click.Parameter, value: str | None) -
         raise click.BadParameter(str(error)) from error
 
 
-@command("mdsgen-bench")
+@command("mdsgen-bench", short_help="Time a bundle, or engines against each other.")
 @click.option(
     "--bundle",
     type=click.Path(path_type=Path),
@@ -63,18 +64,21 @@ def _backends(_ctx: click.Context, _param: click.Parameter, value: str | None) -
     help="Compare seeded weights of this latent geometry.  [default: release]",
 )
 @click.option("--model", type=click.Choice(MODEL_SIZES), help="And of this size.  [default: base]")
-@click.option("--engine", default="auto", show_default=True, help=f"One of {', '.join(ENGINES)}.")
+@engine_option(KINDS)
 @click.option("--threads", type=click.IntRange(1), help="Threads, of all that is compared.  [default: cores]")
-@click.option(
-    "--bfloat16", is_flag=True, help="Compute in bfloat16 where engine and processor can: faster, less exact."
-)
+@bfloat16_option
 @sampling_options
 @click.option("--repeat", type=click.IntRange(1), help="Timed runs.  [default: 3 clips; 10 steps, 5 loops compared]")
 @click.option(
     "--warmup", type=click.IntRange(0), help="Runs before them, not timed.  [default: 2; 0 of loops and clips on a CPU]"
 )
 @click.option("--peak/--no-peak", default=True, show_default=True, help="Measure the machine's matrix peak as well.")
-@click.option("--plot", type=click.Path(path_type=Path, dir_okay=False), help="Write a bar chart to this .svg file.")
+@click.option(
+    "--plot",
+    type=click.Path(path_type=Path, dir_okay=False),
+    callback=in_a_folder,
+    help="Write a bar chart to this .svg file.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead, for programs.")
 def main(
     bundle: Path | None,
@@ -142,12 +146,9 @@ def _check(
     """Raise a usage error for options that do not go together."""
     if plot and plot.suffix.lower() != ".svg":
         raise click.UsageError(f"--plot writes SVG: name a file that ends in .svg, not {plot}")
-    if plot and not plot.parent.is_dir():
-        raise click.UsageError(f"--plot: there is no folder {plot.parent}")
-    accepted = ENGINES if compare is None else tuple(KINDS)
-    if engine not in accepted:
-        raise click.UsageError(f"--engine {engine} is unknown: expected one of {', '.join(accepted)}")
     if compare is None:
+        if engine not in ENGINES:
+            raise click.UsageError(f"--engine {engine} is for --compare: expected one of {', '.join(ENGINES)}")
         if seeded or task or torch_steps:
             raise click.UsageError("--geometry, --model, --of and --torch-steps are for --compare")
         return

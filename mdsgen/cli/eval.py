@@ -9,19 +9,21 @@ from typing import Any
 
 import click
 import numpy as np
+from click.core import ParameterSource
 
+from mdsgen.cli.options import bfloat16_option, engine_option, in_a_folder, threads_option
 from mdsgen.cli.sampling import sampling_options
 from mdsgen.command import command
-from mdsgen.engines import ENGINES
+from mdsgen.errors import SettingsError
 from mdsgen.evaluation.evaluation import evaluate
-from mdsgen.evaluation.held_out import HELD_OUT, Clip, held_out
+from mdsgen.evaluation.held_out import HELD_OUT, Clip, check_held_out, held_out
 from mdsgen.evaluation.page import write_page
 from mdsgen.runtime import Pipeline
 from mdsgen.runtime.solver import passes_of, plan_steps
 from mdsgen.sampling import Sampling
 
 
-@command("mdsgen-eval")
+@command("mdsgen-eval", short_help="Judge whether the sound of a bundle belongs to its pictures.")
 @click.option(
     "--bundle",
     type=click.Path(path_type=Path),
@@ -36,12 +38,16 @@ from mdsgen.sampling import Sampling
     help="The first scene. Each scene's number is also the seed of its sound.",
 )
 @sampling_options
-@click.option("--engine", default="auto", show_default=True, help=f"One of {', '.join(ENGINES)}.")
-@click.option("--threads", type=click.IntRange(1), help="Threads of the engine.  [default: one per physical core]")
+@engine_option()
+@threads_option
+@bfloat16_option
 @click.option(
-    "--bfloat16", is_flag=True, help="Compute in bfloat16 where engine and processor can: faster, less exact."
+    "--html",
+    "page",
+    type=click.Path(path_type=Path, dir_okay=False),
+    callback=in_a_folder,
+    help="Write a page to see and hear.",
 )
-@click.option("--html", "page", type=click.Path(path_type=Path, dir_okay=False), help="Write a page to see and hear.")
 @click.option("--shown", type=click.IntRange(1), default=6, show_default=True, help="Clips on that page.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead, for programs.")
 def main(
@@ -60,6 +66,9 @@ def main(
 
     Progress goes to stderr, one line per clip.
     """
+    _check(clips, seed)
+    if page is None and click.get_current_context().get_parameter_source("shown") is ParameterSource.COMMANDLINE:
+        click.echo("note: --shown changes nothing without --html", err=True)
     with Pipeline.open(bundle, engine, threads=threads, bfloat16=bfloat16) as pipeline:
         sampling = pipeline.bundle.sampling.changed(**changes)
         rendered, sounds = _generate(pipeline, clips, seed, sampling)
@@ -78,6 +87,14 @@ def main(
     scores = evaluation.scores
     document = {"settings": settings, "scores": scores.to_dict()}
     click.echo(json.dumps(document, indent=2, ensure_ascii=False) if as_json else scores.page())
+
+
+def _check(clips: int, seed: int) -> None:
+    """Raise a usage error where scenes would be judged that are trained on."""
+    try:
+        check_held_out(clips, seed)
+    except SettingsError as error:
+        raise click.UsageError(f"--clips and --seed: {error}") from error
 
 
 def _generate(pipeline: Pipeline, clips: int, seed: int, sampling: Sampling) -> tuple[list[Clip], list[np.ndarray]]:

@@ -13,6 +13,7 @@ from click.core import ParameterSource
 
 from mdsgen.bundle import Bundle, default_bundle
 from mdsgen.cli.calibration import calibration_options, take_calibration
+from mdsgen.cli.options import finite
 from mdsgen.cli.plans import (
     build,
     build_if_possible,
@@ -43,7 +44,7 @@ _SOURCE = (
 _SAMPLING = ("steps", "guidance", "clean_limit")
 
 
-@command("mdsgen-export")
+@command("mdsgen-export", short_help="Make a bundle of PyTorch weights, or of another bundle.")
 @click.option(
     "--bundle",
     type=click.Path(path_type=Path),
@@ -66,16 +67,38 @@ _SAMPLING = ("steps", "guidance", "clean_limit")
 @click.option(
     "--decode-layer", type=click.IntRange(1), help="Last blocks that see all tokens.  [default: the published size's]"
 )
-@click.option("--precision", type=click.Choice(list(PRECISIONS)), default=ExportOptions.precision, show_default=True)
-@click.option("--steps", type=STEPS, help=f"The bundle's default.  [default: {Sampling.steps}]")
-@click.option("--guidance", type=float, help=f"The bundle's default.  [default: {Sampling.guidance}]")
-@click.option("--clean-limit", type=float, help="The bundle's default.  [default: none]")
+@click.option(
+    "--precision",
+    type=click.Choice(list(PRECISIONS)),
+    default=ExportOptions.precision,
+    show_default=True,
+    help="What weights are kept in, and what is computed in: fp16 for a GPU, fp16-weights or int8 for a processor.",
+)
+@click.option(
+    "--steps",
+    type=STEPS,
+    help=f"Denoising steps where nobody names any, kept in the bundle.  [default: {Sampling.steps}]",
+)
+@click.option(
+    "--guidance",
+    type=click.FloatRange(0),
+    callback=finite,
+    help=f"Guidance where nobody names any, kept in the bundle.  [default: {Sampling.guidance}]",
+)
+@click.option(
+    "--clean-limit",
+    type=click.FloatRange(0, min_open=True),
+    callback=finite,
+    help="Clip every clean estimate to this magnitude, kept in the bundle.  [default: no limit]",
+)
 @click.option("--video", type=click.Path(path_type=Path), help="Verify on this video.  [default: a rendered one]")
 @click.option(
     "--tolerance",
-    type=float,
+    type=click.FloatRange(0, 100),
+    callback=finite,
     default=ExportOptions.tolerance,
-    help="Accept so many decibels less than required, 0 to 100.",
+    show_default=True,
+    help="Accept so many decibels less than required.",
 )
 @calibration_options
 @plan_options

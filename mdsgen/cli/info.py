@@ -25,7 +25,7 @@ _MEGABYTE = 1_000_000
 _WORST_LAYERS = 3  # of those that bear INT8 worst
 
 
-@command("mdsgen-info")
+@command("mdsgen-info", short_help="Show what a bundle holds.")
 @click.argument("bundle", required=False, type=click.Path(path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead, for programs.")
 @click.option("--verify/--no-verify", default=True, help="Check the SHA-256 of every file.", show_default=True)

@@ -14,16 +14,16 @@ from typing import Any
 
 import click
 
-from mdsgen.cli.sampling import finite, sampling_options, take_sampling
+from mdsgen.cli.options import bfloat16_option, engine_option, finite, threads_option
+from mdsgen.cli.sampling import sampling_options, take_sampling
 from mdsgen.command import command
-from mdsgen.engines import ENGINES
 from mdsgen.errors import MdsgenError, MediaError, SettingsError
 from mdsgen.media import FORMATS, Output, choose_suffix, read_folder
 from mdsgen.runtime import Pipeline, Progress, Rendered, default_target, render
 from mdsgen.runtime.pipeline import OnProgress
 
 
-@command("mdsgen-run")
+@command("mdsgen-run", short_help="Give videos their sound.")
 @click.argument("videos", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option(
     "-o",
@@ -44,12 +44,10 @@ from mdsgen.runtime.pipeline import OnProgress
     type=click.Path(path_type=Path),
     help="A bundle that mdsgen-export made.  [default: $MDSGEN_BUNDLE, or the demo model]",
 )
-@click.option("--engine", default="auto", show_default=True, help=f"One of {', '.join(ENGINES)}.")
+@engine_option()
 @click.option("--provider", multiple=True, help="An ONNX Runtime execution provider; repeat it in order of preference.")
-@click.option("--threads", type=click.IntRange(1), help="Threads of the engine.  [default: one per physical core]")
-@click.option(
-    "--bfloat16", is_flag=True, help="Compute in bfloat16 where engine and processor can: faster, less exact."
-)
+@threads_option
+@bfloat16_option
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Another seed, another sound.")
 @sampling_options
 @click.option("--start", type=click.FloatRange(0), default=0.0, callback=finite, help="Second where sound begins.")

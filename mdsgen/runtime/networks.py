@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import replace
 from types import TracebackType
@@ -10,7 +10,7 @@ from types import TracebackType
 import numpy as np
 
 from mdsgen.bundle import CONDITIONING, DENOISER, GRAPHS, LATENT_DECODER, VIDEO_ENCODER, VOCODER, Bundle
-from mdsgen.engines import DEFAULT_OPTIONS, Engine, EngineOptions, first_that_opens, open_engine
+from mdsgen.engines import DEFAULT_OPTIONS, Engine, EngineOptions, first_that_opens, open_engine, warn_once
 from mdsgen.engines.device import DeviceEngine, share_activations
 from mdsgen.errors import BundleError, EngineError
 from mdsgen.geometry import FEATURE_CHANNELS, FRAME_SIZE, Geometry
@@ -47,6 +47,8 @@ class Networks:
         self._engines: dict[str, Engine] = {}
         tried = graph_options(DENOISER, options, self.geometry)
         first_that_opens(engine, bundle.path(DENOISER), lambda name: self._open(bundle, name, options), tried)
+        for line in self._unused(options):
+            warn_once(line)
 
     def _open(self, bundle: Bundle, engine: str, options: EngineOptions) -> None:
         """All networks on one engine, or none of them."""
@@ -61,6 +63,15 @@ class Networks:
                 opened.callback(share_activations(self.device_engines.values()).free)
             self._bind_step()
             self._close = opened.pop_all()
+
+    def _unused(self, options: EngineOptions) -> Iterator[str]:
+        """Says of every option that changes nothing that it does not."""
+        if options.bfloat16 and not any(engine.bfloat16 for engine in self._engines.values()):
+            yield f"bfloat16 changes nothing: {self.engine} does not compute in it on this machine"
+        if options.providers != DEFAULT_OPTIONS.providers and not self.providers:
+            yield f"execution providers change nothing: {self.engine} has none"
+        if options.threads is not None and self.device_engines:
+            yield f"threads change nothing: {self.engine} runs on the GPU"
 
     def _bind_step(self) -> None:
         """Fix the arrays of the diffusion loop, so that a step allocates nothing."""

@@ -53,7 +53,9 @@ def test_programs_read_one_document(bundle_path: Path) -> None:
     [
         (["--clips", "1"], 2, "clips"),
         (["--guidance", "nan"], 2, "finite"),
-        (["--clips", "2", "--seed", "99999"], 1, "trained on"),
+        (["--clips", "2", "--seed", "99999"], 2, "trained on"),
+        (["--guidance", "-5"], 2, "guidance"),
+        (["--html", "nowhere/page.html"], 2, "there is no folder nowhere"),
     ],
 )
 def test_impossible_wishes_are_one_line(bundle_path: Path, arguments: list[str], code: int, reason: str) -> None:

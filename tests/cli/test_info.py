@@ -197,7 +197,7 @@ def test_the_engine_that_auto_takes_is_shown_and_forgotten(tmp_path: Path, monke
     (tmp_path / "cache" / "engines").mkdir(parents=True)
     choice.write(tmp_path / "cache" / "engines" / "denoiser-1234.json")
     page = info(tmp_path / "b").stdout
-    assert "engine auto  openvino (onnxruntime 9.2 ms, openvino 4.0 ms; " in page
+    assert "engine auto openvino (onnxruntime 9.2 ms, openvino 4.0 ms; " in " ".join(page.split())
     assert "load 3.0 on 2 cores, provisional), for EngineOptions()" in page
     assert "mdsgen-info --forget-engine has the engines tried again" in page
     (engine,) = json.loads(info(tmp_path / "b", "--json").stdout)["engines"]
