@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime, timedelta
+from typing import TypeVar
+
+T = TypeVar("T")
 
 Report = Callable[[str], None]
 """Takes one line about what is being done, or how far it is."""
+
+
+def silent(_line: str) -> None:
+    """Says nothing."""
 
 
 class Interim(str):
@@ -32,6 +39,15 @@ class Pace:
             return ""
         seconds = (total - done) / self.per_second(done)
         return f"{_duration(seconds)} left, done {_moment(seconds)}"
+
+
+def counted(things: Iterable[T], total: int, what: str, report: Report) -> Iterator[T]:
+    """The same things; before each a line says which of them is next, such as ``"clip 3 of 8 (12 s left, …)"``."""
+    pace = Pace()
+    for done, thing in enumerate(things):
+        left = pace.left(done, total)
+        report(Interim(f"{what} {done + 1} of {total}" + (f" ({left})" if left else "")))
+        yield thing
 
 
 def _duration(seconds: float) -> str:

@@ -46,6 +46,11 @@ class Bundle:
         """How its clips are sampled where a caller does not say otherwise."""
         return self.manifest.sampling
 
+    @property
+    def sha256(self) -> str:
+        """The SHA-256 of its manifest, which has those of all other files: the same for the same bundle."""
+        return sha256(self.folder / MANIFEST_FILE)
+
     def path(self, graph: str) -> Path:
         """The file of the graph of that name."""
         if graph not in self.manifest.graphs:

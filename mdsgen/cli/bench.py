@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -20,6 +20,7 @@ from mdsgen.bench.subject import Subject
 from mdsgen.bundle import Bundle, default_bundle
 from mdsgen.cli.export import MODEL_SIZES
 from mdsgen.cli.options import bfloat16_option, engine_option, in_a_folder
+from mdsgen.cli.reporting import quiet_option, reporting
 from mdsgen.cli.sampling import STEPS, sampling_options
 from mdsgen.command import command
 from mdsgen.conditions import usable_cores
@@ -79,6 +80,7 @@ def _backends(_ctx: click.Context, _param: click.Parameter, value: str | None) -
     callback=in_a_folder,
     help="Write a bar chart to this .svg file.",
 )
+@quiet_option
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead, for programs.")
 def main(
     bundle: Path | None,
@@ -94,6 +96,7 @@ def main(
     warmup: int | None,
     peak: bool,
     plot: Path | None,
+    quiet: bool,
     as_json: bool,
     **changes: Any,
 ) -> None:
@@ -111,12 +114,16 @@ def main(
         opened = Bundle.open(bundle or default_bundle())
         run = Command(opened, engine, threads, bfloat16, sampling_arguments(changes))
         warmup = _WARMUP if warmup is None else warmup
-        report = time_clip(run, opened.sampling.changed(**changes), repeat=repeat or _CLIPS, warmup=warmup, peak=peak)
+        sampling = opened.sampling.changed(**changes)
+        with reporting(quiet) as progress:
+            report = time_clip(run, sampling, repeat=repeat or _CLIPS, warmup=warmup, peak=peak, progress=progress)
     else:
         entries = compare if len(compare) > 1 else [*compare, Entry(engine)]
-        with _subject(entries, bundle, seeded) as subject:
+        with _subject(entries, bundle, seeded) as subject, reporting(quiet) as progress:
             job = Task.named(task or STEP, subject.sampling.changed(**changes), torch_steps)
-            report = _compare(entries, subject, job, threads, repeat=repeat, warmup=warmup, peak=peak)
+            report = _compare(
+                entries, subject, job, threads, repeat=repeat, warmup=warmup, peak=peak, progress=progress
+            )
     click.echo(json.dumps(report.to_dict(), indent=2, ensure_ascii=False) if as_json else report.page())
     if plot:
         with _writing(plot):
@@ -188,6 +195,7 @@ def _compare(
     repeat: int | None,
     warmup: int | None,
     peak: bool,
+    progress: Callable[[str], None],
 ) -> Report:
     if warmup is None:
         on_device = any(entry.kind.device for entry in entries)  # where the first run compiles, tunes or captures
@@ -200,6 +208,7 @@ def _compare(
         repeat=repeat or _TASKS[task.of],
         warmup=warmup,
         peak=peak,
+        progress=progress,
     )
 
 

@@ -21,12 +21,14 @@ from mdsgen.cli.plans import (
     plan_options,
     take_plan_request,
 )
+from mdsgen.cli.reporting import quiet_option, reporting
 from mdsgen.cli.sampling import STEPS
 from mdsgen.command import command
 from mdsgen.errors import ExportError
 from mdsgen.export.options import ExportOptions
 from mdsgen.geometry import GEOMETRIES, Geometry, geometry
 from mdsgen.precision import PRECISIONS
+from mdsgen.report import Report
 from mdsgen.sampling import Sampling
 
 if TYPE_CHECKING:
@@ -103,8 +105,9 @@ _SAMPLING = ("steps", "guidance", "clean_limit")
 @calibration_options
 @plan_options
 @click.option("--replace", is_flag=True, help="Replace a bundle that is there already.")
+@quiet_option
 @click.option("-o", "--output", type=click.Path(path_type=Path), default=OUTPUT, show_default=True, help="The result.")
-def main(video: Path | None, output: Path, **settings: Any) -> None:
+def main(video: Path | None, output: Path, quiet: bool, **settings: Any) -> None:
     """Bring a model to ONNX in one precision, verify every graph, and keep all of it as a bundle.
 
     With --bundle and --engine tensorrt the bundle stays as it is and gets TensorRT plans for this machine.
@@ -117,13 +120,15 @@ def main(video: Path | None, output: Path, **settings: Any) -> None:
     options = ExportOptions(calibration=calibration, **settings)
     _check_source(source)
     _check_belongings(source, sampling)
-    if source["bundle"] is not None and plans.engine == "tensorrt":
-        click.echo(build(_unconverted(source["bundle"]), video, options.tolerance, plans))
-        return
-    check_planned(options.precision, plans)
-    done = _make(source, sampling, video, output, options)
-    build_if_possible(done, video, options.tolerance, plans)
-    click.echo(done.folder)
+    with reporting(quiet) as report:
+        if source["bundle"] is not None and plans.engine == "tensorrt":
+            folder = build(_unconverted(source["bundle"]), video, options.tolerance, plans, report)
+        else:
+            check_planned(options.precision, plans)
+            done = _make(source, sampling, video, output, options, report)
+            build_if_possible(done, video, options.tolerance, plans, report)
+            folder = done.folder
+    click.echo(folder)
 
 
 def _take(settings: dict[str, Any], names: Iterable[str]) -> dict[str, Any]:
@@ -180,11 +185,16 @@ def _refuse(options: Mapping[str, object], reason: str) -> None:
 
 
 def _make(
-    source: Mapping[str, Any], sampling: Mapping[str, Any], video: Path | None, target: Path, options: ExportOptions
+    source: Mapping[str, Any],
+    sampling: Mapping[str, Any],
+    video: Path | None,
+    target: Path,
+    options: ExportOptions,
+    report: Report,
 ) -> Bundle:
     """The bundle of the source that was named, whichever it is."""
     if source["trained"] is None and source["checkpoint"] is None and not source["untrained"]:
-        return _convert(Bundle.open(source["bundle"] or default_bundle()), video, target, options)
+        return _convert(Bundle.open(source["bundle"] or default_bundle()), video, target, options, report)
     with _needed("exporting needs PyTorch and ONNX", "export"):
         from mdsgen.export import export_bundle, trained_models, verification_frames
     if source["trained"] is not None:
@@ -194,7 +204,7 @@ def _make(
         space = geometry(source["geometry_name"] or ("paper" if source["untrained"] else "release"))
         load = _loader(source, space)
     frames, chosen = verification_frames(space, video), Sampling().changed(**sampling)
-    return export_bundle(load, target, options, frames=frames, sampling=chosen, report=partial(click.echo, err=True))
+    return export_bundle(load, target, options, frames=frames, sampling=chosen, report=report)
 
 
 def _loader(source: Mapping[str, Any], space: Geometry) -> Callable[[], Models]:
@@ -207,11 +217,11 @@ def _loader(source: Mapping[str, Any], space: Geometry) -> Callable[[], Models]:
     return partial(published_models, checkpoint, cavp, audioldm, space, source["decode_layer"], source["model"])
 
 
-def _convert(source: Bundle, video: Path | None, target: Path, options: ExportOptions) -> Bundle:
+def _convert(source: Bundle, video: Path | None, target: Path, options: ExportOptions, report: Report) -> Bundle:
     with _needed("converting needs ONNX", "convert"):
         from mdsgen.export import convert_bundle, verification_frames
     frames = verification_frames(source.manifest.geometry, video)
-    return convert_bundle(source, target, options, frames=frames, report=partial(click.echo, err=True))
+    return convert_bundle(source, target, options, frames=frames, report=report)
 
 
 @contextmanager

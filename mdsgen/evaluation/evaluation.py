@@ -12,7 +12,7 @@ from mdsgen.evaluation.frechet import frechet_distance
 from mdsgen.evaluation.held_out import Clip
 from mdsgen.evaluation.judge import Judge, Prediction, fitted, thumbnails
 from mdsgen.evaluation.scores import Score, Scores
-from mdsgen.report import Report
+from mdsgen.report import Report, counted
 from mdsgen.scenes import KINDS, Scene
 
 
@@ -80,9 +80,9 @@ def evaluate(
         raise SettingsError(f"expected two clips or more with a sound each, not {len(clips)} with {len(sounds)}")
     evaluation = Evaluation()
     with Judge(threads=threads) as judge:
-        for index, (clip, sound) in enumerate(zip(clips, sounds, strict=True)):
+        pairs = counted(zip(clips, sounds, strict=True), len(clips), "judging clip", report)
+        for index, (clip, sound) in enumerate(pairs):
             evaluation.add(judge, clip, sound, foreign=clips[index - 1].sound)
-            report(f"judged clip {index + 1} of {len(clips)}: {clip.scene.kind}")
     return evaluation
 
 

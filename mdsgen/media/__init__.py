@@ -10,6 +10,7 @@ from mdsgen.media.formats import FORMATS
 from mdsgen.media.frames import averaged, check_pictures, prepare_frames, read_frames, read_pictures, scaled_pictures
 from mdsgen.media.output import DEFAULT_OUTPUT, Output
 from mdsgen.media.sound import read_sound
+from mdsgen.media.streams import streams_of
 from mdsgen.media.video import VideoInfo, frame_count, probe, sample_count
 from mdsgen.media.writer import Writer, open_writer
 
@@ -34,4 +35,5 @@ __all__ = [
     "read_sound",
     "sample_count",
     "scaled_pictures",
+    "streams_of",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import os
 from collections.abc import Callable, Iterable, Iterator
@@ -26,6 +27,8 @@ from mdsgen.sampling import Changes, Sampling
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
+
+_log = logging.getLogger("mdsgen")
 
 VideoSource = str | os.PathLike[str] | VideoInfo | np.ndarray
 """A file, one that has been probed, or frames: uint8 ``[T, H, W, 3]`` RGB of any size, four per second."""
@@ -93,7 +96,9 @@ class Pipeline:
         """
         opened = Bundle.open(default_bundle() if bundle is None else bundle, verify=verify)
         options = EngineOptions(threads=threads, providers=tuple(providers), bfloat16=bfloat16)
-        return cls(opened, Networks(opened, engine, options))
+        networks = Networks(opened, engine, options)
+        _log.info("opened %s in %s on %s", opened.folder, opened.manifest.precision, networks.engine)
+        return cls(opened, networks)
 
     @property
     def engine(self) -> str:
@@ -164,6 +169,7 @@ class Pipeline:
     ) -> Iterator[np.ndarray]:
         assembler, frame_window = Assembler(plan), FrameWindow(plan.geometry.video_frames, frames)
         for window in plan:
+            _log.info("window %d of %d, from second %.2f", window.index + 1, len(plan), window.first_frame / FRAME_RATE)
             with timings.stage("video decoding"):
                 view = frame_window.advance(window.first_frame)  # [F, 224, 224, 3]
             noise = seeded_noise(plan.geometry, seed, window.index)  # [1, C, H, W]

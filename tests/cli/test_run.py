@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from fractions import Fraction
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,8 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
-from mdsgen import Pipeline
+from mdsgen import Pipeline, Sampling, __version__
+from mdsgen.bundle import Bundle
 from mdsgen.cli import run as module
 from mdsgen.media import probe, read_sound
 from tests.media.conftest import Renderer, grey, turn
@@ -94,14 +96,20 @@ def test_the_output_s_name_chooses_the_format(
     assert np.abs(heard(target)[: 2 * 16_000]).max() > 0.01
 
 
-def test_json_is_one_document(run: Run, film: Renderer, tmp_path: Path) -> None:
+def test_json_says_all_that_makes_the_result_again(run: Run, film: Renderer, bundle_path: Path, tmp_path: Path) -> None:
     path = film(frames=8, rate=4)
-    result = run(path, "-o", tmp_path / "a.flac", "--json", "--engine", "onnxruntime")
+    result = run(path, "-o", tmp_path / "a.flac", "--json", "--engine", "onnxruntime", "--seed", "3")
     assert (result.exit_code, result.stderr) == (0, "")
     document = json.loads(result.stdout)
     assert (document["engine"], document["providers"]) == ("onnxruntime", ["CPUExecutionProvider"])
     assert document["failures"] == []
+    bundle = Bundle.open(bundle_path)
+    assert (document["mdsgen"], document["bundle_sha256"]) == (__version__, bundle.sha256)
+    assert (document["precision"], document["seed"]) == (bundle.manifest.precision, 3)
+    assert Sampling.from_dict(document["sampling"]) == bundle.sampling.changed(steps=1)
+    assert document["engine_version"] == version("onnxruntime")
     (entry,) = document["results"]
+    assert entry["streams"] == [{"kind": "audio", "codec": "flac", "sample_rate": 16_000, "channels": 1}]
     assert (entry["source"], entry["target"]) == (str(path), str(tmp_path / "a.flac"))
     assert (entry["seconds"], entry["sample_rate"]) == (2.0, 16_000)
     assert list(entry["timings"]) == STAGES
@@ -248,6 +256,17 @@ def test_one_bad_video_does_not_stop_the_others(run: Run, film: Renderer, tmp_pa
     assert [Path(entry["source"]) for entry in document["results"]] == good
     assert [Path(entry["source"]) for entry in document["failures"]] == [bad]
     assert "cannot read" in document["failures"][0]["error"]
+    alone = run(bad, "--json")
+    assert alone.exit_code == 1
+    found = json.loads(alone.stdout)
+    assert (found["results"], found["failures"]) == ([], document["failures"])
+    assert alone.stderr == f"error: {document['failures'][0]['error']}\n"
+
+
+def test_quiet_says_nothing_but_what_went_wrong(run: Run, film: Renderer, tmp_path: Path) -> None:
+    good, bad = film("a.mp4", frames=8, rate=4), tmp_path / "none.mp4"
+    assert run(good, "--quiet").output == ""
+    assert run(good, bad, "--quiet").stderr.splitlines()[-1] == "error: 1 of 2 videos failed"
 
 
 # Wrong use
