@@ -56,7 +56,9 @@ _SAMPLING = ("steps", "guidance", "clean_limit")
 @click.option("--cavp", type=click.Path(path_type=Path), help="The video encoder's weights (cavp_epoch66.ckpt).")
 @click.option("--audioldm", help="Folder or hub id of the audio networks (cvssp/audioldm-s-full-v2).")
 @click.option("--trained", type=click.Path(path_type=Path), help="A folder that mdsgen-train worked in (--work).")
-@click.option("--untrained", is_flag=True, help="Export seeded weights: for parity and speed, not for sound.")
+@click.option(
+    "--untrained", is_flag=True, help="Export seeded weights: to time and to compare engines with, not to listen to."
+)
 @click.option(
     "--model", type=click.Choice(MODEL_SIZES), help="Size of the denoiser.  [default: the checkpoint's; tiny]"
 )
