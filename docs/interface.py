@@ -29,7 +29,7 @@ def page() -> str:
         "# The Python interface",
         "<!-- Written by docs/interface.py out of the docstrings. -->",
         "What a program needs to give videos their sound; `examples/` has whole programs. The library says what it\n"
-        "does through `logging`, under the name `mdsgen`: a warning where something is not as asked for, and at `INFO`\n"
+        "does through `logging`, under the name `mdsgen`: a warning where something is not as asked for, at `INFO`\n"
         "every window.",
     ]
     for name, thing, members in _SHOWN:
