@@ -25,6 +25,7 @@ from typing import Any
 import numpy as np
 
 from mdsgen.engines.base import DEFAULT_OPTIONS, Engine, EngineOptions, errors_as, onnx_file
+from mdsgen.engines.optimised import WEIGHTS, KeptGraph
 from mdsgen.errors import EngineError
 from mdsgen.tensor import TensorSpec
 
@@ -33,6 +34,7 @@ _DTYPES |= {f"tensor({sign}int{bits})": f"{sign}int{bits}" for sign in ("", "u")
 _DTYPES |= {"tensor(float)": "float32", "tensor(double)": "float64"}
 
 _ERRORS_ONLY, _SILENT = 3, 4  # ONNX Runtime's log levels
+_EXTERNAL = "session.optimized_model_external_initializers"  # where the weights of a graph go that it writes
 
 
 class OnnxRuntimeEngine(Engine):
@@ -63,16 +65,49 @@ class OnnxRuntimeEngine(Engine):
         """
         available = self._runtime.get_available_providers()
         _require_providers(path.stem, options.providers, available, available)
-        settings = self._runtime.SessionOptions()
+        self.bfloat16 = options.bfloat16 and _has_bfloat16()
+        session = self._kept_or_new(path, options) if options.checksum else self._new(path, options)
+        _require_providers(path.stem, options.providers, session.get_providers(), available)
+        return session
+
+    def _kept_or_new(self, path: Path, options: EngineOptions) -> Any:
+        """The graph as it was kept when it was opened before, or newly optimised and kept for the next time."""
+        if options.providers != DEFAULT_OPTIONS.providers:
+            return self._new(path, options)
+        kept = KeptGraph(path.stem, str(options.checksum), options, self._runtime.__version__)
+        found = kept.find()
+        if found is not None:
+            with suppress(EngineError):
+                settings = self._session_options(options)
+                settings.graph_optimization_level = (
+                    self._runtime.GraphOptimizationLevel.ORT_DISABLE_ALL
+                )  # they are done
+                return self._opened(path.stem, found, settings, options)
+            kept.forget()
+        return kept.keep(lambda target: self._new(path, options, target))
+
+    def _new(self, path: Path, options: EngineOptions, target: Path | None = None) -> Any:
+        """The graph optimised; and written to ``target``, if any."""
+        settings = self._session_options(options)
         settings.graph_optimization_level = self._runtime.GraphOptimizationLevel.ORT_ENABLE_ALL
+        if target is not None:
+            settings.optimized_model_filepath = str(target)
+            settings.add_session_config_entry(f"{_EXTERNAL}_file_name", WEIGHTS)
+            settings.add_session_config_entry(f"{_EXTERNAL}_min_size_in_bytes", "1024")
+        return self._opened(path.stem, path, settings, options)
+
+    def _session_options(self, options: EngineOptions) -> Any:
+        settings = self._runtime.SessionOptions()
         settings.log_severity_level = _ERRORS_ONLY
         if options.threads is not None:
             settings.intra_op_num_threads = options.threads
         settings.enable_cpu_mem_arena = False
-        self.bfloat16 = options.bfloat16 and _has_bfloat16()
         if self.bfloat16:
             settings.add_session_config_entry("mlas.enable_gemm_fastmath_arm64_bfloat16", "1")
-        with errors_as(f"{path.stem}: ONNX Runtime could not open it"):
+        return settings
+
+    def _opened(self, graph: str, path: Path, settings: Any, options: EngineOptions) -> Any:
+        with errors_as(f"{graph}: ONNX Runtime could not open it"):
             session = self._runtime.InferenceSession(
                 str(path),
                 settings,
@@ -81,7 +116,6 @@ class OnnxRuntimeEngine(Engine):
                 enable_fallback=0,  # already while it opens, from 1.23 on
             )
             session.disable_fallback()
-        _require_providers(path.stem, options.providers, session.get_providers(), available)
         return session
 
     def _run(self, feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:

@@ -21,9 +21,11 @@ from mdsgen.tensor import TensorSpec
 class Bundle:
     """An opened bundle: its manifest, and where its graphs lie."""
 
-    def __init__(self, folder: Path, manifest: Manifest) -> None:
+    def __init__(self, folder: Path, manifest: Manifest, verified: bool = False) -> None:
         self.folder = folder
         self.manifest = manifest
+        self.verified = verified
+        """Whether every file had its SHA-256 when the bundle was opened."""
 
     @classmethod
     def open(cls, folder: str | os.PathLike[str], verify: bool = True) -> Bundle:
@@ -39,7 +41,7 @@ class Bundle:
             _check_length(folder, part)
         if verify:
             _check_hashes(folder, manifest.files)
-        return cls(folder, manifest)
+        return cls(folder, manifest, verify)
 
     @property
     def sampling(self) -> Sampling:

@@ -12,6 +12,7 @@ import numpy as np
 from mdsgen.bundle import CONDITIONING, DENOISER, GRAPHS, LATENT_DECODER, VIDEO_ENCODER, VOCODER, Bundle
 from mdsgen.engines import DEFAULT_OPTIONS, Engine, EngineOptions, first_that_opens, open_engine, warn_once
 from mdsgen.engines.device import DeviceEngine, share_activations
+from mdsgen.engines.optimised import LARGEST
 from mdsgen.errors import BundleError, EngineError
 from mdsgen.geometry import FEATURE_CHANNELS, FRAME_SIZE, Geometry
 from mdsgen.tensor import TensorSpec
@@ -55,7 +56,7 @@ class Networks:
         interfaces = _interfaces(self.geometry)
         with ExitStack() as opened:  # closes the first ones should a later one fail
             for name in GRAPHS:
-                chosen = graph_options(name, options, self.geometry)
+                chosen = replace(graph_options(name, options, self.geometry), checksum=_checksum(bundle, name))
                 adapter = open_engine(bundle.path(name), engine, chosen)
                 self._engines[name] = opened.enter_context(adapter)
                 _check_interface(name, adapter, *interfaces[name])
@@ -168,6 +169,13 @@ class Networks:
     def _run(self, graph: str, **feeds: np.ndarray) -> np.ndarray:
         (output,) = self._engines[graph].run(feeds).values()
         return output
+
+
+def _checksum(bundle: Bundle, graph: str) -> str | None:
+    """Of a graph and its weights; None where nobody has checked it, or an engine had too much to keep."""
+    files = bundle.manifest.graphs[graph].files
+    kept = bundle.verified and sum(part.bytes for part in files) <= LARGEST
+    return " ".join(part.sha256 for part in files) if kept else None
 
 
 def _interfaces(geometry: Geometry) -> dict[str, tuple[TensorSpec, ...]]:
