@@ -9,7 +9,7 @@ SOUND ?= build/sample.mdsgen.mp4
 # setuptools warns of whatever is installed in place that a folder could be imported instead; here it is the same code.
 QUIETLY := PYTHONWARNINGS='ignore:Editable installation'
 
-.PHONY: help run test lint pytest slow lean gpu clean
+.PHONY: help run test lint pytest slow fuzz lean gpu clean
 
 help: ## Say what can be made
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 10
@@ -32,8 +32,11 @@ pytest: $(VENV)/.installed ## All tests but the slow ones
 slow: $(VENV)/.installed ## Tests of the published sizes, which take a minute and 4 GB
 	$(BIN)/python -m pytest -m slow
 
-gpu: $(VENV)/.installed ## All that only a GPU can show: correctness, memory checks where compute-sanitizer is, and speed
-	sh tests/gpu.sh $(BIN)
+fuzz: $(VENV)/.installed ## Damaged input of every kind by the thousand, in child processes: a table of what came of it
+	$(BIN)/python -m tests.fuzz
+
+gpu: $(VENV)/.installed ## All that only a GPU can show, in parts; TensorRT, pycuda and cuda-bindings are there already
+	$(BIN)/python -m tests.gpu
 
 lean: ## The device's part alone, without PyTorch and ONNX, in the other supported Pythons that are present
 	sh tests/lean.sh 3.10 3.12

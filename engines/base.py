@@ -8,15 +8,18 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import TracebackType
 from typing import ClassVar, TypeVar
 
 import numpy as np
 
+from mdsgen.engines.forked import stays_open_when_forked
 from mdsgen.errors import EngineError, MdsgenError, TensorError
 from mdsgen.tensor import TensorSpec, check_feeds
 
 E = TypeVar("E", bound="Engine")
+
+MOST_THREADS = 1024
+"""More than any machine has cores for; a library that is asked for a million runs out of memory."""
 
 
 @dataclass(frozen=True)
@@ -40,13 +43,24 @@ class EngineOptions:
     checksum: str | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
-        if self.threads is not None and (not isinstance(self.threads, int) or self.threads < 1):
-            raise EngineError(f"threads must be 1 or more, or None for the engine's own choice, not {self.threads!r}")
+        threads = self.threads
+        if threads is not None and (type(threads) is not int or not 1 <= threads <= MOST_THREADS):
+            raise EngineError(
+                f"threads must be 1 to {MOST_THREADS}, or None for the engine's own choice, not {threads!r:.80}"
+            )
         if not self.providers:
             raise EngineError("providers must name at least one, such as CPUExecutionProvider")
 
 
 DEFAULT_OPTIONS = EngineOptions()
+
+
+def provider_names(providers: Iterable[str]) -> tuple[str, ...]:
+    """Names of execution providers as a caller gives them. Raises :class:`EngineError` for what is no list of names."""
+    names = () if isinstance(providers, str) or not isinstance(providers, Iterable) else tuple(providers)
+    if not names or not all(isinstance(name, str) for name in names):
+        raise EngineError(f'providers must be a list of names such as ["CPUExecutionProvider"], not {providers!r:.80}')
+    return names
 
 
 class Engine(abc.ABC):
@@ -68,6 +82,8 @@ class Engine(abc.ABC):
         self.inputs = tuple(inputs)
         self.outputs = tuple(outputs)
         self._open = True
+        self._process = os.getpid()
+        stays_open_when_forked(self)
 
     def run(self, feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Run once. The arrays returned are new ones and belong to the caller.
@@ -100,20 +116,19 @@ class Engine(abc.ABC):
             self._require_open()
             replay()
 
+        stays_open_when_forked(replay)
         return run_bound
 
     def close(self) -> None:
-        """Give the network's memory back. Closing twice is harmless."""
-        if self._open:
+        """Give the network's memory back. Closing twice is harmless, and in a forked process nothing is done."""
+        if self._open and self._process == os.getpid():
             self._open = False
             self._close()
 
     def __enter__(self: E) -> E:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     @abc.abstractmethod
@@ -131,6 +146,8 @@ class Engine(abc.ABC):
     def _require_open(self) -> None:
         if not self._open:
             raise EngineError(f"{self.graph}: the engine is closed; open it again to run it")
+        if self._process != os.getpid():
+            raise EngineError(f"{self.graph}: the engine was opened before this process was forked; open it again here")
 
     def _check(self, what: str, specs: tuple[TensorSpec, ...], arrays: Mapping[str, np.ndarray]) -> None:
         try:

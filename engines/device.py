@@ -21,6 +21,8 @@ class DeviceEngine(Engine):
     """
 
     device: Device
+    shape_changes: int
+    """How often an input's shape has changed: a graph that was captured before the last time is of no use."""
 
     @property
     @abc.abstractmethod
@@ -38,6 +40,10 @@ class DeviceEngine(Engine):
     @abc.abstractmethod
     def set_shape(self, name: str, shape: tuple[int, ...]) -> None:
         """Choose an input's shape where it has lengths that are not fixed."""
+
+    @abc.abstractmethod
+    def output_shape(self, name: str) -> tuple[int, ...]:
+        """The shape of an output once the shapes of all inputs are set."""
 
     @abc.abstractmethod
     def set_address(self, name: str, address: int) -> None:

@@ -33,8 +33,8 @@ _DTYPES = {f"tensor({name})": name for name in ("float16", "bool")}
 _DTYPES |= {f"tensor({sign}int{bits})": f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)}
 _DTYPES |= {"tensor(float)": "float32", "tensor(double)": "float64"}
 
-_ERRORS_ONLY, _SILENT = 3, 4  # ONNX Runtime's log levels
 _EXTERNAL = "session.optimized_model_external_initializers"  # where the weights of a graph go that it writes
+_SILENT = 4  # ONNX Runtime's log level of what is fatal: whatever else fails is said by an exception
 
 
 class OnnxRuntimeEngine(Engine):
@@ -51,7 +51,7 @@ class OnnxRuntimeEngine(Engine):
         self._session = self._open_session(path, options)
         self.providers: tuple[str, ...] = tuple(self._session.get_providers())
         self._run_options = self._runtime.RunOptions()
-        self._run_options.log_severity_level = _SILENT  # the exception says it
+        self._run_options.log_severity_level = _SILENT
         _return_freed_memory()
         super().__init__(
             path.stem, _specs(path.stem, self._session.get_inputs()), _specs(path.stem, self._session.get_outputs())
@@ -98,7 +98,7 @@ class OnnxRuntimeEngine(Engine):
 
     def _session_options(self, options: EngineOptions) -> Any:
         settings = self._runtime.SessionOptions()
-        settings.log_severity_level = _ERRORS_ONLY
+        settings.log_severity_level = _SILENT
         if options.threads is not None:
             settings.intra_op_num_threads = options.threads
         settings.enable_cpu_mem_arena = False
@@ -168,6 +168,7 @@ def _import() -> ModuleType:
         raise EngineError(f"ONNX Runtime cannot be imported ({error}): pip install onnxruntime") from error
     with suppress(AttributeError):  # for whoever imported it before mdsgen
         onnxruntime.disable_telemetry_events()
+    onnxruntime.set_default_logger_severity(_SILENT)
     module: ModuleType = onnxruntime
     return module
 

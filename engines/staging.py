@@ -3,34 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import ExitStack
-from typing import Protocol
+from contextlib import ExitStack, suppress
 
 import numpy as np
 
-from mdsgen.engines.cuda import Device, Memory, Pinned
+from mdsgen.engines.cuda import Memory, Pinned
+from mdsgen.engines.device import DeviceEngine
 from mdsgen.errors import EngineError
-from mdsgen.tensor import TensorSpec
-
-
-class Staged(Protocol):
-    """What of an engine is needed here."""
-
-    graph: str
-    inputs: tuple[TensorSpec, ...]
-    outputs: tuple[TensorSpec, ...]
-    device: Device
-
-    def set_shape(self, name: str, shape: tuple[int, ...]) -> None: ...
-    def output_shape(self, name: str) -> tuple[int, ...]: ...
-    def set_address(self, name: str, address: int) -> None: ...
-    def enqueue(self) -> None: ...
 
 
 class Staging:
     """Buffers on both sides for inputs of these ``shapes``, made once and used in every run."""
 
-    def __init__(self, engine: Staged, shapes: Mapping[str, tuple[int, ...]]) -> None:
+    def __init__(self, engine: DeviceEngine, shapes: Mapping[str, tuple[int, ...]]) -> None:
         self.shapes = dict(shapes)
         self._engine = engine
         self._set_shapes()
@@ -64,8 +49,9 @@ class Staging:
         return {spec.name: self._host[spec.name].array for spec in engine.outputs}
 
     def free(self) -> None:
-        """Give all buffers back."""
-        self._made.close()
+        """Give all buffers back, once nothing on the stream uses them: a run that failed may have left some there."""
+        with self._made, suppress(EngineError):  # a lost device's stream is empty
+            self._engine.device.synchronize()
 
     def _set_shapes(self) -> None:
         """Only of inputs that have a choice."""

@@ -35,19 +35,19 @@ class TensorRtEngine(DeviceEngine):
     def __init__(self, path: str | os.PathLike[str], options: EngineOptions = DEFAULT_OPTIONS) -> None:
         path = Path(path)
         self._trt = import_tensorrt()
-        with ExitStack() as opened:
-            self.device = Device.acquire()
-            opened.callback(self.device.release)
-            plan, record = find_plan(path, machine_of(self._trt, self.device), options.plans)
-            self._runtime = _created(lambda: self._trt.Runtime(logger(self._trt)), path.stem, "start its runtime for")
-            self._engine = self._deserialize(path.stem, plan, record)
-            self._context = self._create_context(path.stem)
-            self._own_activations: Memory | None = None
-            self._has_activations = False
-            self._staging: Staging | None = None
-            inputs, outputs = self._specs(path.stem)
-            super().__init__(path.stem, inputs, outputs)
-            self._opened = opened.pop_all()
+        self.device = Device.shared()
+        plan, record = find_plan(path, machine_of(self._trt, self.device), options.plans)
+        self._runtime = _created(lambda: self._trt.Runtime(logger(self._trt)), path.stem, "start its runtime for")
+        self._engine = self._deserialize(path.stem, plan, record)
+        self._context = self._create_context(path.stem)
+        self._own_activations: Memory | None = None
+        self._has_activations = False
+        self._staging: Staging | None = None
+        self._shapes: dict[str, tuple[int, ...]] = {}
+        self.shape_changes = 0
+        inputs, outputs = self._specs(path.stem)
+        super().__init__(path.stem, inputs, outputs)
+        self.device.close_at_exit(self)
 
     def _deserialize(self, graph: str, plan: Path, record: PlanRecord) -> Any:
         if record.options.get("version_compatible"):
@@ -99,6 +99,8 @@ class TensorRtEngine(DeviceEngine):
         return int(shortest[axis]), int(longest[axis])
 
     def set_shape(self, name: str, shape: tuple[int, ...]) -> None:
+        if self._shapes.get(name) == shape:
+            return
         for axis, length in enumerate(shape):
             least, most = self.length_range(name, axis)
             if not least <= length <= most:
@@ -108,9 +110,10 @@ class TensorRtEngine(DeviceEngine):
                 )
         if not self._context.set_input_shape(name, shape):
             raise EngineError(f"{self.graph}: TensorRT refused the shape {list(shape)} of {name}: {last_error()}")
+        self._shapes[name] = shape
+        self.shape_changes += 1
 
     def output_shape(self, name: str) -> tuple[int, ...]:
-        """The shape of an output once the shapes of all inputs are set."""
         return tuple(map(int, self._context.get_tensor_shape(name)))
 
     def set_address(self, name: str, address: int) -> None:
@@ -149,7 +152,8 @@ class TensorRtEngine(DeviceEngine):
             staging.free()
 
     def _close(self) -> None:
-        with self._opened as closing:  # goes through all of it whatever fails, the device last
+        with ExitStack() as closing:  # goes through all of it whatever fails
+            self.device.make_current()
             if self._own_activations is not None:
                 closing.callback(self._own_activations.free)
             closing.callback(self._drop_staging)

@@ -136,7 +136,8 @@ def _weight_axis(node: onnx.NodeProto) -> Iterator[tuple[str, int]]:
 
 def _scales(values: np.ndarray, axis: int) -> np.ndarray:
     largest = np.abs(values).max(axis=tuple(i for i in range(values.ndim) if i != axis))  # [channels]
-    return np.where(largest > 0, largest / _LARGEST, 1).astype(np.float32)
+    scales = (largest / _LARGEST).astype(np.float32)
+    return np.where(scales >= np.finfo(np.float32).tiny, scales, np.float32(1))  # what is smaller becomes 0
 
 
 @contextmanager

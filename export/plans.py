@@ -31,12 +31,7 @@ from mdsgen.runtime.networks import Networks
 
 def this_machine() -> Machine:
     """What plans would be built for. Raises :class:`~mdsgen.errors.EngineError` that names what is missing."""
-    trt = import_tensorrt()
-    device = Device.acquire()
-    try:
-        return machine_of(trt, device)
-    finally:
-        device.release()
+    return machine_of(import_tensorrt(), Device.shared())
 
 
 def timing_cache(machine: Machine) -> Path:

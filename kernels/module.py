@@ -18,7 +18,7 @@ class Kernels:
     """The kernels of some sources, loaded into the current CUDA context.
 
     All loading is done here: nothing is compiled, loaded or looked up at a launch, which may be in the middle of a
-    graph's capture. They are unloaded with this object, which must not outlive its context.
+    graph's capture. They are unloaded by :meth:`close`, which must come while the context is current.
     """
 
     def __init__(self, sources: Iterable[str], cubin: Callable[[str], bytes] | None = None) -> None:
@@ -46,6 +46,11 @@ class Kernels:
         block = (launch.threads, 1, 1)
         call = partial(function.prepared_async_call, launch.grid, block, stream, *launch.arguments)
         _calling(self._driver, f"launch {launch.function}", partial(call, shared_size=launch.shared))
+
+    def close(self) -> None:
+        """Unload them. Closing twice is harmless."""
+        self._functions.clear()  # a function holds its module
+        self._modules.clear()
 
 
 def _pycuda_driver() -> ModuleType:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,14 +24,15 @@ def machine(major: int = 10) -> Machine:
     return Machine(VERSIONS[major], "Fake GPU", "8.7", "12.6")
 
 
-def write_plans(bundle: Path, built_for: Machine, **options: object) -> Path:
-    """Plans of all graphs, as the builder leaves them."""
+def write_plans(bundle: Path, built_for: Machine, branches: int = 2, **options: object) -> Path:
+    """Plans of all graphs, as the builder leaves them; the denoiser's of so many branches of guidance."""
+    lengths = {**LENGTHS, "branches": (branches,) * 3}
     opened, folder = Bundle.open(bundle), bundle / PLANS_FOLDER / built_for.key
     folder.mkdir(parents=True)
     plans = {}
     for count, name in enumerate(GRAPHS):
         path = folder / f"{name}.plan"
-        path.write_bytes(plan_of(opened.path(name), lengths=LENGTHS, activations=1024 * (count + 1)))
+        path.write_bytes(plan_of(opened.path(name), lengths=lengths, activations=1024 * (count + 1)))
         plans[name] = describe_file(path).sha256
     sources = {name: {part.file: part.sha256 for part in opened.manifest.graphs[name].files} for name in GRAPHS}
     PlanRecord(built_for, sources, plans, dict(options)).write(folder)
@@ -44,6 +46,14 @@ def trt_major(request: pytest.FixtureRequest) -> int:
     return major
 
 
+def end_process() -> None:
+    """What becomes of the device at the end of a process."""
+    if Device._shared is not None:
+        atexit.unregister(Device._shared._finish)
+        Device._shared._finish()
+        Device._shared = None
+
+
 @pytest.fixture
 def fake_gpu(trt_major: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeGpu]:
     """A fake GPU with that TensorRT on it; at the end it must be as it was."""
@@ -52,10 +62,10 @@ def fake_gpu(trt_major: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeGp
     monkeypatch.setitem(__import__("sys").modules, "tensorrt", fake_tensorrt(gpu, trt_major))
     monkeypatch.setattr("mdsgen.kernels.module.Kernels", lambda sources: FakeKernels(gpu))
     monkeypatch.setattr(Device, "_shared", None)
-    monkeypatch.setattr(Device, "_users", 0)
     warn_once.cache_clear()
     yield gpu
-    assert gpu.leaks() == {}
+    end_process()
+    assert (gpu.leaks(), gpu.contexts) == ({}, 0)
 
 
 @pytest.fixture

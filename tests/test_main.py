@@ -18,7 +18,7 @@ ROOT = Path(__file__).parent.parent
 
 
 def test_every_installed_command_is_listed_with_what_it_does() -> None:
-    installed = re.findall(r'^mdsgen-(\w+) = "mdsgen\.cli\.\w+:main"$', (ROOT / "pyproject.toml").read_text(), re.M)
+    installed = re.findall(r'^mdsgen-(\w+) = "mdsgen\.start:\w+"$', (ROOT / "pyproject.toml").read_text(), re.M)
     assert sorted(COMMANDS) == sorted(installed)
     page = CliRunner().invoke(main, ["-h"]).output
     for name in COMMANDS:

@@ -35,7 +35,7 @@ def test_every_command_explains_itself(command: str) -> None:
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_is_installed(command: str) -> None:
     scripts = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
-    assert f'{command} = "mdsgen.cli.{command.removeprefix("mdsgen-")}:main"' in scripts
+    assert f'{command} = "mdsgen.start:{command.removeprefix("mdsgen-")}"' in scripts
 
 
 def quoted_calls() -> list[list[str]]:

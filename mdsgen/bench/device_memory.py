@@ -58,16 +58,12 @@ def device_memory(wanted: bool = True) -> Iterator[DeviceMemory]:
     device = None
     if wanted:
         with suppress(EngineError):
-            device = Device.acquire()
-    try:
-        if device is not None:
-            architecture = device.compute_capability.replace(".", "")
-            yield DeviceMemory(device.free_memory, f"{device.name}, sm_{architecture}, CUDA {device.cuda}")
-        else:
-            yield _by_torch() if wanted else DeviceMemory()
-    finally:
-        if device is not None:
-            device.release()
+            device = Device.shared()
+    if device is not None:
+        architecture = device.compute_capability.replace(".", "")
+        yield DeviceMemory(device.free_memory, f"{device.name}, sm_{architecture}, CUDA {device.cuda}")
+    else:
+        yield _by_torch() if wanted else DeviceMemory()
 
 
 def _by_torch() -> DeviceMemory:

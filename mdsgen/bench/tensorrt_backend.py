@@ -45,7 +45,9 @@ class TensorRtBackend(EngineBackend):
     def _clip(self, sampling: Sampling) -> DeviceClip:
         networks, held = self._open(), self._hold()
         plan = plan_steps(sampling, networks.schedule)
-        clip = DeviceClip(networks.device_engines, kernels.Kernels(SOURCES), len(plan), graph=self._graph)
+        loaded = kernels.Kernels(SOURCES)
+        held.callback(loaded.close)
+        clip = DeviceClip(networks.device_engines, loaded, len(plan), graph=self._graph)
         held.callback(clip.close)
         clip.load(plan)
         return clip
@@ -65,7 +67,7 @@ class DeviceLoop:
     def __init__(self, clip: DeviceClip, graph: bool) -> None:
         self._clip = clip
         self._latent: Pinned = clip.device.pinned(clip.latent_shape, "float32")
-        self.replay = Replay(clip.device, clip.connect, self._enqueue, self._latent, graph)
+        self.replay = Replay(clip.device, clip.connect, self._enqueue, self._latent, graph, clip.shape_changes)
 
     def __call__(self, noise: np.ndarray) -> np.ndarray:
         """``noise`` to the latent, both ``[1, C, H, W]``. The array is the same in every call."""

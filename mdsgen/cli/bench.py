@@ -106,10 +106,9 @@ def main(
     those of --geometry and --model, or of a bundle that was exported with --untrained.
     """
     seeded = (geometry_name or "release", model or "base") if geometry_name or model else None
-    _check(compare, task, bundle, seeded, changes, engine=engine, bfloat16=bfloat16, torch_steps=torch_steps, plot=plot)
+    _check(compare, task, bundle, seeded, changes, engine=engine, bfloat16=bfloat16, torch_steps=torch_steps)
     if plot:
-        with _writing(plot), TemporaryFile(dir=plot.resolve().parent):
-            pass  # before all the timing: afterwards it would be for nothing
+        _check_plot(plot)
     if compare is None:
         opened = Bundle.open(bundle or default_bundle())
         run = Command(opened, engine, threads, bfloat16, sampling_arguments(changes))
@@ -124,10 +123,20 @@ def main(
             report = _compare(
                 entries, subject, job, threads, repeat=repeat, warmup=warmup, peak=peak, progress=progress
             )
-    click.echo(json.dumps(report.to_dict(), indent=2, ensure_ascii=False) if as_json else report.page())
+    click.echo(json.dumps(report.to_dict(), indent=2) if as_json else report.page())
     if plot:
         with _writing(plot):
             write_whole(plot, report.chart())
+
+
+def _check_plot(plot: Path) -> None:
+    """Raise, before all the timing, where no chart can be written to the file."""
+    if plot.suffix.lower() != ".svg":
+        raise click.UsageError(f"--plot writes SVG: name a file that ends in .svg, not {plot}")
+    if not plot.parent.is_dir():
+        raise click.UsageError(f"--plot: there is no folder {plot.parent}")
+    with _writing(plot), TemporaryFile(dir=plot.resolve().parent):
+        pass
 
 
 @contextmanager
@@ -148,11 +157,8 @@ def _check(
     engine: str,
     bfloat16: bool,
     torch_steps: int | None,
-    plot: Path | None,
 ) -> None:
     """Raise a usage error for options that do not go together."""
-    if plot and plot.suffix.lower() != ".svg":
-        raise click.UsageError(f"--plot writes SVG: name a file that ends in .svg, not {plot}")
     if compare is None:
         if engine not in ENGINES:
             raise click.UsageError(f"--engine {engine} is for --compare: expected one of {', '.join(ENGINES)}")

@@ -29,7 +29,7 @@ from mdsgen.export.options import ExportOptions
 from mdsgen.geometry import GEOMETRIES, Geometry, geometry
 from mdsgen.precision import PRECISIONS
 from mdsgen.report import Report
-from mdsgen.sampling import Sampling
+from mdsgen.sampling import MOST_GUIDANCE, Sampling
 
 if TYPE_CHECKING:
     from mdsgen.export import Models
@@ -85,7 +85,7 @@ _SAMPLING = ("steps", "guidance", "clean_limit")
 )
 @click.option(
     "--guidance",
-    type=click.FloatRange(0),
+    type=click.FloatRange(0, MOST_GUIDANCE),
     callback=finite,
     help=f"Guidance where nobody names any, kept in the bundle.  [default: {Sampling.guidance}]",
 )

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from mdsgen import __version__
-from mdsgen.conditions import package_version
+from mdsgen.conditions import version_of
 from mdsgen.runtime import Pipeline
 from mdsgen.sampling import Sampling
 
@@ -20,7 +20,7 @@ def origin(pipeline: Pipeline, sampling: Sampling, asked: Mapping[str, Any]) -> 
         "bundle_sha256": bundle.sha256,
         "precision": bundle.manifest.precision,
         "engine": pipeline.engine,
-        "engine_version": package_version(pipeline.engine),
+        "engine_version": version_of(pipeline.engine),
         "providers": list(pipeline.providers),
         "sampling": sampling.to_dict(),
         **asked,

@@ -122,7 +122,7 @@ def main(
                 "results": [{**rendered.to_dict(), "streams": streams_of(rendered.target)} for rendered in results],
                 "failures": [{"source": str(job.source), "error": str(error)} for job, error in failures],
             }
-            click.echo(json.dumps(document, indent=2, ensure_ascii=False))
+            click.echo(json.dumps(document, indent=2))
     if failures:
         raise failures[0][1] if len(jobs) == 1 else MdsgenError(f"{len(failures)} of {len(jobs)} videos failed")
 

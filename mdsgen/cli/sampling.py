@@ -9,7 +9,7 @@ import click
 
 from mdsgen.cli.options import F, finite, give_options
 from mdsgen.errors import MdsgenError
-from mdsgen.sampling import PRESETS, PURE_NOISE, SOLVERS
+from mdsgen.sampling import MOST_GUIDANCE, PRESETS, PURE_NOISE, SOLVERS
 from mdsgen.schedule import NoiseSchedule
 
 STEPS = click.IntRange(1, NoiseSchedule.train_steps)
@@ -49,7 +49,7 @@ _OPTIONS = (
     click.option(
         "--guidance",
         cls=_OfBundle,
-        type=click.FloatRange(0),
+        type=click.FloatRange(0, MOST_GUIDANCE),
         callback=finite,
         help="How closely to follow the pictures: 1 as the model does by itself, more exaggerates, 0 takes no notice.",
     ),

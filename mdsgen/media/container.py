@@ -17,6 +17,7 @@ from av.stream import Disposition
 from mdsgen.errors import MdsgenError, MediaError
 from mdsgen.media.clock import Clock, dated, follow
 from mdsgen.media.truncation import refuse_truncated
+from mdsgen.paths import checked_path
 
 SEEK_MARGIN = 1.0
 """Seconds by which a seek aims before its goal: decoders need a run-up, and indices are sorted by decoding time."""
@@ -34,7 +35,7 @@ def open_input(path: str | os.PathLike[str]) -> Iterator[InputContainer]:
     Raises :class:`MediaError` where it is missing, cut off or not a media file, and for whatever a library raises in
     the block.
     """
-    path = Path(path)
+    path = checked_path(path, MediaError, "a video")
     _check(path)
     refuse_truncated(path)
     with reading(path, "cannot read {} as a video"):
@@ -62,8 +63,9 @@ def reading(path: Path, fault: str = "reading {} failed") -> Iterator[None]:
 def _opened(path: Path) -> InputContainer:
     # "file:" keeps a colon in the name from being read as a protocol; time stamps that a container leaves out (AVI with
     # B-frames) are generated. Metadata in an odd encoding stop PyAV before 19 unless told, and leave the file open.
+    # The options are the container's alone: PyAV 14 crashes over those of streams that appear late (FLV, MPEG-PS).
     opened: Any = av.open
-    container: InputContainer = opened(f"file:{path}", options={"fflags": "+genpts"}, **_METADATA)
+    container: InputContainer = opened(f"file:{path}", container_options={"fflags": "+genpts"}, **_METADATA)
     return container
 
 

@@ -9,9 +9,11 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from mdsgen.bundle import DENOISER
 from mdsgen.media import prepare_frames
 from mdsgen.runtime.branches import Branches
 from mdsgen.runtime.networks import Networks
+from mdsgen.runtime.outputs import check_finite
 from mdsgen.runtime.sampler import OnStep, solve
 from mdsgen.runtime.solver import plan_steps, timesteps_of
 from mdsgen.sampling import Sampling
@@ -68,4 +70,6 @@ class ClipGenerator:
 
     def denoise(self, noise: np.ndarray, modulations: np.ndarray, on_step: OnStep = lambda done: None) -> np.ndarray:
         """The diffusion loop: ``noise [1, C, H, W]`` -> latent of the same shape."""
-        return solve(noise, self._plan, Branches(self._networks, self._plan, modulations), on_step)
+        latent = solve(noise, self._plan, Branches(self._networks, self._plan, modulations), on_step)
+        check_finite(DENOISER, latent)
+        return latent

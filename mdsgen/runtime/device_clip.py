@@ -8,7 +8,7 @@ those of all steps; other guidance is another table of coefficients under the sa
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -21,8 +21,9 @@ from mdsgen.kernels import coefficient_table
 from mdsgen.kernels.launch import Launch, RgbFrames, StepArrays, guided_step_launch, prepare_frames_launch
 from mdsgen.kernels.step import MOST_OLDER
 from mdsgen.runtime.clip import Timings
+from mdsgen.runtime.outputs import check_finite
 from mdsgen.runtime.replay import Mark, Replay
-from mdsgen.runtime.solver import Plan, timesteps_of
+from mdsgen.runtime.solver import NONE, Plan, timesteps_of
 
 if TYPE_CHECKING:
     from mdsgen.engines.cuda import Memory, Pinned
@@ -41,13 +42,15 @@ class StepKernels(Protocol):
     """What of :class:`~mdsgen.kernels.module.Kernels` is needed."""
 
     def launch(self, launch: Launch, stream: Any) -> None: ...
+    def close(self) -> None: ...
 
 
 class DeviceClip:
     """All buffers and the graph for one number of steps and one size of pictures, whatever the solver and the guidance.
 
-    Every step computes both branches: the plans do so at once. Raises :class:`EngineError` where a plan does not take
-    so many steps, or there is no memory left. ``graph=False`` stays in stream order.
+    Every step computes the branches that the denoiser's plan has: both at once, or the conditional one alone, without
+    guidance. Raises :class:`EngineError` where a plan does not take so many steps, or there is no memory left.
+    ``graph=False`` stays in stream order.
     """
 
     def __init__(
@@ -77,7 +80,8 @@ class DeviceClip:
             self._host["pictures"] = self.device.pinned(self._pictures, "uint8")
             made.callback(self._host["pictures"].free)
             self._made = made.pop_all()
-        self.replay = Replay(self.device, self.connect, self._enqueue, self._host["waveform"], graph)
+        waveform = self._host["waveform"]
+        self.replay = Replay(self.device, self.connect, self._enqueue, waveform, graph, self.shape_changes)
 
     @property
     def latent_shape(self) -> tuple[int, ...]:
@@ -87,10 +91,13 @@ class DeviceClip:
     def load(self, plan: Plan) -> None:
         """Bring the solver's table and the timesteps to the device; nothing is captured again for that.
 
-        Raises :class:`~mdsgen.errors.KernelError` for a solver that the kernel does not know.
+        Raises :class:`~mdsgen.errors.KernelError` for a solver that the kernel does not know, and :class:`EngineError`
+        for guidance where the plan has no unconditional branch.
         """
         if self._loaded == plan:
             return
+        if self._branches == 1 and any(step.unconditional != NONE for step in plan):
+            raise EngineError(f"{DENOISER}: the plan has no unconditional branch, so guidance must be 1")
         self._loaded = ()  # what fails half-way is brought there again
         self.put("table", coefficient_table(step.coefficients for step in plan))
         self.put("timesteps", timesteps_of(plan))
@@ -110,6 +117,7 @@ class DeviceClip:
         self.fill(frames, noise)
         self.replay(timings)
         sound: np.ndarray = self._host["waveform"].array[0].copy()
+        check_finite(VOCODER, sound)
         return sound
 
     def fill(self, frames: np.ndarray, noise: np.ndarray) -> None:
@@ -124,8 +132,10 @@ class DeviceClip:
         self._host["latent"].array[...] = noise
 
     def close(self) -> None:
-        """Give graph and buffers back. Closing twice is harmless."""
+        """Give graph and buffers back, once nothing on the stream uses them. Closing twice is harmless."""
         with self._made:
+            with suppress(EngineError):  # a lost device's stream is empty
+                self.device.synchronize()
             self.replay.close()
 
     def _shapes(self) -> dict[str, tuple[int, ...]]:
@@ -150,6 +160,15 @@ class DeviceClip:
         if 4 * int(np.prod(shapes["all_modulations"][1:])) % ALIGNMENT:
             raise EngineError(f"{DENOISER}: a step's modulations {shapes['all_modulations'][1:]} are not aligned")
         return shapes
+
+    def shape_changes(self) -> int:
+        """How often an input of any network has changed its shape."""
+        return sum(engine.shape_changes for engine in self._engines.values())
+
+    @property
+    def _branches(self) -> int:
+        """What the denoiser computes of guidance: both branches, or the conditional one."""
+        return self._memory["noise"].nbytes // self._memory["latent"].nbytes
 
     def connect(self) -> None:
         """Let every network read where the one before it wrote."""
@@ -199,19 +218,20 @@ class DeviceClip:
         mark("download")
 
     def _enqueue_step(self, step: int) -> None:
-        """Both branches through the denoiser, then guidance and solver, which leave the next latent in its place."""
+        """The denoiser, then guidance and solver, which leave the next latent in its place."""
         address = {name: memory.address for name, memory in self._memory.items()}
         modulations = self._memory["all_modulations"]
         self._engines[DENOISER].set_address(
             "modulations", modulations.address + step * (modulations.nbytes // self.steps)
         )
         self._engines[DENOISER].enqueue()
+        latent_bytes = self._memory["latent"].nbytes
         arrays = StepArrays(
             latent=address["latent"],
             conditional=address["noise"],
-            unconditional=address["noise"] + self._memory["noise"].nbytes // 2,
+            unconditional=address["noise"] + latent_bytes if self._branches == 2 else 0,
             clean=address["clean"],
-            count=self._memory["latent"].nbytes // 4,
+            count=latent_bytes // 4,
             older=MOST_OLDER,  # for every solver; what has no weight is not looked at
         )
         self._kernels.launch(guided_step_launch(arrays, address["table"], step), self.device.stream)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
+from mdsgen.bundle import DENOISER
 from mdsgen.engines import warn_once
 from mdsgen.engines.device import DeviceEngine
 from mdsgen.errors import MdsgenError
@@ -65,14 +66,19 @@ class Generators:
             from mdsgen.runtime.device_clip import SOURCES, DeviceClip
 
             self._close_clip()
+            engines[DENOISER].device.make_current()
             self._kernels = self._kernels or Kernels(SOURCES)
             self._clip = DeviceClip(engines, self._kernels, steps, picture)
         return self._clip
 
     def close(self) -> None:
         """Give back what is on the GPU. Closing twice is harmless."""
-        self._close_clip()
-        self._kernels = None
+        kernels, self._kernels = self._kernels, None
+        try:
+            self._close_clip()
+        finally:
+            if kernels is not None:
+                kernels.close()
 
     def _close_clip(self) -> None:
         clip, self._clip = self._clip, None

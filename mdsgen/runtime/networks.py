@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
+from functools import partial
 from types import TracebackType
 
 import numpy as np
@@ -15,6 +16,7 @@ from mdsgen.engines.device import DeviceEngine, share_activations
 from mdsgen.engines.optimised import LARGEST
 from mdsgen.errors import BundleError, EngineError
 from mdsgen.geometry import FEATURE_CHANNELS, FRAME_SIZE, Geometry
+from mdsgen.runtime.outputs import check_finite, check_shape
 from mdsgen.tensor import TensorSpec
 
 _FOLDED_TOKENS = 512
@@ -39,8 +41,10 @@ def graph_options(graph: str, options: EngineOptions, geometry: Geometry) -> Eng
 class Networks:
     """What the runtime asks of a bundle, in arrays; how an engine wants its inputs named stays in here.
 
-    A context manager. Raises :class:`~mdsgen.errors.EngineError` where an engine cannot be opened, and
-    :class:`~mdsgen.errors.BundleError` where a graph is not of the bundle's geometry.
+    ``branches`` are those of guidance that the bundle has: both, or the conditional one of a model that needs no other.
+
+    A context manager. Raises :class:`~mdsgen.errors.EngineError` where an engine cannot be opened or a network gives
+    numbers that are not finite, and :class:`~mdsgen.errors.BundleError` where a graph is not of the bundle's geometry.
     """
 
     def __init__(self, bundle: Bundle, engine: str = "auto", options: EngineOptions = DEFAULT_OPTIONS) -> None:
@@ -63,6 +67,7 @@ class Networks:
             if self.device_engines:
                 opened.callback(share_activations(self.device_engines.values()).free)
             self._bind_step()
+            self._check_modulations()
             self._close = opened.pop_all()
 
     def _unused(self, options: EngineOptions) -> Iterator[str]:
@@ -75,29 +80,52 @@ class Networks:
             yield f"threads change nothing: {self.engine} runs on the GPU"
 
     def _bind_step(self) -> None:
-        """Fix the arrays of the diffusion loop, so that a step allocates nothing."""
-        denoiser = self._engines[DENOISER]
-        arrays = {
-            spec.name: np.zeros(tuple(map(int, _with_branches(spec).shape)), spec.dtype)
-            for spec in (*denoiser.inputs, *denoiser.outputs)
-        }
-        self._latent, self._modulations = arrays["latent"], arrays["modulations"]
-        self.branches = len(self._modulations)
-        """How many branches of guidance a step can compute; 1 are plans of a bundle that is never guided."""
-        self._noise = arrays["noise"]
-        self._step = denoiser.bind({"latent": self._latent, "modulations": self._modulations}, {"noise": self._noise})
+        """Fix the arrays of the diffusion loop, so that a step allocates nothing.
+
+        A denoiser of one branch computes two one after the other, where the bundle has two.
+        """
+        denoiser, conditioning = self._engines[DENOISER], self._engines[CONDITIONING]
+        specs = {spec.name: spec for spec in (*denoiser.inputs, *denoiser.outputs)}
+        (all_modulations,) = conditioning.outputs
+        self.branches: int = _count_branches(all_modulations.shape[1])
+        vectors, width = map(int, specs["modulations"].shape[1:])
+        self._latent = np.zeros((1, *self.geometry.latent_shape), np.float32)
+        self._modulations = np.zeros((self.branches, vectors, width), np.float32)
+        self._noise = np.zeros((self.branches, *self.geometry.latent_shape), np.float32)
+        self._step: Callable[[], None]
         self._conditional_step: Callable[[], None] | None = None
+        if specs["noise"].shape[0] == 1:
+            steps = [self._bound(slice(i, i + 1)) for i in range(self.branches)]
+            self._step, self._conditional_step = partial(_one_after_the_other, steps), steps[0]
+        else:
+            self._step = self._bound(slice(None))
+
+    def _bound(self, branches: slice) -> Callable[[], None]:
+        """The denoiser for these branches, over their parts of the loop's arrays."""
+        inputs = {"latent": self._latent, "modulations": self._modulations[branches]}
+        return self._engines[DENOISER].bind(inputs, {"noise": self._noise[branches]})
+
+    def _check_modulations(self) -> None:
+        """Raise where conditioning gives modulations of another size than the denoiser takes: they would be broadcast.
+
+        Lengths that are open there are compared when it has run.
+        """
+        (given,), taken = self._engines[CONDITIONING].outputs, self._modulations.shape[1:]
+        lengths = zip(taken, given.shape[2:], strict=True)
+        if any(isinstance(have, int) and have != want for want, have in lengths):
+            raise BundleError(
+                f"the bundle's {CONDITIONING} gives {given}, and its {DENOISER} takes modulations of {list(taken)}: "
+                "export the bundle again"
+            )
 
     def _bind_conditional_step(self) -> Callable[[], None]:
-        """The conditional branch alone, over the first halves of the same arrays.
+        """The conditional branch alone.
 
         A bundle from before there was a choice computes both branches always: there it costs as much as both.
         """
-        denoiser = self._engines[DENOISER]
-        if all(isinstance(length, int) for spec in denoiser.inputs for length in spec.shape):
+        if all(isinstance(length, int) for spec in self._engines[DENOISER].inputs for length in spec.shape):
             return self._step
-        inputs = {"latent": self._latent, "modulations": self._modulations[:1]}
-        return denoiser.bind(inputs, {"noise": self._noise[:1]})
+        return self._bound(slice(0, 1))
 
     @property
     def engine(self) -> str:
@@ -116,23 +144,25 @@ class Networks:
 
     def encode(self, frames: np.ndarray) -> np.ndarray:
         """``frames [F, 3, 224, 224]`` in 0..1 -> features ``[1, F, 512]``."""
-        return self._run(VIDEO_ENCODER, frames=frames[None])
+        shape = (1, self.geometry.video_frames, FEATURE_CHANNELS)
+        return self._run(VIDEO_ENCODER, shape, frames=frames[None])
 
     def condition(self, features: np.ndarray, timesteps: np.ndarray) -> np.ndarray:
-        """``features [1, F, 512]``, ``timesteps [steps]`` -> modulations ``[steps, 2, M, D]`` of both branches."""
-        return self._run(CONDITIONING, features=features, timesteps=timesteps)
+        """``features [1, F, 512]``, ``timesteps [steps]`` -> modulations ``[steps, branches, M, D]``."""
+        shape = (len(timesteps), self.branches, *self._modulations.shape[1:])
+        return self._run(CONDITIONING, shape, features=features, timesteps=timesteps)
 
     def denoise(self, latent: np.ndarray, modulations: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """``latent [1, C, H, W]``, ``modulations [2, M, D]`` -> conditional and unconditional noise ``[1, C, H, W]``.
 
-        Both are views of one buffer, valid until the next call.
+        Both are views of one buffer, valid until the next call. Raises :class:`~mdsgen.errors.BundleError` where the
+        bundle has no unconditional branch.
         """
         if self.branches == 1:
-            raise EngineError(
-                f"{DENOISER}: the plan computes no unconditional branch, as the bundle is sampled without guidance"
-            )
+            raise BundleError("this bundle has no unconditional branch, so guidance must be 1")
         self._latent[...], self._modulations[...] = latent, modulations
         self._step()
+        check_finite(DENOISER, self._noise)
         return self._noise[:1], self._noise[1:]
 
     def denoise_conditional(self, latent: np.ndarray, modulations: np.ndarray) -> np.ndarray:
@@ -140,15 +170,16 @@ class Networks:
         self._conditional_step = self._conditional_step or self._bind_conditional_step()
         self._latent[...], self._modulations[...] = latent, modulations[: self.branches]
         self._conditional_step()
+        check_finite(DENOISER, self._noise[:1])
         return self._noise[:1]
 
     def decode(self, latent: np.ndarray) -> np.ndarray:
         """``latent [1, C, H, W]`` -> log-mel spectrogram ``[1, frames, bins]``."""
-        return self._run(LATENT_DECODER, latent=latent)
+        return self._run(LATENT_DECODER, (1, self.geometry.mel_frames, self.geometry.mel.bins), latent=latent)
 
     def vocode(self, log_mel: np.ndarray) -> np.ndarray:
         """Log-mel spectrogram ``[1, frames, bins]`` -> waveform ``[1, samples]``."""
-        return self._run(VOCODER, log_mel=log_mel)
+        return self._run(VOCODER, (1, self.geometry.samples), log_mel=log_mel)
 
     def close(self) -> None:
         """Close all engines. Closing twice is allowed."""
@@ -166,8 +197,10 @@ class Networks:
     def _closed_step(self) -> None:
         raise EngineError(f"{DENOISER}: the engine is closed; open it again to run it")
 
-    def _run(self, graph: str, **feeds: np.ndarray) -> np.ndarray:
+    def _run(self, graph: str, shape: tuple[int, ...], **feeds: np.ndarray) -> np.ndarray:
         (output,) = self._engines[graph].run(feeds).values()
+        check_shape(graph, output, shape)
+        check_finite(graph, output)
         return output
 
 
@@ -183,7 +216,7 @@ def _interfaces(geometry: Geometry) -> dict[str, tuple[TensorSpec, ...]]:
     frames = TensorSpec("frames", "float32", (1, geometry.video_frames, 3, FRAME_SIZE, FRAME_SIZE))
     features = TensorSpec("features", "float32", (1, geometry.video_frames, FEATURE_CHANNELS))
     timesteps = TensorSpec("timesteps", "float32", ("steps",))
-    all_modulations = TensorSpec("modulations", "float32", ("steps", _BRANCHES, "vectors", "width"))
+    all_modulations = TensorSpec("modulations", "float32", ("steps", "branches", "vectors", "width"))
     modulations = TensorSpec("modulations", "float32", ("branches", "vectors", "width"))
     latent = TensorSpec("latent", "float32", (1, *geometry.latent_shape))
     noise = TensorSpec("noise", "float32", ("branches", *geometry.latent_shape))
@@ -203,15 +236,35 @@ def _check_interface(graph: str, engine: Engine, *expected: TensorSpec) -> None:
     fits = found.keys() == {spec.name for spec in expected} and all(
         spec.admits(found[spec.name].dtype, found[spec.name].shape) for spec in expected
     )
-    loose = graph == DENOISER and any(isinstance(length, str) for spec in found.values() for length in spec.shape)
-    if not fits or loose:
+    if not fits or not _has_branches(graph, found):
         raise BundleError(
             f"the bundle's {graph} does not fit its manifest: expected {'; '.join(map(str, expected))}, "
             f"found {'; '.join(map(str, found.values()))}; export the bundle again"
         )
 
 
+def _has_branches(graph: str, found: Mapping[str, TensorSpec]) -> bool:
+    """That what is of each branch of guidance is of one or of both, and no other length of the loop is open."""
+    if graph == CONDITIONING:
+        return _count_branches(found["modulations"].shape[1]) in (1, _BRANCHES)
+    if graph != DENOISER:
+        return True
+    lengths = [length for spec in found.values() for length in spec.shape]
+    branches = {found[name].shape[0] for name in ("modulations", "noise")}
+    return all(isinstance(length, int) for length in lengths) and branches in ({1}, {_BRANCHES})
+
+
+def _count_branches(length: int | str) -> int:
+    """Of an axis of branches; engines do not all keep an axis' name, and one that is open takes both."""
+    return _BRANCHES if isinstance(length, str) else length
+
+
+def _one_after_the_other(steps: Sequence[Callable[[], None]]) -> None:
+    for step in steps:
+        step()
+
+
 def _with_branches(spec: TensorSpec) -> TensorSpec:
-    """The shape that a denoiser's tensor has when it computes both branches; engines do not all keep the axis' name."""
+    """The shape that a denoiser's tensor has when it computes both branches."""
     first, *rest = spec.shape
-    return replace(spec, shape=(_BRANCHES if isinstance(first, str) else first, *rest))
+    return replace(spec, shape=(_count_branches(first), *rest))

@@ -25,6 +25,8 @@ class Replay:
     """``enqueue`` puts all work on the stream, the download of ``result`` at its end, and marks its stages.
 
     ``connect`` comes before it, outside of a capture, whenever it is called. Without ``graph`` nothing is captured.
+    ``shapes`` says how often inputs of the networks have changed their shape: a graph from before is dropped, and the
+    next call captures another one.
     """
 
     def __init__(
@@ -34,9 +36,11 @@ class Replay:
         enqueue: Callable[[Mark], None],
         result: Pinned,
         graph: bool = True,
+        shapes: Callable[[], int] = lambda: 0,
     ) -> None:
         self._device, self._connect, self._enqueue, self._result = device, connect, enqueue, result
         self._graph: CapturedGraph | None = None
+        self._shapes, self._captured_shapes = shapes, 0
         self._decided = not graph  # whether to replay or to go on in stream order
 
     @property
@@ -49,6 +53,9 @@ class Replay:
 
         The first call runs in stream order, which also warms everything up, then captures the same and compares.
         """
+        if self._graph is not None and self._shapes() != self._captured_shapes:
+            self._drop()
+            self._decided = False
         if self._graph is not None:
             with timings.stage(GRAPH) if timings is not None else nullcontext():
                 self.launch()
@@ -56,6 +63,7 @@ class Replay:
             return
         self.in_stream_order(timings)
         if not self._decided:
+            self._captured_shapes = self._shapes()
             self._graph = self._captured()
             self._decided = True
 
@@ -79,8 +87,11 @@ class Replay:
 
     def close(self) -> None:
         """Let the graph go. Closing twice is harmless."""
-        graph, self._graph = self._graph, None
         self._decided = True
+        self._drop()
+
+    def _drop(self) -> None:
+        graph, self._graph = self._graph, None
         if graph is not None:
             graph.free()
 

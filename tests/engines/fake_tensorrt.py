@@ -7,14 +7,14 @@ from the real bindings (see ``test_tensorrt_bindings.py``).
 from __future__ import annotations
 
 import enum
+import functools
 import json
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
-
-from tests.engines.fake_gpu import FakeGpu
 
 VERSIONS = {8: "8.6.1", 10: "10.13.3", 11: "11.4.0"}
 
@@ -50,7 +50,26 @@ def plan_of(onnx: Path, **facts: Any) -> bytes:
     return json.dumps({"onnx": str(onnx), **facts}).encode()
 
 
-def fake_tensorrt(gpu: FakeGpu, major: int) -> ModuleType:
+@functools.lru_cache(maxsize=16)
+def session_of(onnx: str) -> Any:
+    """What computes a plan."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    return onnxruntime.InferenceSession(onnx, options, providers=["CPUExecutionProvider"])
+
+
+class Gpu(Protocol):
+    """The device under it: an array of addresses, a stream, and calls that can be told to fail."""
+
+    def call(self, name: str) -> bool: ...
+    def enqueue_on(self, stream: int, work: Callable[[], None]) -> bool: ...
+    def view(self, address: int, count: int, dtype: str = "float32") -> np.ndarray: ...
+
+
+def fake_tensorrt(gpu: Gpu, major: int) -> ModuleType:
     """The module ``tensorrt`` of that major version."""
     module = ModuleType("tensorrt")
 
@@ -82,24 +101,17 @@ def fake_tensorrt(gpu: FakeGpu, major: int) -> ModuleType:
             return not gpu.call("set_tensor_address")
 
         def execute_async_v3(self, stream: int) -> bool:
-            assert stream == 77
             if gpu.call("execute_async_v3"):
                 logger.log(Severity.ERROR, "Error Code 1:\n enqueue failed")
                 return False
             addresses, needed = dict(self._addresses), self._engine.needed
             shapes = {name: self.get_tensor_shape(name) for name in self._engine.names}
             address, size = self._activations or (self.device_memory, needed)
-            gpu.enqueue(lambda: self._engine.execute(addresses, shapes, (address, max(size, needed))))
-            return True
+            return gpu.enqueue_on(stream, lambda: self._engine.execute(addresses, shapes, (address, max(size, needed))))
 
     class Engine:
         def __init__(self, facts: dict[str, Any]) -> None:
-            import onnxruntime
-
-            options = onnxruntime.SessionOptions()
-            options.intra_op_num_threads = 1
-            options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-            self._session = onnxruntime.InferenceSession(facts["onnx"], options, providers=["CPUExecutionProvider"])
+            self._session = session_of(facts["onnx"])
             self._lengths = facts.get("lengths", {})
             tensors = [*self._session.get_inputs(), *self._session.get_outputs()]
             self._tensors = {tensor.name: tensor for tensor in tensors}

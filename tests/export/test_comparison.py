@@ -19,7 +19,7 @@ def test_int8_is_made_judged_kept_and_shown_with_its_layers(bundles: dict[str, B
     assert result.exit_code == 0, result.output
     document = json.loads(result.stdout, parse_constant=pytest.fail)
     row = document["precisions"]["int8"]
-    assert 0 < row["figures"]["log_mel_decibels"] < 10
+    assert 0 < row["figures"]["mel_error_db"] < 10
     assert row["denoiser_bytes"] < document["precisions"]["fp32"]["denoiser_bytes"]
     manifest = Bundle.open(tmp_path / "kept" / "int8").manifest
     assert manifest.precision == "int8"

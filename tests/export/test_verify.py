@@ -30,6 +30,7 @@ class PyTorchNetworks:
 
     def __init__(self, models: Models) -> None:
         self.models, self.geometry, self.schedule = models, models.geometry, models.schedule
+        self.branches = 2
         self.step, self.conditioning = DenoiserStep(models.denoiser), Conditioning(models.denoiser)
 
     def encode(self, frames: np.ndarray) -> np.ndarray:

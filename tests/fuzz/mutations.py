@@ -27,7 +27,7 @@ def flip_at_the_end(data: bytearray, random: Random) -> None:
 
 
 def cut(data: bytearray, random: Random) -> None:
-    del data[random.randrange(1, len(data)) :]
+    del data[random.randrange(len(data)) :]
 
 
 def cut_front(data: bytearray, random: Random) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
 from mdsgen.engines.cuda import Device
@@ -21,16 +19,12 @@ def libraries(tmp_path_factory: pytest.TempPathFactory) -> HostLibraries:
 
 
 @pytest.fixture(scope="module")
-def gpu() -> Iterator[Gpu]:
+def gpu() -> Gpu:
     """The first GPU, in the context that engines use, with every kernel compiled for it."""
     try:
-        device = Device.acquire()
+        return Gpu(Device.shared())
     except EngineError as error:
         there_is_no(error)
-    try:
-        yield Gpu(device)
-    finally:
-        device.release()
 
 
 @pytest.fixture(params=["host", pytest.param("gpu", marks=pytest.mark.gpu)])

@@ -114,7 +114,8 @@ class HeldOnGpu:
         self._driver, self._like = driver, array
         self._memory = driver.mem_alloc(array.nbytes + offset)
         self.address = int(self._memory) + offset
-        driver.memcpy_htod(self.address, np.ascontiguousarray(array))
+        driver.memcpy_htod(self.address, np.ascontiguousarray(array))  # on the legacy stream,
+        driver.Context.synchronize()  # which that of the launches does not wait for
 
     def read(self) -> np.ndarray:
         array = np.empty_like(self._like, order="C")

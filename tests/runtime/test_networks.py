@@ -28,6 +28,7 @@ from mdsgen.errors import BundleError, EngineError, TensorError
 from mdsgen.geometry import FRAME_SIZE, PAPER, RELEASE
 from mdsgen.runtime import Networks, seeded_noise
 from mdsgen.runtime.networks import graph_options
+from tests.one_branch import with_one_branch
 
 
 @pytest.fixture(scope="module")
@@ -85,6 +86,36 @@ def test_the_conditional_branch_alone_is_the_first_of_both(networks: Networks) -
     latent, modulations = seeded_noise(PAPER, 0), some_modulations(networks)[0]
     both, _ = (noise.copy() for noise in networks.denoise(latent, modulations))
     np.testing.assert_array_equal(networks.denoise_conditional(latent, modulations), both)
+
+
+@pytest.fixture
+def copied(bundle_path: Path, tmp_path: Path) -> Path:
+    pytest.importorskip("onnx", reason="ONNX makes the bundle of one branch")
+    shutil.copytree(bundle_path, tmp_path / "one")
+    return tmp_path / "one"
+
+
+def test_a_denoiser_of_one_branch_computes_two_one_after_the_other(networks: Networks, copied: Path) -> None:
+    latent, modulations = seeded_noise(PAPER, 0), some_modulations(networks)[0]
+    both = [noise.copy() for noise in networks.denoise(latent, modulations)]
+    with Networks(with_one_branch(copied, DENOISER), "onnxruntime") as one:
+        assert one.branches == 2
+        for found, expected in zip(one.denoise(latent, modulations), both, strict=True):
+            np.testing.assert_allclose(found, expected, atol=1e-5)
+        np.testing.assert_allclose(one.denoise_conditional(latent, modulations), both[0], atol=1e-5)
+
+
+def test_a_bundle_of_one_branch_has_no_guidance(networks: Networks, copied: Path) -> None:
+    latent, features = seeded_noise(PAPER, 0), networks.encode(some_frames())
+    timesteps = np.array([500], np.float32)
+    expected = networks.denoise_conditional(latent, networks.condition(features, timesteps)[0]).copy()
+    with Networks(with_one_branch(copied, DENOISER, CONDITIONING), "onnxruntime") as one:
+        assert one.branches == 1
+        (modulations,) = one.condition(features, timesteps)
+        assert modulations.shape[0] == 1
+        np.testing.assert_allclose(one.denoise_conditional(latent, modulations), expected, atol=1e-5)
+        with pytest.raises(BundleError, match="no unconditional branch, so guidance must be 1"):
+            one.denoise(latent, modulations)
 
 
 def test_says_which_engine_runs(networks: Networks) -> None:

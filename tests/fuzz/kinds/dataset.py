@@ -25,7 +25,7 @@ DESCRIPTIONS = ("", "3", "[]", "null", '{"geometry": 3}', "[" * 50_000, '{"a": 1
 class Fuzz(Kind):
     """Clips and latents with a file of bytes, of another array, or of another description."""
 
-    count = 400
+    count = 600
 
     def prepare(self, folder: Path) -> None:
         write_clips(folder / "autoencoder")

@@ -11,9 +11,11 @@ from typing import Any
 import av
 import numpy as np
 
+from mdsgen.errors import MediaError
 from mdsgen.geometry import SAMPLE_RATE
 from mdsgen.media import VideoInfo, read_pictures, read_sound, sample_count
 from mdsgen.runtime import render
+from mdsgen.sampling import Sampling
 from tests.fuzz.kind import Kind
 from tests.fuzz.mutations import EDGES, mutated
 
@@ -34,35 +36,9 @@ BASES: dict[str, tuple[str, str | None, dict[str, str]]] = {
 }
 FORMATS = {"mjpeg": "yuvj420p", "gif": "rgb8"}
 RATE, FRAMES, SIZE = 25, 25, (64, 48)
-BOXES = (
-    b"moov",
-    b"trak",
-    b"mdia",
-    b"stbl",
-    b"stts",
-    b"ctts",
-    b"stsc",
-    b"stsz",
-    b"stco",
-    b"mdhd",
-    b"mvhd",
-    b"tkhd",
-    b"elst",
-)
-BOXES += (
-    b"trun",
-    b"tfdt",
-    b"tfhd",
-    b"moof",
-    b"mdat",
-    b"avcC",
-    b"esds",
-    b"stsd",
-    b"ftyp",
-    b"idx1",
-    b"strh",
-    b"strf",
-    b"movi",
+BOXES = tuple(
+    b"moov trak mdia stbl stts ctts stsc stsz stco mdhd mvhd tkhd elst trun tfdt tfhd moof mdat avcC esds stsd ftyp "
+    b"idx1 strh strf movi".split()
 )
 
 
@@ -103,12 +79,16 @@ class Fuzz(Kind):
 class _Silent:
     """Looks at all pictures and the sound, as a pipeline does, and generates silence."""
 
-    def stream(self, info: VideoInfo, *, start: float, duration: float | None, **settings: Any) -> Iterator[np.ndarray]:
+    def stream(
+        self, info: VideoInfo, sampling: Sampling | None, *, start: float, duration: float | None, **_: Any
+    ) -> Iterator[np.ndarray]:
+        left = sample_count(info.remaining(start, duration))
+        if not left:
+            raise MediaError(f"{info.path} holds no sample of sound")  # as a pipeline does
         for picture in read_pictures(info, start=start, duration=duration):
             assert picture.shape == (224, 224, 3)
         if info.has_audio:
             assert sum(map(len, read_sound(info, start=start, duration=duration)))
-        left = sample_count(info.remaining(start, duration))
         while left > 0:
             yield np.zeros(min(left, SAMPLE_RATE), np.float32)
             left -= SAMPLE_RATE
