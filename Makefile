@@ -6,8 +6,13 @@ WORKERS ?= 2
 BUNDLE ?=
 VIDEO ?= assets/sample.mp4
 SOUND ?= build/sample.mdsgen.mp4
+# setuptools warns of whatever is installed in place that a folder could be imported instead; here it is the same code.
+QUIETLY := PYTHONWARNINGS='ignore:Editable installation'
 
-.PHONY: run test lint pytest slow fuzz kills soak lean gpu clean
+.PHONY: help run test lint pytest slow fuzz kills soak lean gpu clean
+
+help: ## Say what can be made
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 10
 
 run: $(VENV)/.lean ## Give VIDEO its sound, with the demo model or that of BUNDLE
 	mkdir -p $(dir $(SOUND))
@@ -15,13 +20,13 @@ run: $(VENV)/.lean ## Give VIDEO its sound, with the demo model or that of BUNDL
 
 test: lint pytest lean ## Everything that is checked before a change lands
 
-lint: $(VENV)/.installed
+lint: $(VENV)/.installed ## Style, types, and what may import what
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/python tests/typecheck.py
 	$(BIN)/python tests/contracts.py
 
-pytest: $(VENV)/.installed
+pytest: $(VENV)/.installed ## All tests but the slow ones
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 
 slow: $(VENV)/.installed ## Tests of the published sizes, which take a minute and 4 GB
@@ -44,12 +49,12 @@ lean: ## The device's part alone, without PyTorch and ONNX: with the lowest vers
 
 $(VENV)/.lean: pyproject.toml $(VENV)/.made
 	@echo "installing mdsgen into $(VENV)"
-	$(BIN)/python -m pip install --quiet --editable .
+	$(QUIETLY) $(BIN)/python -m pip install --quiet --editable .
 	touch $@
 
 $(VENV)/.installed: pyproject.toml $(VENV)/.made
 	@echo "installing mdsgen with what develops and tests it (PyTorch among it) into $(VENV)"
-	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	$(QUIETLY) $(BIN)/python -m pip install --quiet --editable '.[dev]'
 	touch $@
 
 $(VENV)/.made:
@@ -58,5 +63,5 @@ $(VENV)/.made:
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	touch $@
 
-clean:
+clean: ## Remove all that was made and installed
 	rm -rf build .venv .venv-lean-*

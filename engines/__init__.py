@@ -51,7 +51,8 @@ def first_that_opens(
 ) -> T:
     """What ``open_with`` makes of an engine's name: of the one asked for, or with ``"auto"`` of the first that opens.
 
-    That is TensorRT where there are plans beside the graph ``path``. Else it is ONNX Runtime, or OpenVINO where that is
+    That is ONNX Runtime where its execution providers are named, TensorRT where there are plans beside the graph
+    ``path``. Else it is ONNX Runtime, or OpenVINO where that is
     installed and a trial on this graph, once on a machine, has found it to be faster. Whatever keeps the faster one
     from running is said once, as a warning.
     """
@@ -59,6 +60,8 @@ def first_that_opens(
         raise EngineError(f"engine {engine!r} is unknown: expected one of {', '.join(ENGINES)}")
     if engine != "auto":
         return open_with(engine)
+    if options.providers != DEFAULT_OPTIONS.providers:  # nobody else has any
+        return open_with("onnxruntime")
     if has_plans(Path(path)):
         try:
             return open_with("tensorrt")

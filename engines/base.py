@@ -6,7 +6,7 @@ import abc
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar, TypeVar
 
@@ -31,6 +31,7 @@ class EngineOptions:
     ``fold_constants``: compute constants once and keep them; False computes them in every run, to save memory.
     ``bfloat16``: an engine that can may compute in bfloat16 what the graph has in FP32: two to three times as fast, at
     about 40 dB of the noise estimate.
+    ``checksum``: of the graph with its weights, as found on the disk; by it an engine may keep what it makes of them.
     ``plans``: the folder of TensorRT's plans for this machine; None is where they are built, beside the graphs.
     """
 
@@ -39,6 +40,7 @@ class EngineOptions:
     fold_constants: bool = True
     plans: Path | None = None
     bfloat16: bool = False
+    checksum: str | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         threads = self.threads
@@ -72,6 +74,8 @@ class Engine(abc.ABC):
     """What the engine is called, on the command line too."""
     providers: tuple[str, ...] = ()
     """The execution providers that really serve it, for an engine that has such."""
+    bfloat16: bool = False
+    """Whether it computes in bfloat16, as asked for."""
 
     def __init__(self, graph: str, inputs: Iterable[TensorSpec], outputs: Iterable[TensorSpec]) -> None:
         self.graph = graph

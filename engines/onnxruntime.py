@@ -12,7 +12,9 @@ hold on to 0.7 GB less, for 0 to 5 % of the time.
 from __future__ import annotations
 
 import ctypes
+import functools
 import os
+import platform
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from functools import partial
@@ -23,6 +25,7 @@ from typing import Any
 import numpy as np
 
 from mdsgen.engines.base import DEFAULT_OPTIONS, Engine, EngineOptions, errors_as, onnx_file
+from mdsgen.engines.optimised import WEIGHTS, KeptGraph
 from mdsgen.errors import EngineError
 from mdsgen.tensor import TensorSpec
 
@@ -30,6 +33,7 @@ _DTYPES = {f"tensor({name})": name for name in ("float16", "bool")}
 _DTYPES |= {f"tensor({sign}int{bits})": f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)}
 _DTYPES |= {"tensor(float)": "float32", "tensor(double)": "float64"}
 
+_EXTERNAL = "session.optimized_model_external_initializers"  # where the weights of a graph go that it writes
 _SILENT = 4  # ONNX Runtime's log level of what is fatal: whatever else fails is said by an exception
 
 
@@ -61,15 +65,49 @@ class OnnxRuntimeEngine(Engine):
         """
         available = self._runtime.get_available_providers()
         _require_providers(path.stem, options.providers, available, available)
-        settings = self._runtime.SessionOptions()
+        self.bfloat16 = options.bfloat16 and _has_bfloat16()
+        session = self._kept_or_new(path, options) if options.checksum else self._new(path, options)
+        _require_providers(path.stem, options.providers, session.get_providers(), available)
+        return session
+
+    def _kept_or_new(self, path: Path, options: EngineOptions) -> Any:
+        """The graph as it was kept when it was opened before, or newly optimised and kept for the next time."""
+        if options.providers != DEFAULT_OPTIONS.providers:
+            return self._new(path, options)
+        kept = KeptGraph(path.stem, str(options.checksum), options, self._runtime.__version__)
+        found = kept.find()
+        if found is not None:
+            with suppress(EngineError):
+                settings = self._session_options(options)
+                settings.graph_optimization_level = (
+                    self._runtime.GraphOptimizationLevel.ORT_DISABLE_ALL
+                )  # they are done
+                return self._opened(path.stem, found, settings, options)
+            kept.forget()
+        return kept.keep(lambda target: self._new(path, options, target))
+
+    def _new(self, path: Path, options: EngineOptions, target: Path | None = None) -> Any:
+        """The graph optimised; and written to ``target``, if any."""
+        settings = self._session_options(options)
         settings.graph_optimization_level = self._runtime.GraphOptimizationLevel.ORT_ENABLE_ALL
+        if target is not None:
+            settings.optimized_model_filepath = str(target)
+            settings.add_session_config_entry(f"{_EXTERNAL}_file_name", WEIGHTS)
+            settings.add_session_config_entry(f"{_EXTERNAL}_min_size_in_bytes", "1024")
+        return self._opened(path.stem, path, settings, options)
+
+    def _session_options(self, options: EngineOptions) -> Any:
+        settings = self._runtime.SessionOptions()
         settings.log_severity_level = _SILENT
         if options.threads is not None:
             settings.intra_op_num_threads = options.threads
         settings.enable_cpu_mem_arena = False
-        if options.bfloat16:  # on Arm processors that have it; others take no notice
+        if self.bfloat16:
             settings.add_session_config_entry("mlas.enable_gemm_fastmath_arm64_bfloat16", "1")
-        with errors_as(f"{path.stem}: ONNX Runtime could not open it"):
+        return settings
+
+    def _opened(self, graph: str, path: Path, settings: Any, options: EngineOptions) -> Any:
+        with errors_as(f"{graph}: ONNX Runtime could not open it"):
             session = self._runtime.InferenceSession(
                 str(path),
                 settings,
@@ -78,7 +116,6 @@ class OnnxRuntimeEngine(Engine):
                 enable_fallback=0,  # already while it opens, from 1.23 on
             )
             session.disable_fallback()
-        _require_providers(path.stem, options.providers, session.get_providers(), available)
         return session
 
     def _run(self, feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -115,6 +152,13 @@ def _return_freed_memory() -> None:
     """
     with suppress(OSError, AttributeError):
         ctypes.CDLL("libc.so.6").malloc_trim(0)
+
+
+@functools.cache
+def _has_bfloat16() -> bool:
+    """Whether this is an Arm processor that multiplies in bfloat16: on others ONNX Runtime does not."""
+    info = Path("/proc/cpuinfo")
+    return platform.machine() == "aarch64" and info.exists() and "bf16" in info.read_text(encoding="utf-8").split()
 
 
 def _import() -> ModuleType:

@@ -36,7 +36,8 @@ class OpenVinoEngine(Engine):
         path = onnx_file(path)
         self._openvino = import_openvino()
         self._core = _core()
-        self._settings = _settings(self._core, options)
+        self.bfloat16 = options.bfloat16 and _has_bfloat16(self._core)
+        self._settings = _settings(self.bfloat16, options)
         with errors_as(f"{path.stem}: OpenVINO could not open it"):
             self._model = self._core.read_model(str(path))
             inputs, outputs = _specs(path.stem, self._model.inputs), _specs(path.stem, self._model.outputs)
@@ -94,12 +95,15 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_core.cache_clear)  # its threads are not there
 
 
-def _settings(core: Any, options: EngineOptions) -> dict[str, Any]:
+def _has_bfloat16(core: Any) -> bool:
+    return "BF16" in core.get_property(_DEVICE, "OPTIMIZATION_CAPABILITIES")
+
+
+def _settings(bfloat16: bool, options: EngineOptions) -> dict[str, Any]:
     """One clip as fast as possible; bfloat16 only where it was asked for, which OpenVINO would choose by itself."""
-    reduced = options.bfloat16 and "BF16" in core.get_property(_DEVICE, "OPTIMIZATION_CAPABILITIES")
     settings: dict[str, Any] = {
         "PERFORMANCE_HINT": "LATENCY",
-        "INFERENCE_PRECISION_HINT": "bf16" if reduced else "f32",
+        "INFERENCE_PRECISION_HINT": "bf16" if bfloat16 else "f32",
     }
     if options.threads is not None:
         settings["INFERENCE_NUM_THREADS"] = options.threads

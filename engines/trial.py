@@ -138,12 +138,13 @@ def _array(spec: TensorSpec) -> np.ndarray:
 
 def _key(engines: Sequence[str], path: Path, options: EngineOptions) -> str:
     """Processor, graph, options and versions as one hexadecimal number."""
-    facts = [_processor(), digest_of(path), repr(options)]
+    facts = [processor(), digest_of(path), repr(options)]
     facts += [f"{name} {version_of(name) or 'unknown'}" for name in engines]
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
 
 
-def _processor() -> str:
+def processor() -> str:
+    """What tells one processor from another, and how many of it there are."""
     info = Path("/proc/cpuinfo")
     if not info.exists():
         return f"{platform.processor()} {platform.machine()} {os.cpu_count()}"

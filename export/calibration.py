@@ -11,7 +11,7 @@ from mdsgen.errors import ExportError, MediaError
 from mdsgen.export.activations import Activations
 from mdsgen.export.calibration_clips import CalibrationClip, CalibrationOptions
 from mdsgen.export.verify import Conditioner
-from mdsgen.report import Report
+from mdsgen.report import Report, counted
 from mdsgen.runtime.sampler import Estimates, seeded_noise, solve
 from mdsgen.runtime.solver import Plan, plan_steps, timesteps_of
 from mdsgen.sampling import Sampling
@@ -62,8 +62,7 @@ def calibrate(
     clips = options.of(networks.geometry)
     plan = plan_steps(sampling, networks.schedule)
     feeds: list[Feed] = []
-    for number, clip in enumerate(clips):
-        report(f"calibrating on {clip.name}, clip {number + 1} of {len(clips)}")
+    for number, clip in enumerate(counted(clips, len(clips), "calibrating on clip", report)):
         features = networks.encode(_frames(clip))  # [1, F, 512]
         modulations = networks.condition(features, timesteps_of(plan))  # [steps, 2, V, D]
         passes = _trajectory(denoiser, plan, seeded_noise(networks.geometry, options.seed, window=number), modulations)

@@ -10,7 +10,7 @@ from typing import Protocol
 import numpy as np
 import onnx
 
-from mdsgen.bundle import Bundle, Graph, Manifest, create_bundle, write_manifest
+from mdsgen.bundle import GRAPHS, Bundle, Graph, Manifest, create_bundle, write_manifest
 from mdsgen.errors import ExportError, writing
 from mdsgen.export.onnx_graph import save
 from mdsgen.export.options import ExportOptions
@@ -20,7 +20,7 @@ from mdsgen.export.verify import Reference, compare
 from mdsgen.geometry import FRAME_SIZE, Geometry
 from mdsgen.parity import Parity
 from mdsgen.precision import Thresholds
-from mdsgen.report import Report
+from mdsgen.report import Report, counted
 from mdsgen.runtime.networks import Networks
 from mdsgen.sampling import Sampling
 
@@ -69,7 +69,7 @@ def write_bundle(
 def _write_graphs(source: Source, folder: Path, precision: str, report: Report) -> Manifest:
     """All graphs with a manifest that has no parity figures yet."""
     graphs: dict[str, Graph] = {}
-    for name, make in source.graphs():
+    for name, make in counted(source.graphs(), len(GRAPHS), "exporting network", report):
         report(f"exporting {name} in {precision}")
         model = in_precision(make(), name, precision)
         graphs[name] = save(model, name, folder, geometry=source.geometry.name, precision=precision)

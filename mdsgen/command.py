@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import logging
 import signal
 import threading
 from collections.abc import Iterator
@@ -12,11 +13,13 @@ from typing import Any, NoReturn
 
 import click
 
+from mdsgen import __version__
 from mdsgen.errors import MdsgenError
 from mdsgen.watchdog import ENDING, watchdog
 
 FAILED = 1
 INTERRUPTED = 130  # 128 + SIGINT, as shells report it
+HELP = ["-h", "--help"]
 PATIENCE = 2.0
 """Seconds that an interrupted command has to end by itself."""
 
@@ -32,13 +35,15 @@ class Command(click.Command):
     def __init__(self, *args: Any, patience: float | None = PATIENCE, **options: Any) -> None:
         super().__init__(*args, **options)
         self._patience = patience
-        self.params.append(
-            click.Option(["--debug"], is_flag=True, expose_value=False, callback=_remember, help="Show tracebacks.")
-        )
+        self.context_settings.setdefault("help_option_names", HELP)
+        self.params += [
+            click.Option(["--debug"], is_flag=True, expose_value=False, callback=_remember, help="Show tracebacks."),
+            _version_option(),
+        ]
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
-            with watchdog(self._patience), _terminable():
+            with watchdog(self._patience), _terminable(), _logging():
                 return super().invoke(ctx)
         except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
             raise
@@ -49,10 +54,52 @@ class Command(click.Command):
             ctx.exit(INTERRUPTED if isinstance(error, KeyboardInterrupt) else FAILED)
 
 
+class Group(click.Group):
+    """Several commands under one name, listed in the order in which they were added."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.context_settings.setdefault("help_option_names", HELP)
+        self.params.append(_version_option())
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(self.commands)
+
+
 command = functools.partial(click.command, cls=Command)
 """Like ``click.command``, for every command of the project."""
 
 _DEBUG = f"{__name__}.debug"
+
+
+def _version_option() -> click.Option:
+    def show(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
+        if wanted and not ctx.resilient_parsing:
+            click.echo(f"mdsgen {__version__}")
+            ctx.exit()
+
+    return click.Option(
+        ["--version"], is_flag=True, is_eager=True, expose_value=False, callback=show, help="Show the version and exit."
+    )
+
+
+class _OnStderr(logging.Handler):
+    """Writes what the library logs as lines of a command: a warning of the library is a note to its user."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        click.echo(f"note: {record.getMessage()}", err=True)
+
+
+@contextmanager
+def _logging() -> Iterator[None]:
+    """Within this context warnings of the logger ``mdsgen`` are lines on stderr."""
+    logger = logging.getLogger("mdsgen")
+    handler = _OnStderr(logging.WARNING)
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
 
 
 @contextmanager

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime, timedelta
+from typing import TypeVar
+
+T = TypeVar("T")
 
 Report = Callable[[str], None]
 """Takes one line about what is being done, or how far it is."""
+
+
+def silent(_line: str) -> None:
+    """Says nothing."""
 
 
 class Interim(str):
@@ -36,6 +43,15 @@ class Pace:
     def line(self, done: int, total: int, what: str) -> Interim:
         """Such as ``"3 of 8 shards rendered  12 min left, done at 14:35"``."""
         return Interim(f"{done} of {total} {what}  {self.left(done, total)}".rstrip())
+
+
+def counted(things: Iterable[T], total: int, what: str, report: Report) -> Iterator[T]:
+    """The same things; before each a line says which of them is next, such as ``"clip 3 of 8 (12 s left, …)"``."""
+    pace = Pace()
+    for done, thing in enumerate(things):
+        left = pace.left(done, total)
+        report(Interim(f"{what} {done + 1} of {total}" + (f" ({left})" if left else "")))
+        yield thing
 
 
 def _duration(seconds: float) -> str:

@@ -9,6 +9,8 @@ from statistics import median
 
 import numpy as np
 
+from mdsgen.report import Report, counted, silent
+
 PAUSE = 0.05
 """Seconds between two that are timed in turn: the threads of the one spin for some milliseconds before they sleep."""
 
@@ -37,7 +39,7 @@ class Measurement:
 
 
 def side_by_side(
-    runs: Mapping[str, Callable[[], object]], repeat: int, warmup: int, lead: int = 0
+    runs: Mapping[str, Callable[[], object]], repeat: int, warmup: int, lead: int = 0, progress: Report = silent
 ) -> dict[str, Measurement]:
     """Time all ``runs`` in turn, ``repeat`` times: what disturbs the machine for a while disturbs every one of them.
 
@@ -46,7 +48,7 @@ def side_by_side(
     in which the other's threads stop spinning: on two cores they cost ONNX Runtime half of its speed otherwise.
     """
     seconds: dict[str, list[float]] = {name: [] for name in runs}
-    for turn in range(warmup + repeat):
+    for turn in counted(range(warmup + repeat), warmup + repeat, "turn", progress):
         for name, run in runs.items():
             time.sleep(PAUSE)
             for _ in range(lead):

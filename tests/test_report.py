@@ -9,7 +9,7 @@ import pytest
 
 from mdsgen import report as report_module
 from mdsgen.cli.reporting import reporting
-from mdsgen.report import Interim, Pace
+from mdsgen.report import Interim, Pace, counted
 
 
 @pytest.fixture
@@ -31,6 +31,18 @@ def test_what_is_left_follows_from_what_was_done_since_it_began(clock: list[floa
 def test_nothing_is_foreseen_from_nothing_or_at_the_end() -> None:
     assert Pace(done=5).left(5, 10) == ""
     assert Pace().left(10, 10) == ""
+
+
+def test_things_are_counted_as_they_are_done(clock: list[float]) -> None:
+    lines: list[str] = []
+    for _ in counted("abc", 3, "letter", lines.append):
+        clock[0] += 5
+    assert [line.partition(", done")[0] for line in lines] == [
+        "letter 1 of 3",
+        "letter 2 of 3 (10 s left",
+        "letter 3 of 3 (5 s left",
+    ]
+    assert all(isinstance(line, Interim) for line in lines)
 
 
 class Terminal(io.StringIO):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from itertools import pairwise
 
@@ -21,6 +21,7 @@ from mdsgen.conditions import usable_cores
 from mdsgen.engines import EngineOptions
 from mdsgen.errors import MdsgenError
 from mdsgen.geometry import FRAME_SIZE, Geometry
+from mdsgen.report import counted, silent
 from mdsgen.runtime.clip import Timings
 from mdsgen.runtime.generators import Generator, Generators
 from mdsgen.runtime.networks import Networks
@@ -35,15 +36,23 @@ _QUANTISED = (DENOISER, STEP, WHOLE)  # what has products in INT8 in an INT8 bun
 _MOST_PROCESSES = 5
 
 
-def time_clip(command: Command, sampling: Sampling, *, repeat: int, warmup: int, peak: bool = True) -> Report:
+def time_clip(
+    command: Command,
+    sampling: Sampling,
+    *,
+    repeat: int,
+    warmup: int,
+    peak: bool = True,
+    progress: Callable[[str], None] = silent,
+) -> Report:
     """Generate ``repeat`` clips out of noise, all stages as in real use; then run the command itself, at most 5 times.
 
     ``sampling`` is what the command's comes to. Without ``peak`` the machine's is not measured.
     """
     bundle = command.bundle
     duration = bundle.manifest.geometry.duration
-    engine, measurements, device = _time_stages(command, sampling, repeat, warmup)
-    processes, peaks = time_processes(command, min(repeat, _MOST_PROCESSES))
+    engine, measurements, device = _time_stages(command, sampling, repeat, warmup, progress)
+    processes, peaks = time_processes(command, min(repeat, _MOST_PROCESSES), progress)
     measurements |= processes
     figures: dict[str, dict[str, float]] = {name: {} for name in measurements}
     for name, found in measurements.items():
@@ -65,7 +74,7 @@ def time_clip(command: Command, sampling: Sampling, *, repeat: int, warmup: int,
 
 
 def _time_stages(
-    command: Command, sampling: Sampling, repeat: int, warmup: int
+    command: Command, sampling: Sampling, repeat: int, warmup: int, progress: Callable[[str], None]
 ) -> tuple[str, dict[str, Measurement], dict[str, object]]:
     """The engine, the seconds of all stages, of the whole and of the steps, and on a GPU what more there is to say."""
     options = EngineOptions(command.threads, bfloat16=command.bfloat16)
@@ -75,7 +84,7 @@ def _time_stages(
         networks = stack.enter_context(opened)
         if networks.device_engines:
             return networks.engine, *_time_on_device(networks, sampling, repeat, warmup, memory)
-        return networks.engine, _time_on_host(networks, sampling, repeat, warmup, stack), {}
+        return networks.engine, _time_on_host(networks, sampling, repeat, warmup, stack, progress), {}
 
 
 def _time_on_device(
@@ -94,22 +103,29 @@ def _time_on_device(
 
 
 def _time_on_host(
-    networks: Networks, sampling: Sampling, repeat: int, warmup: int, stack: ExitStack
+    networks: Networks,
+    sampling: Sampling,
+    repeat: int,
+    warmup: int,
+    stack: ExitStack,
+    progress: Callable[[str], None],
 ) -> dict[str, Measurement]:
     """A warm-up clip has a single step, which is enough to touch everything."""
     generators = Generators(networks)
     stack.callback(generators.close)
     for chosen, clips in ((sampling.changed(steps=1), warmup), (sampling, repeat)):
-        seconds = _time_clips(generators.of(chosen), networks.geometry, clips)
+        seconds = _time_clips(generators.of(chosen), networks.geometry, clips, progress)
     return {name: Measurement(tuple(taken)) for name, taken in seconds.items() if taken}
 
 
-def _time_clips(generate: Generator, geometry: Geometry, clips: int) -> dict[str, list[float]]:
+def _time_clips(
+    generate: Generator, geometry: Geometry, clips: int, progress: Callable[[str], None]
+) -> dict[str, list[float]]:
     """The seconds of every stage of every clip, of every step, and of the whole clips."""
     random = np.random.default_rng(0)
     frames = random.integers(0, 256, (geometry.video_frames, FRAME_SIZE, FRAME_SIZE, 3), dtype=np.uint8)
     seconds: dict[str, list[float]] = {}
-    for clip in range(clips):
+    for clip in counted(range(clips), clips, "clip", progress):
         timings, clock = Timings(), StepClock()
         generate(frames, seeded_noise(geometry, clip), timings, clock)
         for name, taken in {**timings.seconds, WHOLE: timings.total}.items():

@@ -20,6 +20,7 @@ from mdsgen.engines import ON_CPU, EngineOptions, first_that_opens
 from mdsgen.errors import MdsgenError
 from mdsgen.parity import snr_db
 from mdsgen.precision import CLIP, PRECISIONS, DataType
+from mdsgen.report import silent
 from mdsgen.runtime.networks import graph_options
 from mdsgen.sampling import PRESETS, Sampling
 from mdsgen.timing import Measurement, side_by_side
@@ -75,7 +76,15 @@ def _plainly(sampling: Sampling, steps: int) -> Sampling:
 
 
 def compare(
-    entries: Sequence[Entry], subject: Subject, task: Task, threads: int, *, repeat: int, warmup: int, peak: bool = True
+    entries: Sequence[Entry],
+    subject: Subject,
+    task: Task,
+    threads: int,
+    *,
+    repeat: int,
+    warmup: int,
+    peak: bool = True,
+    progress: Callable[[str], None] = silent,
 ) -> Report:
     """Time ``entries`` in turn on ``threads`` threads; ratios are against the first one.
 
@@ -94,7 +103,7 @@ def compare(
         for name, backend in backends.items():
             begin = partial(_begun, task, backend, inputs, on_device[name])
             runs[name] = memory.of(name, begin, backend.settle)
-        measured = side_by_side(runs, repeat, warmup, lead=1 if task.of == STEP else 0)
+        measured = side_by_side(runs, repeat, warmup, lead=1 if task.of == STEP else 0, progress=progress)
         del runs
     figures = _ratios(measured, agreement)
     for name, taken in memory.taken.items():

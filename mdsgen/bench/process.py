@@ -16,6 +16,7 @@ from mdsgen.bench import launcher
 from mdsgen.bundle import Bundle
 from mdsgen.errors import MdsgenError
 from mdsgen.geometry import Geometry
+from mdsgen.report import Report, counted, silent
 from mdsgen.timing import Measurement
 
 READY, FINISHED = "process start to ready", "process start to finished mp4"
@@ -78,7 +79,9 @@ def sampling_arguments(named: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(arguments)
 
 
-def time_processes(command: Command, repeat: int) -> tuple[dict[str, Measurement], dict[str, int]]:
+def time_processes(
+    command: Command, repeat: int, progress: Report = silent
+) -> tuple[dict[str, Measurement], dict[str, int]]:
     """Seconds of :data:`READY` and :data:`FINISHED` over ``repeat`` turns, and the median peak memory of each in bytes.
 
     The video is a rendered scene as long as the bundle's window.
@@ -88,7 +91,7 @@ def time_processes(command: Command, repeat: int) -> tuple[dict[str, Measurement
     with TemporaryDirectory(prefix="mdsgen-") as folder:
         video, target = Path(folder) / "scene.mp4", Path(folder) / "sound.mp4"
         _render(video, command.bundle.manifest.geometry)
-        for _ in range(repeat):
+        for _ in counted(range(repeat), repeat, "running the command, turn", progress):
             opened = launch(command.opening())
             finished = launch(command.running(video, target))
             seconds[READY].append(float(opened.output.split()[-1]) - opened.start)

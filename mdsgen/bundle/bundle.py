@@ -23,9 +23,11 @@ from mdsgen.tensor import TensorSpec
 class Bundle:
     """An opened bundle: its manifest, and where its graphs lie."""
 
-    def __init__(self, folder: Path, manifest: Manifest) -> None:
+    def __init__(self, folder: Path, manifest: Manifest, verified: bool = False) -> None:
         self.folder = folder
         self.manifest = manifest
+        self.verified = verified
+        """Whether every file had its SHA-256 when the bundle was opened."""
 
     @classmethod
     def open(cls, folder: str | os.PathLike[str], verify: bool = True) -> Bundle:
@@ -44,12 +46,17 @@ class Bundle:
             _check_hashes(folder, manifest.files)
         for graph in manifest.graphs.values():
             _check_data(folder, graph)
-        return cls(folder, manifest)
+        return cls(folder, manifest, verify)
 
     @property
     def sampling(self) -> Sampling:
         """How its clips are sampled where a caller does not say otherwise."""
         return self.manifest.sampling
+
+    @property
+    def sha256(self) -> str:
+        """The SHA-256 of its manifest, which has those of all other files: the same for the same bundle."""
+        return sha256(self.folder / MANIFEST_FILE)
 
     def path(self, graph: str) -> Path:
         """The file of the graph of that name."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -19,6 +19,8 @@ from mdsgen.bench.report import Report
 from mdsgen.bench.subject import Subject
 from mdsgen.bundle import Bundle, default_bundle
 from mdsgen.cli.export import MODEL_SIZES
+from mdsgen.cli.options import bfloat16_option, engine_option, in_a_folder
+from mdsgen.cli.reporting import quiet_option, reporting
 from mdsgen.cli.sampling import STEPS, sampling_options
 from mdsgen.command import command
 from mdsgen.conditions import usable_cores
@@ -41,7 +43,7 @@ def _backends(_ctx: click.Context, _param: click.Parameter, value: str | None) -
         raise click.BadParameter(str(error)) from error
 
 
-@command("mdsgen-bench")
+@command("mdsgen-bench", short_help="Time a bundle, or engines against each other.")
 @click.option(
     "--bundle",
     type=click.Path(path_type=Path),
@@ -63,18 +65,22 @@ def _backends(_ctx: click.Context, _param: click.Parameter, value: str | None) -
     help="Compare seeded weights of this latent geometry.  [default: release]",
 )
 @click.option("--model", type=click.Choice(MODEL_SIZES), help="And of this size.  [default: base]")
-@click.option("--engine", default="auto", show_default=True, help=f"One of {', '.join(ENGINES)}.")
+@engine_option(KINDS)
 @click.option("--threads", type=click.IntRange(1), help="Threads, of all that is compared.  [default: cores]")
-@click.option(
-    "--bfloat16", is_flag=True, help="Compute in bfloat16 where engine and processor can: faster, less exact."
-)
+@bfloat16_option
 @sampling_options
 @click.option("--repeat", type=click.IntRange(1), help="Timed runs.  [default: 3 clips; 10 steps, 5 loops compared]")
 @click.option(
     "--warmup", type=click.IntRange(0), help="Runs before them, not timed.  [default: 2; 0 of loops and clips on a CPU]"
 )
 @click.option("--peak/--no-peak", default=True, show_default=True, help="Measure the machine's matrix peak as well.")
-@click.option("--plot", type=click.Path(path_type=Path, dir_okay=False), help="Write a bar chart to this .svg file.")
+@click.option(
+    "--plot",
+    type=click.Path(path_type=Path, dir_okay=False),
+    callback=in_a_folder,
+    help="Write a bar chart to this .svg file.",
+)
+@quiet_option
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead, for programs.")
 def main(
     bundle: Path | None,
@@ -90,6 +96,7 @@ def main(
     warmup: int | None,
     peak: bool,
     plot: Path | None,
+    quiet: bool,
     as_json: bool,
     **changes: Any,
 ) -> None:
@@ -106,12 +113,16 @@ def main(
         opened = Bundle.open(bundle or default_bundle())
         run = Command(opened, engine, threads, bfloat16, sampling_arguments(changes))
         warmup = _WARMUP if warmup is None else warmup
-        report = time_clip(run, opened.sampling.changed(**changes), repeat=repeat or _CLIPS, warmup=warmup, peak=peak)
+        sampling = opened.sampling.changed(**changes)
+        with reporting(quiet) as progress:
+            report = time_clip(run, sampling, repeat=repeat or _CLIPS, warmup=warmup, peak=peak, progress=progress)
     else:
         entries = compare if len(compare) > 1 else [*compare, Entry(engine)]
-        with _subject(entries, bundle, seeded) as subject:
+        with _subject(entries, bundle, seeded) as subject, reporting(quiet) as progress:
             job = Task.named(task or STEP, subject.sampling.changed(**changes), torch_steps)
-            report = _compare(entries, subject, job, threads, repeat=repeat, warmup=warmup, peak=peak)
+            report = _compare(
+                entries, subject, job, threads, repeat=repeat, warmup=warmup, peak=peak, progress=progress
+            )
     click.echo(json.dumps(report.to_dict(), indent=2) if as_json else report.page())
     if plot:
         with _writing(plot):
@@ -148,10 +159,9 @@ def _check(
     torch_steps: int | None,
 ) -> None:
     """Raise a usage error for options that do not go together."""
-    accepted = ENGINES if compare is None else tuple(KINDS)
-    if engine not in accepted:
-        raise click.UsageError(f"--engine {engine} is unknown: expected one of {', '.join(accepted)}")
     if compare is None:
+        if engine not in ENGINES:
+            raise click.UsageError(f"--engine {engine} is for --compare: expected one of {', '.join(ENGINES)}")
         if seeded or task or torch_steps:
             raise click.UsageError("--geometry, --model, --of and --torch-steps are for --compare")
         return
@@ -191,6 +201,7 @@ def _compare(
     repeat: int | None,
     warmup: int | None,
     peak: bool,
+    progress: Callable[[str], None],
 ) -> Report:
     if warmup is None:
         on_device = any(entry.kind.device for entry in entries)  # where the first run compiles, tunes or captures
@@ -203,6 +214,7 @@ def _compare(
         repeat=repeat or _TASKS[task.of],
         warmup=warmup,
         peak=peak,
+        progress=progress,
     )
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from mdsgen.cli.options import F, give_options
-from mdsgen.export.calibration_clips import CalibrationOptions
+from mdsgen.export.calibration_clips import LEAST_CLIPS, CalibrationOptions
 from mdsgen.media import VIDEO_SUFFIXES
 from mdsgen.precision import PRECISIONS
 
@@ -21,7 +21,7 @@ _OPTIONS = (
     ),
     click.option(
         "--calibration-scenes",
-        type=click.IntRange(1),
+        type=click.IntRange(LEAST_CLIPS),
         help=f"How many scenes instead.  [default: {CalibrationOptions.scenes}]",
     ),
     click.option("--calibration-seed", type=click.IntRange(0), help="Of scenes and noise.  [default: 0]"),

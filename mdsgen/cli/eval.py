@@ -3,25 +3,29 @@
 from __future__ import annotations
 
 import json
-import time
 from pathlib import Path
 from typing import Any
 
 import click
 import numpy as np
+from click.core import ParameterSource
 
+from mdsgen.cli.options import bfloat16_option, engine_option, in_a_folder, threads_option
+from mdsgen.cli.origin import origin
+from mdsgen.cli.reporting import quiet_option, reporting
 from mdsgen.cli.sampling import sampling_options
 from mdsgen.command import command
-from mdsgen.engines import ENGINES
+from mdsgen.errors import SettingsError
 from mdsgen.evaluation.evaluation import evaluate
-from mdsgen.evaluation.held_out import HELD_OUT, Clip, held_out
+from mdsgen.evaluation.held_out import HELD_OUT, Clip, check_held_out, held_out
 from mdsgen.evaluation.page import write_page
+from mdsgen.report import Report, counted
 from mdsgen.runtime import Pipeline
 from mdsgen.runtime.solver import passes_of, plan_steps
 from mdsgen.sampling import Sampling
 
 
-@command("mdsgen-eval")
+@command("mdsgen-eval", short_help="Judge whether the sound of a bundle belongs to its pictures.")
 @click.option(
     "--bundle",
     type=click.Path(path_type=Path),
@@ -36,13 +40,18 @@ from mdsgen.sampling import Sampling
     help="The first scene. Each scene's number is also the seed of its sound.",
 )
 @sampling_options
-@click.option("--engine", default="auto", show_default=True, help=f"One of {', '.join(ENGINES)}.")
-@click.option("--threads", type=click.IntRange(1), help="Threads of the engine.  [default: one per physical core]")
+@engine_option()
+@threads_option
+@bfloat16_option
 @click.option(
-    "--bfloat16", is_flag=True, help="Compute in bfloat16 where engine and processor can: faster, less exact."
+    "--html",
+    "page",
+    type=click.Path(path_type=Path, dir_okay=False),
+    callback=in_a_folder,
+    help="Write a page to see and hear.",
 )
-@click.option("--html", "page", type=click.Path(path_type=Path, dir_okay=False), help="Write a page to see and hear.")
 @click.option("--shown", type=click.IntRange(1), default=6, show_default=True, help="Clips on that page.")
+@quiet_option
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead, for programs.")
 def main(
     bundle: Path | None,
@@ -53,26 +62,27 @@ def main(
     bfloat16: bool,
     page: Path | None,
     shown: int,
+    quiet: bool,
     as_json: bool,
     **changes: Any,
 ) -> None:
-    """Generate the sound of held-out scenes and judge it beside real, shuffled and shifted sound.
-
-    Progress goes to stderr, one line per clip.
-    """
-    with Pipeline.open(bundle, engine, threads=threads, bfloat16=bfloat16) as pipeline:
+    """Generate the sound of held-out scenes and judge it beside real, shuffled and shifted sound."""
+    _check(clips, seed)
+    if page is None and click.get_current_context().get_parameter_source("shown") is ParameterSource.COMMANDLINE:
+        click.echo("note: --shown changes nothing without --html", err=True)
+    with (
+        reporting(quiet) as report,
+        Pipeline.open(bundle, engine, threads=threads, bfloat16=bfloat16) as pipeline,
+    ):
         sampling = pipeline.bundle.sampling.changed(**changes)
-        rendered, sounds = _generate(pipeline, clips, seed, sampling)
+        rendered, sounds = _generate(pipeline, clips, seed, sampling, report)
         settings = {
-            "bundle": str(pipeline.bundle.folder),
-            "precision": pipeline.bundle.manifest.precision,
+            **origin(pipeline, sampling, {"threads": threads, "bfloat16": bfloat16}),
             "geometry": pipeline.bundle.manifest.geometry.name,
-            "engine": pipeline.engine,
-            **sampling.to_dict(),
             "denoiser_passes": passes_of(plan_steps(sampling, pipeline.bundle.manifest.schedule)),
             "scenes": f"{seed} to {seed + clips - 1}",
         }
-    evaluation = evaluate(rendered, sounds, threads=threads, report=_say)
+        evaluation = evaluate(rendered, sounds, threads=threads, report=report)
     if page:
         write_page(page, evaluation, sounds, shown, settings)
     scores = evaluation.scores
@@ -80,21 +90,25 @@ def main(
     click.echo(json.dumps(document, indent=2) if as_json else scores.page())
 
 
-def _generate(pipeline: Pipeline, clips: int, seed: int, sampling: Sampling) -> tuple[list[Clip], list[np.ndarray]]:
+def _check(clips: int, seed: int) -> None:
+    """Raise a usage error where scenes would be judged that are trained on."""
+    try:
+        check_held_out(clips, seed)
+    except SettingsError as error:
+        raise click.UsageError(f"--clips and --seed: {error}") from error
+
+
+def _generate(
+    pipeline: Pipeline, clips: int, seed: int, sampling: Sampling, report: Report
+) -> tuple[list[Clip], list[np.ndarray]]:
     """Held-out scenes and their sounds, of one window each."""
     duration = pipeline.bundle.manifest.geometry.duration
     rendered, sounds = [], []
-    for clip, frames in held_out(clips, seed):
-        started = time.perf_counter()
+    for clip, frames in counted(held_out(clips, seed), clips, "generating the sound of clip", report):
         sound = pipeline(frames, seed=clip.scene.seed, duration=min(duration, clip.scene.duration), sampling=sampling)
         rendered.append(clip)
         sounds.append(sound.audio)
-        _say(f"clip {len(sounds)} of {clips}: {clip.scene.kind}, {time.perf_counter() - started:.2f} s")
     return rendered, sounds
-
-
-def _say(line: str) -> None:
-    click.echo(line, err=True)
 
 
 if __name__ == "__main__":

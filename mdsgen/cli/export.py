@@ -13,6 +13,7 @@ from click.core import ParameterSource
 
 from mdsgen.bundle import Bundle, default_bundle
 from mdsgen.cli.calibration import calibration_options, take_calibration
+from mdsgen.cli.options import finite
 from mdsgen.cli.plans import (
     build,
     build_if_possible,
@@ -20,13 +21,15 @@ from mdsgen.cli.plans import (
     plan_options,
     take_plan_request,
 )
+from mdsgen.cli.reporting import quiet_option, reporting
 from mdsgen.cli.sampling import STEPS
 from mdsgen.command import command
 from mdsgen.errors import ExportError
 from mdsgen.export.options import ExportOptions
 from mdsgen.geometry import GEOMETRIES, Geometry, geometry
 from mdsgen.precision import PRECISIONS
-from mdsgen.sampling import Sampling
+from mdsgen.report import Report
+from mdsgen.sampling import MOST_GUIDANCE, Sampling
 
 if TYPE_CHECKING:
     from mdsgen.export import Models
@@ -43,7 +46,7 @@ _SOURCE = (
 _SAMPLING = ("steps", "guidance", "clean_limit")
 
 
-@command("mdsgen-export")
+@command("mdsgen-export", short_help="Make a bundle of PyTorch weights, or of another bundle.")
 @click.option(
     "--bundle",
     type=click.Path(path_type=Path),
@@ -53,7 +56,9 @@ _SAMPLING = ("steps", "guidance", "clean_limit")
 @click.option("--cavp", type=click.Path(path_type=Path), help="The video encoder's weights (cavp_epoch66.ckpt).")
 @click.option("--audioldm", help="Folder or hub id of the audio networks (cvssp/audioldm-s-full-v2).")
 @click.option("--trained", type=click.Path(path_type=Path), help="A folder that mdsgen-train worked in (--work).")
-@click.option("--untrained", is_flag=True, help="Export seeded weights: for parity and speed, not for sound.")
+@click.option(
+    "--untrained", is_flag=True, help="Export seeded weights: to time and to compare engines with, not to listen to."
+)
 @click.option(
     "--model", type=click.Choice(MODEL_SIZES), help="Size of the denoiser.  [default: the checkpoint's; tiny]"
 )
@@ -66,22 +71,45 @@ _SAMPLING = ("steps", "guidance", "clean_limit")
 @click.option(
     "--decode-layer", type=click.IntRange(1), help="Last blocks that see all tokens.  [default: the published size's]"
 )
-@click.option("--precision", type=click.Choice(list(PRECISIONS)), default=ExportOptions.precision, show_default=True)
-@click.option("--steps", type=STEPS, help=f"The bundle's default.  [default: {Sampling.steps}]")
-@click.option("--guidance", type=float, help=f"The bundle's default.  [default: {Sampling.guidance}]")
-@click.option("--clean-limit", type=float, help="The bundle's default.  [default: none]")
+@click.option(
+    "--precision",
+    type=click.Choice(list(PRECISIONS)),
+    default=ExportOptions.precision,
+    show_default=True,
+    help="What weights are kept in, and what is computed in: fp16 for a GPU, fp16-weights or int8 for a processor.",
+)
+@click.option(
+    "--steps",
+    type=STEPS,
+    help=f"Denoising steps where nobody names any, kept in the bundle.  [default: {Sampling.steps}]",
+)
+@click.option(
+    "--guidance",
+    type=click.FloatRange(0, MOST_GUIDANCE),
+    callback=finite,
+    help=f"Guidance where nobody names any, kept in the bundle.  [default: {Sampling.guidance}]",
+)
+@click.option(
+    "--clean-limit",
+    type=click.FloatRange(0, min_open=True),
+    callback=finite,
+    help="Clip every clean estimate to this magnitude, kept in the bundle.  [default: no limit]",
+)
 @click.option("--video", type=click.Path(path_type=Path), help="Verify on this video.  [default: a rendered one]")
 @click.option(
     "--tolerance",
-    type=float,
+    type=click.FloatRange(0, 100),
+    callback=finite,
     default=ExportOptions.tolerance,
-    help="Accept so many decibels less than required, 0 to 100.",
+    show_default=True,
+    help="Accept so many decibels less than required.",
 )
 @calibration_options
 @plan_options
 @click.option("--replace", is_flag=True, help="Replace a bundle that is there already.")
+@quiet_option
 @click.option("-o", "--output", type=click.Path(path_type=Path), default=OUTPUT, show_default=True, help="The result.")
-def main(video: Path | None, output: Path, **settings: Any) -> None:
+def main(video: Path | None, output: Path, quiet: bool, **settings: Any) -> None:
     """Bring a model to ONNX in one precision, verify every graph, and keep all of it as a bundle.
 
     With --bundle and --engine tensorrt the bundle stays as it is and gets TensorRT plans for this machine.
@@ -94,13 +122,15 @@ def main(video: Path | None, output: Path, **settings: Any) -> None:
     options = ExportOptions(calibration=calibration, **settings)
     _check_source(source)
     _check_belongings(source, sampling)
-    if source["bundle"] is not None and plans.engine == "tensorrt":
-        click.echo(build(_unconverted(source["bundle"]), video, options.tolerance, plans))
-        return
-    check_planned(options.precision, plans)
-    done = _make(source, sampling, video, output, options)
-    build_if_possible(done, video, options.tolerance, plans)
-    click.echo(done.folder)
+    with reporting(quiet) as report:
+        if source["bundle"] is not None and plans.engine == "tensorrt":
+            folder = build(_unconverted(source["bundle"]), video, options.tolerance, plans, report)
+        else:
+            check_planned(options.precision, plans)
+            done = _make(source, sampling, video, output, options, report)
+            build_if_possible(done, video, options.tolerance, plans, report)
+            folder = done.folder
+    click.echo(folder)
 
 
 def _take(settings: dict[str, Any], names: Iterable[str]) -> dict[str, Any]:
@@ -157,11 +187,16 @@ def _refuse(options: Mapping[str, object], reason: str) -> None:
 
 
 def _make(
-    source: Mapping[str, Any], sampling: Mapping[str, Any], video: Path | None, target: Path, options: ExportOptions
+    source: Mapping[str, Any],
+    sampling: Mapping[str, Any],
+    video: Path | None,
+    target: Path,
+    options: ExportOptions,
+    report: Report,
 ) -> Bundle:
     """The bundle of the source that was named, whichever it is."""
     if source["trained"] is None and source["checkpoint"] is None and not source["untrained"]:
-        return _convert(Bundle.open(source["bundle"] or default_bundle()), video, target, options)
+        return _convert(Bundle.open(source["bundle"] or default_bundle()), video, target, options, report)
     with _needed("exporting needs PyTorch and ONNX", "export"):
         from mdsgen.export import export_bundle, trained_models, verification_frames
     if source["trained"] is not None:
@@ -171,7 +206,7 @@ def _make(
         space = geometry(source["geometry_name"] or ("paper" if source["untrained"] else "release"))
         load = _loader(source, space)
     frames, chosen = verification_frames(space, video), Sampling().changed(**sampling)
-    return export_bundle(load, target, options, frames=frames, sampling=chosen, report=partial(click.echo, err=True))
+    return export_bundle(load, target, options, frames=frames, sampling=chosen, report=report)
 
 
 def _loader(source: Mapping[str, Any], space: Geometry) -> Callable[[], Models]:
@@ -184,11 +219,11 @@ def _loader(source: Mapping[str, Any], space: Geometry) -> Callable[[], Models]:
     return partial(published_models, checkpoint, cavp, audioldm, space, source["decode_layer"], source["model"])
 
 
-def _convert(source: Bundle, video: Path | None, target: Path, options: ExportOptions) -> Bundle:
+def _convert(source: Bundle, video: Path | None, target: Path, options: ExportOptions, report: Report) -> Bundle:
     with _needed("converting needs ONNX", "convert"):
         from mdsgen.export import convert_bundle, verification_frames
     frames = verification_frames(source.manifest.geometry, video)
-    return convert_bundle(source, target, options, frames=frames, report=partial(click.echo, err=True))
+    return convert_bundle(source, target, options, frames=frames, report=report)
 
 
 @contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Iterator, Sized
 from dataclasses import asdict
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any, TypeVar
 
 import click
 
+from mdsgen import __version__
 from mdsgen.bundle import DENOISER, Bundle, Graph, Manifest, default_bundle
 from mdsgen.command import command
 from mdsgen.engines.choice import Choice, choices_for, forget
@@ -25,7 +27,7 @@ _MEGABYTE = 1_000_000
 _WORST_LAYERS = 3  # of those that bear INT8 worst
 
 
-@command("mdsgen-info")
+@command("mdsgen-info", short_help="Show what a bundle holds.")
 @click.argument("bundle", required=False, type=click.Path(path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead, for programs.")
 @click.option("--verify/--no-verify", default=True, help="Check the SHA-256 of every file.", show_default=True)
@@ -47,7 +49,9 @@ def main(bundle: Path | None, as_json: bool, verify: bool, forget_engine: bool) 
 def _document(bundle: Bundle, verified: bool) -> dict[str, Any]:
     geometry = bundle.manifest.geometry
     return {
+        "mdsgen": __version__,
         "bundle": str(bundle.folder),
+        "bundle_sha256": bundle.sha256,
         "verified": verified,
         "bytes": sum(part.bytes for part in bundle.manifest.files),
         "window": {
@@ -79,7 +83,7 @@ def _page(bundle: Bundle, verified: bool) -> Iterator[str]:
             ("model", _pairs(manifest.model)),
             ("sampling", _sampling(manifest.sampling)),
             ("noise schedule", _schedule(manifest.schedule)),
-            *_provenance(manifest.provenance),
+            *_provenance(manifest.provenance, manifest.geometry.to_dict()),
             ("licence", manifest.licence),
             *_engines(bundle),
         ]
@@ -136,17 +140,33 @@ def _window(geometry: Geometry) -> str:
     )
 
 
-def _provenance(provenance: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    """Where the weights came from. What INT8 was calibrated on, and what was heard of it, have rows of their own.
+def _provenance(provenance: dict[str, Any], own: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """Where the weights came from, without the bundle's ``own`` geometry. What INT8 was calibrated on, and what was
+    heard of it, have rows of their own.
 
     A provenance may hold anything: what is not as expected is shown as it is.
     """
     rows = {"calibration": _calibration, "evaluation": _evaluation}
-    yield "provenance", _pairs({name: value for name, value in provenance.items() if name not in rows})
+    yield from _tree("provenance", {name: value for name, value in provenance.items() if name not in rows}, own)
     for name, row in rows.items():
         if name in provenance:
             found = provenance[name]
             yield from row(found) if isinstance(found, dict) else [(name, _pair_value(found))]
+
+
+def _tree(name: str, values: dict[str, Any], own: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """A row with the plain values under this name, then, farther in, one for each object among them but ``own``."""
+    plain = {key: _shortened(value) for key, value in values.items() if not isinstance(value, dict)}
+    yield name, _pairs(plain)
+    inner = " " * (len(name) - len(name.lstrip()) + 2)
+    for key, value in values.items():
+        if isinstance(value, dict) and value != own:
+            yield from _tree(inner + str(key), value, own)
+
+
+def _shortened(value: Any) -> Any:
+    """The beginning of a SHA-256, which is enough for people; programs get all of it."""
+    return f"{value[:12]}…" if isinstance(value, str) and re.fullmatch("[0-9a-f]{64}", value) else value
 
 
 def _calibration(values: dict[str, Any]) -> Iterator[tuple[str, str]]:

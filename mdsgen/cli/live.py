@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from mdsgen.cli.sampling import finite
+from mdsgen.cli.options import finite
 from mdsgen.geometry import SAMPLE_RATE
 from mdsgen.media.camera import is_endless, open_camera
 from mdsgen.media.endless import open_sink

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from mdsgen.engines.plans import HARDWARE_LEVELS
 from mdsgen.errors import EngineError, ExportError
 from mdsgen.export.plan_options import PlanOptions, plan_thresholds
 from mdsgen.precision import PRECISIONS
+from mdsgen.report import Report
 
 _OPTIONS = (
     click.option(
@@ -64,8 +64,8 @@ def check_planned(precision: str, request: PlanRequest) -> None:
         plan_thresholds(PRECISIONS[precision])
 
 
-def build(bundle: Bundle, video: Path | None, tolerance: float, request: PlanRequest) -> Path:
-    """Plans for a bundle, verified on a video. Progress goes to stderr."""
+def build(bundle: Bundle, video: Path | None, tolerance: float, request: PlanRequest, report: Report) -> Path:
+    """Plans for a bundle, verified on a video."""
     from mdsgen.export.clip import verification_frames
     from mdsgen.export.plans import build_plans, this_machine
     from mdsgen.export.tensorrt import import_polygraphy
@@ -79,23 +79,24 @@ def build(bundle: Bundle, video: Path | None, tolerance: float, request: PlanReq
         options=request.options,
         cache=request.timing_cache,
         tolerance=tolerance,
-        report=partial(click.echo, err=True),
+        report=report,
     )
 
 
-def build_if_possible(bundle: Bundle, video: Path | None, tolerance: float, request: PlanRequest) -> None:
+def build_if_possible(
+    bundle: Bundle, video: Path | None, tolerance: float, request: PlanRequest, report: Report
+) -> None:
     """After an export: build what was asked for, or with ``auto`` what can be, and say what is still to be done."""
     if request.engine == "tensorrt":
-        build(bundle, video, tolerance, request)
+        build(bundle, video, tolerance, request, report)
     elif request.engine == "auto" and PRECISIONS[bundle.manifest.precision].plans_by_default:
         missing = _missing()
         if missing is None:
-            build(bundle, video, tolerance, request)
+            build(bundle, video, tolerance, request, report)
         else:
-            click.echo(
+            report(
                 f"TensorRT plans are not built here ({missing}): on the device, run "
-                f"mdsgen-export --bundle {bundle.folder} --engine tensorrt",
-                err=True,
+                f"mdsgen-export --bundle {bundle.folder} --engine tensorrt"
             )
 
 

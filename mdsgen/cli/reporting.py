@@ -14,6 +14,9 @@ from mdsgen.report import Interim, Report
 _CLEAR = "\r\x1b[K"
 
 
+quiet_option = click.option("--quiet", is_flag=True, help="Say nothing on stderr but what went wrong.")
+
+
 @contextmanager
 def reporting(quiet: bool = False) -> Iterator[Report]:
     """A report that writes to stderr, or nothing at all with ``quiet``.

@@ -3,29 +3,30 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import click
 
+from mdsgen.cli.jobs import Job, plan_jobs, wanted_output
 from mdsgen.cli.live import live_options, play, refuse_for_live, take_live
-from mdsgen.cli.sampling import finite, sampling_options, take_sampling
+from mdsgen.cli.options import bfloat16_option, engine_option, finite, threads_option
+from mdsgen.cli.origin import origin
+from mdsgen.cli.reporting import quiet_option, reporting
+from mdsgen.cli.sampling import sampling_options, take_sampling
 from mdsgen.command import command
-from mdsgen.engines import ENGINES
-from mdsgen.errors import MdsgenError, MediaError, SettingsError
-from mdsgen.media import FORMATS, Output, choose_suffix, read_folder
+from mdsgen.errors import MdsgenError, MediaError
+from mdsgen.media import FORMATS, streams_of
 from mdsgen.media.endless import RAW
-from mdsgen.runtime import Pipeline, Progress, Rendered, default_target, render
+from mdsgen.runtime import Pipeline, Progress, Rendered, render
 from mdsgen.runtime.pipeline import OnProgress
 
 
-@command("mdsgen-run")
+@command("mdsgen-run", short_help="Give videos their sound.")
 @click.argument("videos", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option(
     "-o",
@@ -47,12 +48,10 @@ from mdsgen.runtime.pipeline import OnProgress
     type=click.Path(path_type=Path),
     help="A bundle that mdsgen-export made.  [default: $MDSGEN_BUNDLE, or the demo model]",
 )
-@click.option("--engine", default="auto", show_default=True, help=f"One of {', '.join(ENGINES)}.")
+@engine_option()
 @click.option("--provider", multiple=True, help="An ONNX Runtime execution provider; repeat it in order of preference.")
-@click.option("--threads", type=click.IntRange(1), help="Threads of the engine.  [default: one per physical core]")
-@click.option(
-    "--bfloat16", is_flag=True, help="Compute in bfloat16 where engine and processor can: faster, less exact."
-)
+@threads_option
+@bfloat16_option
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Another seed, another sound.")
 @sampling_options
 @click.option("--start", type=click.FloatRange(0), default=0.0, callback=finite, help="Second where sound begins.")
@@ -72,6 +71,7 @@ from mdsgen.runtime.pipeline import OnProgress
 @click.option("--keep-original", is_flag=True, help="Keep the original sound, and add the new one as a second track.")
 @live_options
 @click.option("--recursive", is_flag=True, help="Of a folder, take the videos in the folders below it, too.")
+@quiet_option
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead, for programs.")
 def main(
     videos: tuple[Path, ...],
@@ -85,6 +85,7 @@ def main(
     mix: float,
     keep_original: bool,
     recursive: bool,
+    quiet: bool,
     as_json: bool,
     **settings: Any,
 ) -> None:
@@ -101,124 +102,44 @@ def main(
             sound = pipeline.live(block=live.block, lookahead=live.lookahead, seed=settings["seed"], **changes)
             play(sound, videos[0], output, suffix, settings["duration"])
         return
-    wanted = _wanted(mix, keep_original, suffix)
-    jobs, folder = _jobs(videos, output, wanted, recursive)
+    wanted = wanted_output(mix, keep_original, suffix)
+    jobs, folder = plan_jobs(videos, output, wanted, recursive)
     results: list[Rendered] = []
-    failures: list[dict[str, str]] = []
-    with Pipeline.open(bundle, engine, threads=threads, providers=providers, bfloat16=bfloat16) as pipeline:
+    failures: list[tuple[Job, MdsgenError]] = []
+    with (
+        reporting(quiet) as report,
+        Pipeline.open(bundle, engine, threads=threads, providers=providers, bfloat16=bfloat16) as pipeline,
+    ):
         sampling = pipeline.bundle.sampling.changed(**changes)
         if folder is not None:
             _make_folder(folder)
-        for job in jobs:
+        for number, job in enumerate(jobs):
+            label = f"{job.source.name}, file {number + 1} of {len(jobs)}" if len(jobs) > 1 else job.source.name
             try:
-                with _progress_bar(job.source) as progress:
+                with _progress_bar(label, quiet) as progress:
                     rendered = render(
                         pipeline, job.source, job.target, sampling, output=wanted, progress=progress, **settings
                     )
             except MdsgenError as error:
-                if len(jobs) == 1:
-                    raise
-                failures.append({"source": str(job.source), "error": str(error)})
-                click.echo(f"error: {error}", err=True)
+                failures.append((job, error))
+                if len(jobs) > 1:
+                    click.echo(f"error: {error}", err=True)
                 continue
-            rendered = replace(rendered, notes=(*job.notes, *rendered.notes))
-            results.append(rendered)
-            for note in rendered.notes:
-                click.echo(f"note: {note}", err=True)
-            if not as_json:
+            results.append(replace(rendered, notes=(*job.notes, *rendered.notes)))
+            for note in results[-1].notes:
+                report(f"note: {note}")
+            if not as_json and not quiet:
                 click.echo(_line(rendered))
         if as_json:
+            asked = {**settings, "threads": threads, "bfloat16": bfloat16, "mix": mix, "keep_original": keep_original}
             document = {
-                "bundle": str(pipeline.bundle.folder),
-                "engine": pipeline.engine,
-                "providers": pipeline.providers,
-                "results": [rendered.to_dict() for rendered in results],
-                "failures": failures,
+                **origin(pipeline, sampling, asked),
+                "results": [{**rendered.to_dict(), "streams": streams_of(rendered.target)} for rendered in results],
+                "failures": [{"source": str(job.source), "error": str(error)} for job, error in failures],
             }
             click.echo(json.dumps(document, indent=2))
     if failures:
-        raise MdsgenError(f"{len(failures)} of {len(jobs)} videos failed")
-
-
-@dataclass(frozen=True)
-class _Job:
-    """One video, where its result goes, and why it goes there."""
-
-    source: Path
-    target: Path
-    notes: tuple[str, ...] = ()
-
-
-def _wanted(mix: float, keep_original: bool, suffix: str | None) -> Output:
-    try:
-        return Output(mix, keep_original, f".{suffix}" if suffix else None)
-    except SettingsError as error:
-        raise click.UsageError(str(error)) from error
-
-
-def _jobs(
-    videos: Sequence[Path], output: str | None, wanted: Output, recursive: bool
-) -> tuple[list[_Job], Path | None]:
-    """Each video with its target, and the folder of all targets where that has to be there.
-
-    Raises a usage error where several results would be one file, or one would overwrite a video.
-    """
-    sources = [source for video in videos for source in _sources(video, recursive)]
-    single = len(videos) == 1 and not videos[0].is_dir()
-    folder = None
-    if output is not None and single and not _is_folder(output):
-        jobs = [_named(sources[0], Path(output), wanted)]
-    elif output is not None and Path(output).suffix.lower() in FORMATS and not _is_folder(output):
-        raise click.UsageError(f"several videos need a folder as --output, not {output}")
-    else:
-        folder = None if output is None else Path(output)
-        jobs = [_unnamed(source, folder, wanted) for source in sources]
-    _check_targets(jobs)
-    return jobs, folder
-
-
-def _is_folder(output: str) -> bool:
-    return output.endswith(tuple(mark for mark in (os.sep, os.altsep) if mark)) or os.path.isdir(output)
-
-
-def _named(source: Path, target: Path, wanted: Output) -> _Job:
-    if wanted.format is not None and target.suffix.lower() != wanted.format:
-        raise click.UsageError(f"--format {wanted.format[1:]} and --output {target} are not the same format")
-    try:
-        wanted.check(target)
-    except SettingsError as error:
-        raise click.UsageError(str(error)) from error
-    return _Job(source, target)
-
-
-def _unnamed(source: Path, folder: Path | None, wanted: Output) -> _Job:
-    suffix, reason = choose_suffix(source, wanted)
-    target = default_target(source, folder, suffix)
-    return _Job(source, target, () if reason is None else (f"{target} is {reason}",))
-
-
-def _check_targets(jobs: Sequence[_Job]) -> None:
-    targets = Counter(str(job.target) for job in jobs)
-    doubles = sorted(target for target, count in targets.items() if count > 1)
-    if doubles:
-        raise click.UsageError(f"several videos would become {', '.join(doubles)}: run them apart")
-    inputs = {job.source.resolve() for job in jobs}
-    overwritten = [str(job.target) for job in jobs if job.target.resolve() in inputs - {job.source.resolve()}]
-    if overwritten:
-        raise click.UsageError(f"a result would overwrite the video {', '.join(overwritten)}: name another --output")
-
-
-def _sources(video: Path, recursive: bool) -> tuple[Path, ...]:
-    """A file itself, or the videos of a folder; what is left out of it is counted on stderr."""
-    if not video.is_dir():
-        return (video,)
-    try:
-        folder = read_folder(video, recursive=recursive)
-    except MediaError as error:
-        raise click.UsageError(str(error)) from error
-    if folder.left_out:
-        click.echo(folder.summary(), err=True)
-    return folder.videos
+        raise failures[0][1] if len(jobs) == 1 else MdsgenError(f"{len(failures)} of {len(jobs)} videos failed")
 
 
 def _make_folder(folder: Path) -> None:
@@ -229,12 +150,12 @@ def _make_folder(folder: Path) -> None:
 
 
 @contextmanager
-def _progress_bar(source: Path) -> Iterator[OnProgress | None]:
-    """A bar on stderr where a person is watching."""
-    if not sys.stderr.isatty():
+def _progress_bar(label: str, quiet: bool) -> Iterator[OnProgress | None]:
+    """A bar on stderr, with the time that is left, where a person is watching."""
+    if quiet or not sys.stderr.isatty():
         yield None
         return
-    with click.progressbar(length=1000, label=os.path.basename(source), file=sys.stderr, show_pos=False) as bar:
+    with click.progressbar(length=1000, label=label, file=sys.stderr, show_pos=False) as bar:
 
         def update(progress: Progress) -> None:
             bar.update(round(1000 * progress.fraction) - bar.pos)

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import click
 
 from mdsgen.cli.reporting import reporting
-from mdsgen.command import Command
+from mdsgen.command import Command, Group
 from mdsgen.errors import TrainingError
 from mdsgen.media import read_folder
 from mdsgen.training.recipe import BUILT_IN, STAGES, StageEntry, load_recipe
@@ -18,14 +18,7 @@ from mdsgen.training.recipe import BUILT_IN, STAGES, StageEntry, load_recipe
 DEFAULT_WORK = Path("build/training")
 
 
-class _InOrder(click.Group):
-    """Lists its commands in the order in which they are run."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(self.commands)
-
-
-@click.group("mdsgen-train", cls=_InOrder)
+@click.group("mdsgen-train", cls=Group, short_help="Train a model of your own, stage by stage.")
 def main() -> None:
     """Train a model of your own from nothing: run the commands below one after the other.
 

@@ -12,8 +12,11 @@ from mdsgen.evaluation.frechet import frechet_distance
 from mdsgen.evaluation.held_out import Clip
 from mdsgen.evaluation.judge import Judge, Prediction, fitted, thumbnails
 from mdsgen.evaluation.scores import Score, Scores
-from mdsgen.report import Report
+from mdsgen.report import Report, counted
 from mdsgen.scenes import KINDS, Scene
+
+LEAST_FOR_DISTANCE = 10
+"""From so many clips on there is a Fréchet distance: of fewer it says more of their number than of their sound."""
 
 
 @dataclass
@@ -44,12 +47,13 @@ class Evaluation:
         real = np.stack([prediction.embedding for prediction in self.real])
         generated = np.stack([prediction.embedding for prediction in self.generated])
         halves = real[0::2], real[1::2]
+        enough = len(self.clips) >= LEAST_FOR_DISTANCE
         shifted = [(index, late) for index, late in enumerate(self.shifted) if late is not None]
         alone = self._score([late for _, late in shifted], [index for index, _ in shifted])
         kinds = {kind: [index for index in everyone if self.clips[index].scene.kind == kind] for kind in KINDS}
         return Scores(
-            generated=self._score(self.generated, everyone, frechet_distance(generated, real)),
-            real=self._score(self.real, everyone, frechet_distance(*halves) if len(halves[1]) > 1 else None),
+            generated=self._score(self.generated, everyone, frechet_distance(generated, real) if enough else None),
+            real=self._score(self.real, everyone, frechet_distance(*halves) if enough else None),
             shuffled=self._score(self.shuffled, everyone),
             shifted=Score(alone.clips, alone.aligned, onsets=alone.onsets, strict_onsets=alone.strict_onsets),
             kinds={
@@ -80,9 +84,9 @@ def evaluate(
         raise SettingsError(f"expected two clips or more with a sound each, not {len(clips)} with {len(sounds)}")
     evaluation = Evaluation()
     with Judge(threads=threads) as judge:
-        for index, (clip, sound) in enumerate(zip(clips, sounds, strict=True)):
+        pairs = counted(zip(clips, sounds, strict=True), len(clips), "judging clip", report)
+        for index, (clip, sound) in enumerate(pairs):
             evaluation.add(judge, clip, sound, foreign=clips[index - 1].sound)
-            report(f"judged clip {index + 1} of {len(clips)}: {clip.scene.kind}")
     return evaluation
 
 

@@ -47,6 +47,12 @@ def mel_filters(format: MelFormat) -> np.ndarray:
     return np.asarray(np.maximum(triangles, 0) * 2 / (high - low), np.float32)
 
 
+def mel_places(hertz: np.ndarray, format: MelFormat) -> np.ndarray:
+    """How high tones are in a spectrogram of this format, 0..1 from its lowest to its highest: ``[tones]`` each."""
+    low, high = _to_mel(format.f_min), _to_mel(format.f_max)
+    return np.array([(_to_mel(tone) - low) / (high - low) for tone in hertz])
+
+
 def _to_mel(hertz: float) -> float:
     if hertz < _BREAK:
         return hertz / _LINEAR

@@ -18,6 +18,7 @@ from mdsgen.media.frames import (
 )
 from mdsgen.media.output import DEFAULT_OUTPUT, Output
 from mdsgen.media.sound import read_sound
+from mdsgen.media.streams import streams_of
 from mdsgen.media.video import VideoInfo, frame_count, probe, sample_count
 from mdsgen.media.writer import Writer, open_writer
 
@@ -42,5 +43,6 @@ __all__ = [
     "read_sound",
     "sample_count",
     "scaled_pictures",
+    "streams_of",
     "timed_pictures",
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
@@ -11,8 +11,9 @@ from types import TracebackType
 import numpy as np
 
 from mdsgen.bundle import CONDITIONING, DENOISER, GRAPHS, LATENT_DECODER, VIDEO_ENCODER, VOCODER, Bundle
-from mdsgen.engines import DEFAULT_OPTIONS, Engine, EngineOptions, first_that_opens, open_engine
+from mdsgen.engines import DEFAULT_OPTIONS, Engine, EngineOptions, first_that_opens, open_engine, warn_once
 from mdsgen.engines.device import DeviceEngine, share_activations
+from mdsgen.engines.optimised import LARGEST
 from mdsgen.errors import BundleError, EngineError
 from mdsgen.geometry import FEATURE_CHANNELS, FRAME_SIZE, Geometry
 from mdsgen.runtime.outputs import check_finite, check_shape
@@ -51,13 +52,15 @@ class Networks:
         self._engines: dict[str, Engine] = {}
         tried = graph_options(DENOISER, options, self.geometry)
         first_that_opens(engine, bundle.path(DENOISER), lambda name: self._open(bundle, name, options), tried)
+        for line in self._unused(options):
+            warn_once(line)
 
     def _open(self, bundle: Bundle, engine: str, options: EngineOptions) -> None:
         """All networks on one engine, or none of them."""
         interfaces = _interfaces(self.geometry)
         with ExitStack() as opened:  # closes the first ones should a later one fail
             for name in GRAPHS:
-                chosen = graph_options(name, options, self.geometry)
+                chosen = replace(graph_options(name, options, self.geometry), checksum=_checksum(bundle, name))
                 adapter = open_engine(bundle.path(name), engine, chosen)
                 self._engines[name] = opened.enter_context(adapter)
                 _check_interface(name, adapter, *interfaces[name])
@@ -66,6 +69,15 @@ class Networks:
             self._bind_step()
             self._check_modulations()
             self._close = opened.pop_all()
+
+    def _unused(self, options: EngineOptions) -> Iterator[str]:
+        """Says of every option that changes nothing that it does not."""
+        if options.bfloat16 and not any(engine.bfloat16 for engine in self._engines.values()):
+            yield f"bfloat16 changes nothing: {self.engine} does not compute in it on this machine"
+        if options.providers != DEFAULT_OPTIONS.providers and not self.providers:
+            yield f"execution providers change nothing: {self.engine} has none"
+        if options.threads is not None and self.device_engines:
+            yield f"threads change nothing: {self.engine} runs on the GPU"
 
     def _bind_step(self) -> None:
         """Fix the arrays of the diffusion loop, so that a step allocates nothing.
@@ -190,6 +202,13 @@ class Networks:
         check_shape(graph, output, shape)
         check_finite(graph, output)
         return output
+
+
+def _checksum(bundle: Bundle, graph: str) -> str | None:
+    """Of a graph and its weights; None where nobody has checked it, or an engine had too much to keep."""
+    files = bundle.manifest.graphs[graph].files
+    kept = bundle.verified and sum(part.bytes for part in files) <= LARGEST
+    return " ".join(part.sha256 for part in files) if kept else None
 
 
 def _interfaces(geometry: Geometry) -> dict[str, tuple[TensorSpec, ...]]:

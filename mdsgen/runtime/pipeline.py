@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -28,6 +29,8 @@ from mdsgen.sampling import PRESETS, Changes, Sampling
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
+
+_log = logging.getLogger("mdsgen")
 
 
 @dataclass(frozen=True)
@@ -97,7 +100,9 @@ class Pipeline:
         """
         opened = Bundle.open(default_bundle() if bundle is None else bundle, verify=verify)
         options = EngineOptions(threads=threads, providers=provider_names(providers), bfloat16=bfloat16)
-        return cls(opened, Networks(opened, engine, options))
+        networks = Networks(opened, engine, options)
+        _log.info("opened %s in %s on %s", opened.folder, opened.manifest.precision, networks.engine)
+        return cls(opened, networks)
 
     @property
     def engine(self) -> str:
@@ -173,6 +178,7 @@ class Pipeline:
         windows = sum(1 for _ in track.plan.film(samples))
         views = Views(track.plan.geometry, track.plan.film(samples))
         for window in track.plan.film(samples):
+            _log.info("window %d of %d", window.index + 1, windows)
             with timings.stage("video decoding"):
                 view = views.of_film(pictures, samples)  # [F, 224, 224, 3]
             report = _reporter(progress, window, windows, steps)

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from fractions import Fraction
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,8 @@ import numpy as np
 import pytest
 from click.testing import Result
 
-from mdsgen import Pipeline
+from mdsgen import Pipeline, Sampling, __version__
+from mdsgen.bundle import Bundle
 from mdsgen.cli import run as module
 from mdsgen.media import probe, read_sound
 from tests.media.conftest import Renderer, grey, turn
@@ -42,6 +44,7 @@ def run(bundle_path: Path) -> Run:
         words = [str(argument) for argument in arguments]
         words += ["--bundle", str(bundle)] if bundle else []
         words += ["--steps", str(steps)] if steps else []
+        words += [] if "--engine" in words else ["--engine", "onnxruntime"]  # a first trial would say what it found
         return Runner(env={"MDSGEN_BUNDLE": ""}).invoke(module.main, words)
 
     return invoke
@@ -94,14 +97,20 @@ def test_the_output_s_name_chooses_the_format(
     assert np.abs(heard(target)[: 2 * 16_000]).max() > 0.01
 
 
-def test_json_is_one_document(run: Run, film: Renderer, tmp_path: Path) -> None:
+def test_json_says_all_that_makes_the_result_again(run: Run, film: Renderer, bundle_path: Path, tmp_path: Path) -> None:
     path = film(frames=8, rate=4)
-    result = run(path, "-o", tmp_path / "a.flac", "--json", "--engine", "onnxruntime")
+    result = run(path, "-o", tmp_path / "a.flac", "--json", "--engine", "onnxruntime", "--seed", "3")
     assert (result.exit_code, result.stderr) == (0, "")
     document = json.loads(result.stdout)
     assert (document["engine"], document["providers"]) == ("onnxruntime", ["CPUExecutionProvider"])
     assert document["failures"] == []
+    bundle = Bundle.open(bundle_path)
+    assert (document["mdsgen"], document["bundle_sha256"]) == (__version__, bundle.sha256)
+    assert (document["precision"], document["seed"]) == (bundle.manifest.precision, 3)
+    assert Sampling.from_dict(document["sampling"]) == bundle.sampling.changed(steps=1)
+    assert document["engine_version"] == version("onnxruntime")
     (entry,) = document["results"]
+    assert entry["streams"] == [{"kind": "audio", "codec": "flac", "sample_rate": 16_000, "channels": 1}]
     assert (entry["source"], entry["target"]) == (str(path), str(tmp_path / "a.flac"))
     assert (entry["seconds"], entry["sample_rate"]) == (2.0, 16_000)
     assert list(entry["timings"]) == STAGES
@@ -248,6 +257,17 @@ def test_one_bad_video_does_not_stop_the_others(run: Run, film: Renderer, tmp_pa
     assert [Path(entry["source"]) for entry in document["results"]] == good
     assert [Path(entry["source"]) for entry in document["failures"]] == [bad]
     assert "cannot read" in document["failures"][0]["error"]
+    alone = run(bad, "--json")
+    assert alone.exit_code == 1
+    found = json.loads(alone.stdout)
+    assert (found["results"], found["failures"]) == ([], document["failures"])
+    assert alone.stderr == f"error: {document['failures'][0]['error']}\n"
+
+
+def test_quiet_says_nothing_but_what_went_wrong(run: Run, film: Renderer, tmp_path: Path) -> None:
+    good, bad = film("a.mp4", frames=8, rate=4), tmp_path / "none.mp4"
+    assert run(good, "--quiet").output == ""
+    assert run(good, bad, "--quiet").stderr.splitlines()[-1] == "error: 1 of 2 videos failed"
 
 
 # Wrong use
@@ -261,6 +281,7 @@ def test_one_bad_video_does_not_stop_the_others(run: Run, film: Renderer, tmp_pa
         ["--steps", "1001"],
         ["--guidance", "nan"],
         ["--guidance", "much"],
+        ["--guidance", "-5"],
         ["--start", "-1"],
         ["--start", "nan"],
         ["--duration", "0"],
@@ -463,13 +484,12 @@ def test_a_bundle_of_an_unknown_schema_is_refused(run: Run, film: Renderer, copi
 @pytest.mark.parametrize(
     ("options", "complaint"),
     [
-        (["--engine", "abacus"], "engine 'abacus' is unknown: expected one of auto, onnxruntime"),
         (["--provider", "AbacusExecutionProvider"], "ONNX Runtime cannot use AbacusExecutionProvider here"),
         (["--bundle", "nowhere"], "nowhere: expected a bundle"),
     ],
-    ids=["engine", "provider", "bundle"],
+    ids=["provider", "bundle"],
 )
-def test_an_engine_a_provider_or_a_bundle_that_is_not_there(
+def test_a_provider_or_a_bundle_that_is_not_there(
     run: Run, film: Renderer, tmp_path: Path, options: list[str], complaint: str
 ) -> None:
     paths = [film("a.mp4"), film("b.mp4")]
@@ -500,7 +520,8 @@ runpy.run_module("mdsgen.cli.run", run_name="__main__", alter_sys=True)
 
 def test_a_device_without_pytorch_and_onnx_is_enough(bundle_path: Path, film: Renderer) -> None:
     path = film(frames=8, rate=4)
-    command = [sys.executable, "-c", LEAN, str(path), "--bundle", str(bundle_path), "--steps", "1", "--json"]
+    options = ["--bundle", str(bundle_path), "--steps", "1", "--engine", "onnxruntime", "--json"]
+    command = [sys.executable, "-c", LEAN, str(path), *options]
     result = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert (result.returncode, result.stderr) == (0, "")
     assert json.loads(result.stdout)["failures"] == []

@@ -46,7 +46,31 @@ def test_generated_and_real_sound_play_with_the_film(page: str, clips: list[Clip
 
 def test_as_many_clips_are_shown_as_asked_for(page: str) -> None:
     assert page.count("<h2>") == 2
-    assert page.count("data:image/png") == 4
+    assert page.count('spectrogram" src="data:image/png') == 4
+    assert page.count('film strip" src="data:image/png') == 4
+
+
+def test_both_rows_of_marks_share_the_axis_of_time(page: str, clips: list[Clip]) -> None:
+    (shown, *_) = re.findall(r"<div class='time row true'>(.*?)<span class=head>", page)
+    expected = [f"{100 * time / DEMO.duration:.2f}" for time in clips[0].onsets]
+    assert re.findall(r"left:([\d.]+)%", shown) == expected
+    assert page.count("<div class='time row heard'>") == 4
+    assert "something is heard to begin" in page
+
+
+def test_axes_have_units_and_tones_lie_where_the_spectrogram_has_them(page: str) -> None:
+    assert "4000 Hz</span>" in page
+    assert "8 s</span>" in page
+    (height,) = set(re.findall(r"bottom:([\d.]+)%'>1000<", page))
+    tone = 0.3 * np.sin(2 * np.pi * 1000 * np.arange(32_000) / 16_000).astype(np.float32)
+    row = spectrogram(tone, 50).sum(axis=(1, 2)).argmax()
+    assert 1 - row / 256 == pytest.approx(float(height) / 100, abs=0.02)
+
+
+def test_players_have_a_poster_and_a_line_that_moves_with_them(page: str) -> None:
+    assert page.count('poster="data:image/png') == 4
+    assert page.count("<span class=head>") == 4 * 4
+    assert "currentTime" in page
 
 
 def test_a_place_that_cannot_be_written_is_an_error(evaluation: Evaluation, tmp_path: Path) -> None:

@@ -130,7 +130,7 @@ def test_every_step_of_every_clip_is_watched_and_some_passes_are_kept_to_compare
 ) -> None:
     lines: list[str] = []
     found = calibrated(5, report=lines.append)
-    assert lines == [f"calibrating on clip {n}, clip {n + 1} of 5" for n in range(5)]
+    assert [line.partition(" (")[0] for line in lines] == [f"calibrating on clip {n + 1} of 5" for n in range(5)]
     assert found.passes == 5 * SAMPLING.steps
     assert len(found.feeds) == 2 * 3, "of the first two clips, at three steps each"
     feed = found.feeds[-1]

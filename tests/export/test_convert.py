@@ -190,7 +190,7 @@ def test_without_clips_it_is_calibrated_on_rendered_scenes_of_the_seed(
     with pytest.raises(KeyboardInterrupt):
         convert_bundle(bundles["fp32"], tmp_path / "b", options, frames=frames, report=interrupt)
     calibrating = [line for line in lines if line.startswith("calibrating")]
-    assert calibrating == [f"calibrating on scene {200_005 + n}, clip {n + 1} of 8" for n in range(2)]
+    assert [line.partition(" (")[0] for line in calibrating] == [f"calibrating on clip {n + 1} of 8" for n in range(2)]
     assert not list(tmp_path.iterdir()), "an interrupted calibration leaves nothing behind"
 
 

@@ -23,7 +23,7 @@ from mdsgen.bundle import (
     Manifest,
     write_manifest,
 )
-from mdsgen.engines import DEFAULT_OPTIONS, Engine, EngineOptions, open_engine
+from mdsgen.engines import DEFAULT_OPTIONS, Engine, EngineOptions, open_engine, warn_once
 from mdsgen.errors import BundleError, EngineError, TensorError
 from mdsgen.geometry import FRAME_SIZE, PAPER, RELEASE
 from mdsgen.runtime import Networks, seeded_noise
@@ -235,3 +235,24 @@ def test_conditioning_is_never_computed_in_bfloat16() -> None:
     asked = EngineOptions(bfloat16=True)
     reduced = {graph for graph in GRAPHS if graph_options(graph, asked, RELEASE).bfloat16}
     assert reduced == set(GRAPHS) - {CONDITIONING}
+
+
+@pytest.mark.parametrize(
+    ("options", "line"),
+    [
+        (EngineOptions(bfloat16=True), "bfloat16 changes nothing: onnxruntime does not compute in it on this machine"),
+        (EngineOptions(), None),
+    ],
+)
+def test_an_option_that_changes_nothing_is_said(
+    bundle_path: Path,
+    options: EngineOptions,
+    line: str | None,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("mdsgen.engines.onnxruntime._has_bfloat16", lambda: False)
+    warn_once.cache_clear()
+    with Networks(Bundle.open(bundle_path), "onnxruntime", options):
+        pass
+    assert caplog.messages == ([line] if line else [])

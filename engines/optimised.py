@@ -1,0 +1,75 @@
+"""Graphs as ONNX Runtime has optimised them, kept on this machine: opening one again takes less than half the time.
+
+A kept graph computes exactly what the original does, for this processor, this version of ONNX Runtime and these options
+alone. It lies in a folder of its own, with its weights in a file beside it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import TypeVar
+
+from mdsgen.cache import cache_folder
+from mdsgen.engines.base import EngineOptions
+from mdsgen.engines.trial import processor
+from mdsgen.errors import EngineError
+from mdsgen.files import whole_folder
+
+T = TypeVar("T")
+
+GRAPH, WEIGHTS = "graph.onnx", "graph.weights"
+"""The files of a kept graph."""
+
+LARGEST = 64_000_000
+"""Bytes that a graph with its weights may have to be kept: what is kept takes up to twice as many on the disk."""
+MOST = 30
+"""So many graphs are kept, those that were opened last: six bundles of five."""
+
+
+class KeptGraph:
+    """Where the optimised form of a graph is kept, or will be."""
+
+    def __init__(self, graph: str, checksum: str, options: EngineOptions, version: str) -> None:
+        facts = [
+            checksum,
+            version,
+            processor(),
+            str(options.threads),
+            str(options.fold_constants),
+            str(options.bfloat16),
+        ]
+        digest = hashlib.sha256("\n".join(facts).encode()).hexdigest()
+        self.folder = cache_folder("graphs") / f"{graph}-{digest[:32]}"
+
+    def find(self) -> Path | None:
+        """The graph's file; None where it is not kept."""
+        path = self.folder / GRAPH
+        with suppress(OSError):
+            os.utime(self.folder)  # the last that was opened
+            return path if path.is_file() else None
+        return None
+
+    def forget(self) -> None:
+        """Remove what cannot be opened."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def keep(self, open_with: Callable[[Path | None], T]) -> T:
+        """What ``open_with`` makes of the file into which it is to write the graph: None where nothing can be kept."""
+        opened: list[T] = []
+        with suppress(OSError, EngineError):  # a disk that is full or read-only, or another process that was first
+            self.folder.parent.mkdir(parents=True, exist_ok=True)
+            _forget_oldest(self.folder.parent)
+            with whole_folder(self.folder) as folder:
+                opened.append(open_with(folder / GRAPH))
+        return opened[0] if opened else open_with(None)
+
+
+def _forget_oldest(place: Path) -> None:
+    found = sorted(place.glob("[!.]*"), key=lambda folder: folder.stat().st_mtime, reverse=True)
+    for folder in found[MOST - 1 :]:
+        shutil.rmtree(folder, ignore_errors=True)

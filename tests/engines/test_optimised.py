@@ -1,0 +1,87 @@
+"""A graph that ONNX Runtime has optimised is kept, and computes the same to the bit; what is damaged is made anew."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mdsgen.bundle import DENOISER, Bundle
+from mdsgen.cache import cache_folder
+from mdsgen.engines import EngineOptions, open_engine
+from mdsgen.engines.optimised import GRAPH, MOST
+from mdsgen.runtime import Networks
+
+OPTIONS = EngineOptions(threads=1, checksum="a")
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MDSGEN_CACHE", str(tmp_path / "cache"))
+
+
+def kept() -> list[Path]:
+    return sorted(cache_folder("graphs").glob("*")) if cache_folder("graphs").is_dir() else []
+
+
+def output(bundle: Bundle, options: EngineOptions) -> np.ndarray:
+    rng = np.random.default_rng(0)
+    with open_engine(bundle.path(DENOISER), "onnxruntime", options) as engine:
+        shapes = {spec.name: [2 if isinstance(n, str) else n for n in spec.shape] for spec in engine.inputs}
+        feeds = {name: rng.standard_normal(shape).astype(np.float32) for name, shape in shapes.items()}
+        return engine.run(feeds)["noise"]
+
+
+def test_a_kept_graph_computes_the_same_to_the_bit(bundle_path: Path) -> None:
+    bundle = Bundle.open(bundle_path)
+    plain = output(bundle, EngineOptions(threads=1))
+    assert not kept(), "without a checksum nothing is kept"
+    first, again = output(bundle, OPTIONS), output(bundle, OPTIONS)
+    assert len(kept()) == 1
+    np.testing.assert_array_equal(first, plain)
+    np.testing.assert_array_equal(again, plain)
+
+
+def test_it_is_the_kept_one_that_is_opened_and_a_damaged_one_is_made_anew(bundle_path: Path) -> None:
+    bundle = Bundle.open(bundle_path)
+    plain = output(bundle, OPTIONS)
+    (folder,) = kept()
+    before = (folder / GRAPH).read_bytes()
+    (folder / GRAPH).write_bytes(b"damaged")
+    np.testing.assert_array_equal(output(bundle, OPTIONS), plain)
+    assert (folder / GRAPH).read_bytes() == before
+
+
+def test_other_weights_and_other_options_are_another_graph(bundle_path: Path) -> None:
+    bundle = Bundle.open(bundle_path)
+    for options in (OPTIONS, EngineOptions(threads=1, checksum="b"), EngineOptions(threads=2, checksum="a")):
+        output(bundle, options)
+    assert len(kept()) == 3
+
+
+def test_a_place_that_cannot_be_written_keeps_nothing_and_runs_all_the_same(
+    bundle_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("MDSGEN_CACHE", str(tmp_path / "file"))
+    bundle = Bundle.open(bundle_path)
+    np.testing.assert_array_equal(output(bundle, OPTIONS), output(bundle, EngineOptions(threads=1)))
+
+
+def test_the_oldest_go(bundle_path: Path) -> None:
+    for number in range(MOST + 3):
+        folder = cache_folder("graphs") / f"old-{number}"
+        folder.mkdir(parents=True)
+        os.utime(folder, (number, number))
+    output(Bundle.open(bundle_path), OPTIONS)
+    assert len(kept()) == MOST
+    assert not (cache_folder("graphs") / "old-3").exists()
+
+
+def test_a_bundle_that_was_not_verified_keeps_nothing(bundle_path: Path) -> None:
+    with Networks(Bundle.open(bundle_path, verify=False), "onnxruntime"):
+        assert not kept()
+    with Networks(Bundle.open(bundle_path), "onnxruntime"):
+        assert len(kept()) == 5

@@ -1,0 +1,48 @@
+"""docs/python.md is what the docstrings say, and the examples run."""
+
+from __future__ import annotations
+
+import os
+import runpy
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+from mdsgen.media import probe
+from tests.media.conftest import Renderer
+
+ROOT = Path(__file__).parent.parent
+
+
+def test_the_page_of_the_interface_is_what_its_docstrings_say() -> None:
+    written = (ROOT / "docs" / "python.md").read_text("utf-8")
+    assert runpy.run_path(str(ROOT / "docs" / "interface.py"))["page"]() == written, "run python docs/interface.py"
+
+
+def example(name: str, *arguments: object, bundle: Path) -> str:
+    command = [sys.executable, str(ROOT / "examples" / name), *map(str, arguments)]
+    environment = {"MDSGEN_BUNDLE": str(bundle), "OMP_NUM_THREADS": "1", "MDSGEN_CACHE": os.environ["MDSGEN_CACHE"]}
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, env=environment)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_the_example_of_a_file(bundle_path: Path, film: Renderer, tmp_path: Path) -> None:
+    said = example("file.py", film(frames=8, rate=4), tmp_path / "out.mp4", bundle=bundle_path)
+    assert said.startswith(f"{tmp_path / 'out.mp4'}: 2.00 s of sound in ")
+    assert probe(tmp_path / "out.mp4").has_audio
+
+
+def test_the_example_of_frames(bundle_path: Path) -> None:
+    lines = example("frames.py", bundle=bundle_path).splitlines()
+    assert "100%" in lines
+    assert sum(int(line.split()[0]) for line in lines if "samples" in line) == 2 * 16_000
+
+
+@pytest.mark.skipif(not find_spec("onnx"), reason="converting needs ONNX")
+def test_the_example_of_a_bundle_of_one_s_own(bundle_path: Path, tmp_path: Path) -> None:
+    lines = example("own_bundle.py", tmp_path / "b", bundle=bundle_path).splitlines()
+    assert lines[-1] == f"1.00 s at 16000 Hz by {tmp_path / 'b'}, which is in fp32"
