@@ -13,6 +13,7 @@ from typing import ClassVar, TypeVar
 
 import numpy as np
 
+from mdsgen.engines.forked import stays_open_when_forked
 from mdsgen.errors import EngineError, MdsgenError, TensorError
 from mdsgen.tensor import TensorSpec, check_feeds
 
@@ -64,6 +65,8 @@ class Engine(abc.ABC):
         self.inputs = tuple(inputs)
         self.outputs = tuple(outputs)
         self._open = True
+        self._process = os.getpid()
+        stays_open_when_forked(self)
 
     def run(self, feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Run once. The arrays returned are new ones and belong to the caller.
@@ -96,11 +99,12 @@ class Engine(abc.ABC):
             self._require_open()
             replay()
 
+        stays_open_when_forked(replay)
         return run_bound
 
     def close(self) -> None:
-        """Give the network's memory back. Closing twice is harmless."""
-        if self._open:
+        """Give the network's memory back. Closing twice is harmless, and in a forked process nothing is done."""
+        if self._open and self._process == os.getpid():
             self._open = False
             self._close()
 
@@ -127,6 +131,8 @@ class Engine(abc.ABC):
     def _require_open(self) -> None:
         if not self._open:
             raise EngineError(f"{self.graph}: the engine is closed; open it again to run it")
+        if self._process != os.getpid():
+            raise EngineError(f"{self.graph}: the engine was opened before this process was forked; open it again here")
 
     def _check(self, what: str, specs: tuple[TensorSpec, ...], arrays: Mapping[str, np.ndarray]) -> None:
         try:

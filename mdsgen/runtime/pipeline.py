@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from numbers import Integral
 from types import TracebackType
 from typing import TYPE_CHECKING
 
@@ -13,22 +13,20 @@ import numpy as np
 
 from mdsgen.bundle import Bundle, default_bundle
 from mdsgen.engines import EngineOptions
-from mdsgen.errors import Cancelled, MediaError, SettingsError
-from mdsgen.geometry import FRAME_RATE, SAMPLE_RATE
-from mdsgen.media import VideoInfo, frame_count, probe, read_pictures, sample_count, scaled_pictures
+from mdsgen.errors import Cancelled, SettingsError
+from mdsgen.geometry import SAMPLE_RATE
 from mdsgen.runtime.clip import Timings
 from mdsgen.runtime.frame_window import FrameWindow
 from mdsgen.runtime.generators import Generator, Generators
 from mdsgen.runtime.networks import Networks
 from mdsgen.runtime.sampler import seeded_noise
+from mdsgen.runtime.source import VideoSource, open_source
+from mdsgen.runtime.turn import Turn
 from mdsgen.runtime.windows import Assembler, Window, WindowPlan
 from mdsgen.sampling import Changes, Sampling
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
-
-VideoSource = str | os.PathLike[str] | VideoInfo | np.ndarray
-"""A file, one that has been probed, or frames: uint8 ``[T, H, W, 3]`` RGB of any size, four per second."""
 
 
 @dataclass(frozen=True)
@@ -68,11 +66,16 @@ class Pipeline:
 
     with Pipeline.open() as pipeline:
         sound = pipeline("video.mp4", seed=0)
+
+    Threads may share one: each clip is what it would be alone, and their windows take turns. So may the coroutines of
+    ``asyncio``, with ``await asyncio.to_thread(pipeline, video)``. Two streams may be read in turn; one stream belongs
+    to one thread at a time. A process that was forked has to open its own, and a progress callback cannot ask the
+    pipeline that is calling it: both are an :class:`~mdsgen.errors.EngineError`.
     """
 
     def __init__(self, bundle: Bundle, networks: Networks) -> None:
         self.bundle, self._networks = bundle, networks
-        self._generators = Generators(networks)
+        self._generators, self._turn = Generators(networks), Turn()
 
     @classmethod
     def open(
@@ -143,12 +146,13 @@ class Pipeline:
         timings: Timings | None = None,
     ) -> Iterator[np.ndarray]:
         """As a call, but block after block ``[samples]`` as windows are done: memory does not grow with the length."""
-        if seed < 0:
-            raise SettingsError(f"a seed must be 0 or more, not {seed}")
+        if not isinstance(seed, Integral) or isinstance(seed, bool) or seed < 0:
+            raise SettingsError(f"a seed must be a whole number, 0 or more, not {seed!r:.80}")
         sampling = sampling or self.bundle.sampling
-        generator = self._generators.of(sampling)
+        with self._turn.taken():
+            generator = self._generators.of(sampling)
         timings = Timings() if timings is None else timings
-        frames, samples = _open_source(video, start, duration)
+        frames, samples = open_source(video, start, duration)
         plan = WindowPlan(self.bundle.manifest.geometry, samples)
         return self._windows(generator, plan, frames, seed, sampling.steps, progress, timings)
 
@@ -168,15 +172,20 @@ class Pipeline:
                 view = frame_window.advance(window.first_frame)  # [F, 224, 224, 3]
             noise = seeded_noise(plan.geometry, seed, window.index)  # [1, C, H, W]
             report = _reporter(progress, window, len(plan), steps)
-            block = assembler.add(window, generator(view, noise, timings, report))
+            with self._turn.taken():  # never across a yield: whoever lets a stream go unread must not keep the turn
+                sound = generator(view, noise, timings, report)
+            block = assembler.add(window, sound)
             yield np.clip(block, -1.0, 1.0)  # two loud sounds that agree by chance are louder than either
 
     def close(self) -> None:
-        """Close the engines."""
-        try:
-            self._generators.close()
-        finally:
-            self._networks.close()
+        """Close the engines, once the window that another thread is at is done. In a forked process nothing is done."""
+        if self._turn.is_forked:
+            return
+        with self._turn.taken():
+            try:
+                self._generators.close()
+            finally:
+                self._networks.close()
 
     def __enter__(self) -> Pipeline:
         return self
@@ -185,28 +194,6 @@ class Pipeline:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-
-def _open_source(video: VideoSource, start: float, duration: float | None) -> tuple[Iterator[np.ndarray], int]:
-    """The frames to come and how many samples of sound they ask for."""
-    if isinstance(video, np.ndarray):
-        frames, seconds = _open_array(video, start, duration)
-    else:
-        info = video if isinstance(video, VideoInfo) else probe(video)
-        frames, seconds = read_pictures(info, start=start, duration=duration), info.remaining(start, duration)
-    if not sample_count(seconds):
-        raise MediaError(f"a duration of {seconds:g} s holds no sample of sound")
-    return frames, sample_count(seconds)
-
-
-def _open_array(video: np.ndarray, start: float, duration: float | None) -> tuple[Iterator[np.ndarray], float]:
-    """The frames that :func:`read_pictures` would choose from a file of these, and how many seconds they are for."""
-    length = len(video) / FRAME_RATE
-    if not 0 <= start < length or (duration is not None and not duration > 0):
-        raise MediaError(f"start {start} s and duration {duration} s do not fit {len(video)} frames, {length} s")
-    seconds = length - start if duration is None else min(duration, length - start)
-    first = min(math.ceil(start * FRAME_RATE - 0.5), len(video) - 1)
-    return scaled_pictures(video[first : first + frame_count(seconds)]), seconds
 
 
 def _reporter(progress: OnProgress | None, window: Window, windows: int, steps: int) -> Callable[[int], None]:
