@@ -44,5 +44,5 @@ LISTS = {
 def test_a_file_cannot_name_others_to_be_read(render, name):
     path = render("named.ts").with_name(name)
     path.write_text(LISTS[name])
-    with pytest.raises(MediaError, match="cannot read .* as a video"), open_input(path):
+    with pytest.raises(MediaError, match=r"cannot read .* as a video"), open_input(path):
         pass
