@@ -7,7 +7,7 @@ BUNDLE ?=
 VIDEO ?= assets/sample.mp4
 SOUND ?= build/sample.mdsgen.mp4
 
-.PHONY: run test lint pytest slow fuzz lean gpu clean
+.PHONY: run test lint pytest slow fuzz kills soak lean gpu clean
 
 run: $(VENV)/.lean ## Give VIDEO its sound, with the demo model or that of BUNDLE
 	mkdir -p $(dir $(SOUND))
@@ -30,11 +30,17 @@ slow: $(VENV)/.installed ## Tests of the published sizes, which take a minute an
 fuzz: $(VENV)/.installed ## Damaged input of every kind by the thousand, in child processes: a table of what came of it
 	$(BIN)/python -m tests.fuzz
 
+kills: $(VENV)/.installed ## 400 commands killed at random moments and run again
+	$(BIN)/python -m tests.kills --count 80
+
+soak: $(VENV)/.installed ## 1000 clips and 200 pipelines in one process, 8 threads on one
+	$(BIN)/python -m tests.soak
+
 gpu: $(VENV)/.installed ## All that only a GPU can show, in parts; TensorRT, pycuda and cuda-bindings are there already
 	$(BIN)/python -m tests.gpu
 
-lean: ## The device's part alone, without PyTorch and ONNX, in the other supported Pythons that are present
-	sh tests/lean.sh 3.10 3.12
+lean: ## The device's part alone, without PyTorch and ONNX: with the lowest versions, and with the newest
+	sh tests/lean.sh 3.10=tests/lowest.txt 3.12
 
 $(VENV)/.lean: pyproject.toml $(VENV)/.made
 	@echo "installing mdsgen into $(VENV)"

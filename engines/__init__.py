@@ -11,12 +11,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
-from mdsgen.engines.base import DEFAULT_OPTIONS, Engine, EngineOptions
+from mdsgen.engines.base import DEFAULT_OPTIONS, Engine, EngineOptions, provider_names
 from mdsgen.engines.plans import has_plans
 from mdsgen.engines.trial import fastest
 from mdsgen.errors import EngineError
 
-__all__ = ["DEFAULT_OPTIONS", "ENGINES", "Engine", "EngineOptions", "first_that_opens", "open_engine"]
+__all__ = ["DEFAULT_OPTIONS", "ENGINES", "Engine", "EngineOptions", "first_that_opens", "open_engine", "provider_names"]
 
 T = TypeVar("T")
 

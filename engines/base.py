@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import ClassVar, TypeVar
 
 import numpy as np
@@ -18,6 +17,9 @@ from mdsgen.errors import EngineError, MdsgenError, TensorError
 from mdsgen.tensor import TensorSpec, check_feeds
 
 E = TypeVar("E", bound="Engine")
+
+MOST_THREADS = 1024
+"""More than any machine has cores for; a library that is asked for a million runs out of memory."""
 
 
 @dataclass(frozen=True)
@@ -39,13 +41,24 @@ class EngineOptions:
     bfloat16: bool = False
 
     def __post_init__(self) -> None:
-        if self.threads is not None and (not isinstance(self.threads, int) or self.threads < 1):
-            raise EngineError(f"threads must be 1 or more, or None for the engine's own choice, not {self.threads!r}")
+        threads = self.threads
+        if threads is not None and (type(threads) is not int or not 1 <= threads <= MOST_THREADS):
+            raise EngineError(
+                f"threads must be 1 to {MOST_THREADS}, or None for the engine's own choice, not {threads!r:.80}"
+            )
         if not self.providers:
             raise EngineError("providers must name at least one, such as CPUExecutionProvider")
 
 
 DEFAULT_OPTIONS = EngineOptions()
+
+
+def provider_names(providers: Iterable[str]) -> tuple[str, ...]:
+    """Names of execution providers as a caller gives them. Raises :class:`EngineError` for what is no list of names."""
+    names = () if isinstance(providers, str) or not isinstance(providers, Iterable) else tuple(providers)
+    if not names or not all(isinstance(name, str) for name in names):
+        raise EngineError(f'providers must be a list of names such as ["CPUExecutionProvider"], not {providers!r:.80}')
+    return names
 
 
 class Engine(abc.ABC):
@@ -111,9 +124,7 @@ class Engine(abc.ABC):
     def __enter__(self: E) -> E:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     @abc.abstractmethod

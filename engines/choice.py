@@ -31,8 +31,9 @@ _POLL = 0.05
 class Choice:
     """What a trial found.
 
-    ``figures``: milliseconds and decibels of each engine. ``load``: how many processes wanted to run, on average of the
-    last minute, on so many ``cores``. ``made``: seconds since 1970. ``graph`` is its file's SHA-256.
+    ``figures``: milliseconds of each engine, and its signal-to-noise ratio in dB against the first one. ``load``: how
+    many processes wanted to run, on average of the last minute, on so many ``cores``. ``made``: seconds since 1970.
+    ``graph`` is its file's SHA-256.
     """
 
     engine: str
@@ -80,13 +81,6 @@ def load_average() -> float:
         return os.getloadavg()[0]
     except (OSError, AttributeError):
         return 0.0
-
-
-def available_cores() -> int:
-    """The processors that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def choices_for(graph: Path) -> dict[Path, Choice]:

@@ -42,6 +42,10 @@ class DeviceEngine(Engine):
         """Choose an input's shape where it has lengths that are not fixed."""
 
     @abc.abstractmethod
+    def output_shape(self, name: str) -> tuple[int, ...]:
+        """The shape of an output once the shapes of all inputs are set."""
+
+    @abc.abstractmethod
     def set_address(self, name: str, address: int) -> None:
         """Where on the device a tensor lies from the next :meth:`enqueue` on."""
 

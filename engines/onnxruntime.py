@@ -30,7 +30,7 @@ _DTYPES = {f"tensor({name})": name for name in ("float16", "bool")}
 _DTYPES |= {f"tensor({sign}int{bits})": f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)}
 _DTYPES |= {"tensor(float)": "float32", "tensor(double)": "float64"}
 
-_ERRORS_ONLY, _SILENT = 3, 4  # ONNX Runtime's log levels
+_SILENT = 4  # ONNX Runtime's log level of what is fatal: whatever else fails is said by an exception
 
 
 class OnnxRuntimeEngine(Engine):
@@ -47,7 +47,7 @@ class OnnxRuntimeEngine(Engine):
         self._session = self._open_session(path, options)
         self.providers: tuple[str, ...] = tuple(self._session.get_providers())
         self._run_options = self._runtime.RunOptions()
-        self._run_options.log_severity_level = _SILENT  # the exception says it
+        self._run_options.log_severity_level = _SILENT
         _return_freed_memory()
         super().__init__(
             path.stem, _specs(path.stem, self._session.get_inputs()), _specs(path.stem, self._session.get_outputs())
@@ -63,7 +63,7 @@ class OnnxRuntimeEngine(Engine):
         _require_providers(path.stem, options.providers, available, available)
         settings = self._runtime.SessionOptions()
         settings.graph_optimization_level = self._runtime.GraphOptimizationLevel.ORT_ENABLE_ALL
-        settings.log_severity_level = _ERRORS_ONLY
+        settings.log_severity_level = _SILENT
         if options.threads is not None:
             settings.intra_op_num_threads = options.threads
         settings.enable_cpu_mem_arena = False
@@ -124,6 +124,7 @@ def _import() -> ModuleType:
         raise EngineError(f"ONNX Runtime cannot be imported ({error}): pip install onnxruntime") from error
     with suppress(AttributeError):  # for whoever imported it before mdsgen
         onnxruntime.disable_telemetry_events()
+    onnxruntime.set_default_logger_severity(_SILENT)
     module: ModuleType = onnxruntime
     return module
 

@@ -7,6 +7,8 @@ bound loop is compiled for the shapes that it is bound to.
 
 from __future__ import annotations
 
+import ctypes
+import functools
 import os
 from collections.abc import Callable, Iterable, Mapping
 from types import ModuleType
@@ -33,7 +35,7 @@ class OpenVinoEngine(Engine):
     def __init__(self, path: str | os.PathLike[str], options: EngineOptions = DEFAULT_OPTIONS) -> None:
         path = onnx_file(path)
         self._openvino = import_openvino()
-        self._core = self._openvino.Core()
+        self._core = _core()
         self._settings = _settings(self._core, options)
         with errors_as(f"{path.stem}: OpenVINO could not open it"):
             self._model = self._core.read_model(str(path))
@@ -74,6 +76,22 @@ class OpenVinoEngine(Engine):
 
     def _close(self) -> None:
         del self._request, self._model, self._core
+
+
+@functools.cache
+def _core() -> Any:
+    """One for the process, never let go.
+
+    With each one OpenVINO gives the thread that makes it a stack for signals, and does not take it back when it frees
+    that memory: the next signal that Python handles would be the process's last.
+    """
+    core = import_openvino().Core()
+    ctypes.pythonapi.Py_IncRef(ctypes.py_object(core))  # survives the end of the interpreter, too
+    return core
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_core.cache_clear)  # its threads are not there
 
 
 def _settings(core: Any, options: EngineOptions) -> dict[str, Any]:

@@ -4,33 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import ExitStack, suppress
-from typing import Protocol
 
 import numpy as np
 
-from mdsgen.engines.cuda import Device, Memory, Pinned
+from mdsgen.engines.cuda import Memory, Pinned
+from mdsgen.engines.device import DeviceEngine
 from mdsgen.errors import EngineError
-from mdsgen.tensor import TensorSpec
-
-
-class Staged(Protocol):
-    """What of an engine is needed here."""
-
-    graph: str
-    inputs: tuple[TensorSpec, ...]
-    outputs: tuple[TensorSpec, ...]
-    device: Device
-
-    def set_shape(self, name: str, shape: tuple[int, ...]) -> None: ...
-    def output_shape(self, name: str) -> tuple[int, ...]: ...
-    def set_address(self, name: str, address: int) -> None: ...
-    def enqueue(self) -> None: ...
 
 
 class Staging:
     """Buffers on both sides for inputs of these ``shapes``, made once and used in every run."""
 
-    def __init__(self, engine: Staged, shapes: Mapping[str, tuple[int, ...]]) -> None:
+    def __init__(self, engine: DeviceEngine, shapes: Mapping[str, tuple[int, ...]]) -> None:
         self.shapes = dict(shapes)
         self._engine = engine
         self._set_shapes()

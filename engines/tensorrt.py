@@ -114,7 +114,6 @@ class TensorRtEngine(DeviceEngine):
         self.shape_changes += 1
 
     def output_shape(self, name: str) -> tuple[int, ...]:
-        """The shape of an output once the shapes of all inputs are set."""
         return tuple(map(int, self._context.get_tensor_shape(name)))
 
     def set_address(self, name: str, address: int) -> None:

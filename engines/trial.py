@@ -15,12 +15,14 @@ from pathlib import Path
 import numpy as np
 
 from mdsgen.cache import cache_folder
+from mdsgen.conditions import usable_cores, version_of
 from mdsgen.engines.base import Engine, EngineOptions
-from mdsgen.engines.choice import Choice, available_cores, deciding, digest_of, load_average
+from mdsgen.engines.choice import Choice, deciding, digest_of, load_average
+from mdsgen.parity import snr_db
 from mdsgen.tensor import TensorSpec
 from mdsgen.timing import PAUSE
 
-LEAST_DECIBELS = 25.0
+LEAST_SNR_DB = 25.0
 """What an engine must reach against the first one to be trusted with the sound."""
 
 _ROUNDS, _WARMUP, _RUNS = 2, 1, 3
@@ -72,11 +74,11 @@ def _decided(
     if not alone:
         say(f"another process is still trying the engines on {path.stem}: running on {engines[0]}")
         return engines[0]
-    load, cores = load_average(), available_cores()
+    load, cores = load_average(), usable_cores()
     figures = _try(engines, open_with)
-    trusted = [name for name in engines if figures[name]["decibels"] >= LEAST_DECIBELS]
+    trusted = [name for name in engines if figures[name]["snr_db"] >= LEAST_SNR_DB]
     chosen = min(trusted, key=lambda name: figures[name]["milliseconds"])
-    plain = {name: _plain(found) for name, found in figures.items()}
+    plain = {name: {**of, "snr_db": of["snr_db"] if of["snr_db"] < math.inf else None} for name, of in figures.items()}
     choice = Choice(chosen, digest_of(path), repr(options), plain, load, cores, time.time())
     choice.write(kept)
     once = "for an hour, as other work runs here" if choice.provisional else "once on this machine"
@@ -88,11 +90,11 @@ def _decided(
 
 
 def _words(figures: dict[str, dict[str, float]]) -> str:
-    return ", ".join(f"{name} {of['milliseconds']:.1f} ms, {of['decibels']:.0f} dB" for name, of in figures.items())
+    return ", ".join(f"{name} {of['milliseconds']:.1f} ms, {of['snr_db']:.0f} dB" for name, of in figures.items())
 
 
 def _try(engines: Sequence[str], open_with: OpenWith) -> dict[str, dict[str, float]]:
-    """Milliseconds of each engine's bound run, and decibels of its outputs against the first one's.
+    """Milliseconds of each engine's bound run, and its outputs' signal-to-noise ratio against the first one's.
 
     The engines run in turn, several runs together as in a loop, after a pause in which the other's threads stop
     spinning. The least time of each counts: whatever else the machine does only adds to it.
@@ -104,14 +106,10 @@ def _try(engines: Sequence[str], open_with: OpenWith) -> dict[str, dict[str, flo
             outputs[name] = {spec.name: _array(spec) for spec in engine.outputs}
             runs[name] = engine.bind(_inputs(engine.inputs), outputs[name])
         seconds = [{name: _seconds(run) for name, run in runs.items()} for _ in range(_ROUNDS)]
-        first = outputs[engines[0]]
-        return {
-            name: {
-                "milliseconds": 1000 * min(taken[name] for taken in seconds),
-                "decibels": _decibels(first, outputs[name]),
-            }
-            for name in engines
-        }
+        least = {name: 1000 * min(taken[name] for taken in seconds) for name in engines}
+        found = {name: np.concatenate([array.ravel() for array in outputs[name].values()]) for name in engines}
+        first = found[engines[0]]
+        return {name: {"milliseconds": least[name], "snr_db": snr_db(first, found[name])} for name in engines}
 
 
 def _seconds(run: Callable[[], None]) -> float:
@@ -138,19 +136,10 @@ def _array(spec: TensorSpec) -> np.ndarray:
     return np.zeros([_OPEN_AXIS if isinstance(length, str) else length for length in spec.shape], spec.dtype)
 
 
-def _decibels(expected: dict[str, np.ndarray], found: dict[str, np.ndarray]) -> float:
-    """Signal over the energy of the difference, of all outputs together; minus infinity where it is no number."""
-    signal = sum(float((array.astype(np.float64) ** 2).sum()) for array in expected.values())
-    noise = sum(float(((found[name] - array.astype(np.float64)) ** 2).sum()) for name, array in expected.items())
-    if noise == 0.0:
-        return math.inf
-    return 10 * math.log10(signal / noise) if 0.0 < noise < math.inf and signal > 0.0 else -math.inf
-
-
 def _key(engines: Sequence[str], path: Path, options: EngineOptions) -> str:
     """Processor, graph, options and versions as one hexadecimal number."""
     facts = [_processor(), digest_of(path), repr(options)]
-    facts += [f"{name} {_version(name)}" for name in engines]
+    facts += [f"{name} {version_of(name) or 'unknown'}" for name in engines]
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
 
 
@@ -161,16 +150,3 @@ def _processor() -> str:
     facts = ("model name", "cpu family", "model\t", "stepping", "flags", "Features", "CPU part")
     lines = info.read_text(encoding="utf-8").splitlines()
     return "\n".join(sorted({line for line in lines if line.startswith(facts)})) + f"\n{os.cpu_count()}"
-
-
-def _version(package: str) -> str:
-    from importlib.metadata import PackageNotFoundError, version  # 10 ms, which a start without a trial does not need
-
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return "unknown"
-
-
-def _plain(figures: dict[str, float]) -> dict[str, float | None]:
-    return {name: value if math.isfinite(value) else None for name, value in figures.items()}

@@ -3,35 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
 from mdsgen.errors import ExportError, MediaError
 from mdsgen.export.activations import Activations
 from mdsgen.export.calibration_clips import CalibrationClip, CalibrationOptions
-from mdsgen.geometry import Geometry
+from mdsgen.export.verify import Conditioner
 from mdsgen.report import Report
 from mdsgen.runtime.sampler import Estimates, seeded_noise, solve
 from mdsgen.runtime.solver import Plan, plan_steps, timesteps_of
 from mdsgen.sampling import Sampling
-from mdsgen.schedule import NoiseSchedule
 
 _COMPARED_STEPS = 3  # of a clip's trajectory: near its beginning, its middle and its end
 _COMPARED_CLIPS = 2
-
-
-class Conditioner(Protocol):
-    """What tells a denoiser of a clip."""
-
-    geometry: Geometry
-    schedule: NoiseSchedule
-
-    def encode(self, frames: np.ndarray) -> np.ndarray:
-        """``frames [F, 3, 224, 224]`` -> features ``[1, F, 512]``."""
-
-    def condition(self, features: np.ndarray, timesteps: np.ndarray) -> np.ndarray:
-        """``features``, ``timesteps [steps]`` -> modulations ``[steps, 2, V, D]``."""
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,6 @@ import numpy as np
 
 from mdsgen.geometry import FRAME_SIZE, Geometry
 from mdsgen.media import prepare_frames, probe, read_frames
-from mdsgen.runtime.frame_window import FrameWindow
 from mdsgen.scenes import sample_scene
 
 _SCENE = 204  # the seed of the sample clip: two balls of different materials
@@ -20,5 +19,7 @@ def verification_frames(geometry: Geometry, video: Path | None = None) -> np.nda
     if video is None:
         return prepare_frames(sample_scene(_SCENE, "bounce").frames(FRAME_SIZE, geometry.video_frames))
     info = probe(video)
-    frames = read_frames(info, duration=min(info.duration, geometry.duration))
-    return FrameWindow(geometry.video_frames, islice(frames, geometry.video_frames)).advance(0)
+    seen = read_frames(info, duration=min(info.duration, geometry.duration))
+    frames = np.stack(list(islice(seen, geometry.video_frames)))
+    missing = geometry.video_frames - len(frames)
+    return np.concatenate([frames, frames[-1:].repeat(missing, axis=0)])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -22,6 +21,7 @@ from mdsgen.bundle import (
     Manifest,
     check_target,
 )
+from mdsgen.errors import ExportError, writing
 from mdsgen.export.convert import BundleSource, quantiser_of
 from mdsgen.export.graphs import BRANCHES, Conditioning, DenoiserStep, fusable
 from mdsgen.export.models import Models
@@ -29,7 +29,7 @@ from mdsgen.export.onnx_graph import Network, trace
 from mdsgen.export.options import DEFAULT_EXPORT, ExportOptions
 from mdsgen.export.original import PyTorchOriginal
 from mdsgen.export.verify import Reference, run_reference
-from mdsgen.export.writer import disk_errors, write_bundle
+from mdsgen.export.writer import write_bundle
 from mdsgen.files import hidden_folder
 from mdsgen.geometry import FEATURE_CHANNELS, FRAME_SIZE
 from mdsgen.model.codec import LatentDecoder, Vocoder
@@ -66,21 +66,14 @@ def export_bundle(
 
     if not options.into.needs_calibration:
         return write_bundle(load, target, options, frames=frames, report=report)
-    with disk_errors(target), _folder_beside(target, options.replace) as folder:
-        widest = ExportOptions(_WIDEST, tolerance=options.tolerance)
-        full = write_bundle(load, folder / _WIDEST, widest, frames=frames, report=report)
-        origin = {"precision": full.manifest.precision}  # and no more: nobody will find it
-        source = partial(BundleSource, full, origin, quantiser_of(full, options, report))
-        return write_bundle(source, target, options, frames=frames, report=report)
-
-
-@contextmanager
-def _folder_beside(target: Path, replace: bool) -> Iterator[Path]:
-    """A folder beside ``target``, which is found good before. It is gone afterwards."""
-    target = target.resolve()
-    check_target(target, replace)
-    with hidden_folder(target) as folder:
-        yield folder
+    with writing(target, ExportError):
+        check_target(target.resolve(), options.replace)
+        with hidden_folder(target) as folder:
+            widest = ExportOptions(_WIDEST, tolerance=options.tolerance)
+            full = write_bundle(load, folder / _WIDEST, widest, frames=frames, report=report)
+            origin = {"precision": full.manifest.precision}  # and no more: nobody will find it
+            source = partial(BundleSource, full, origin, quantiser_of(full, options, report))
+            return write_bundle(source, target, options, frames=frames, report=report)
 
 
 class PyTorchSource:

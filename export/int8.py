@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 
 import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
 from mdsgen.export.linear_layers import LinearLayer, constants, node_name, replace_nodes
+from mdsgen.export.onnx_graph import quiet
 
 _LARGEST = 127
 _STORED_INT8_FROM = 4096  # values; what is smaller is kept as it is, and saves nothing
@@ -48,7 +47,7 @@ def _quantised(
         node.name = node_name(node)  # the quantiser knows nodes by nothing else
     names = {node.output[0]: node.name for node in model.graph.node}
     reach = {layer.input: np.float32(maxima[layer.input].max()) for layer in chosen}
-    with _quiet():
+    with quiet(""):  # of its advice to pre-process the model, which is done
         quantiser = QDQQuantizer(
             model,
             per_channel=True,
@@ -138,15 +137,3 @@ def _scales(values: np.ndarray, axis: int) -> np.ndarray:
     largest = np.abs(values).max(axis=tuple(i for i in range(values.ndim) if i != axis))  # [channels]
     scales = (largest / _LARGEST).astype(np.float32)
     return np.where(scales >= np.finfo(np.float32).tiny, scales, np.float32(1))  # what is smaller becomes 0
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Without the quantiser's advice to pre-process the model, which is done."""
-    logger = logging.getLogger()
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        logger.setLevel(level)

@@ -121,9 +121,9 @@ def published_models(
         raise ExportError(f"{checkpoint} holds {c.depth} blocks of {c.width} ({found}), not the {size} model")
     video_encoder, codec = load_cavp(cavp), load_audioldm(audioldm, geometry)
     provenance = {
-        "denoiser": _origin(checkpoint),
+        "denoiser": describe_file(checkpoint).to_dict(),
         "decode_layer": denoiser.config.decode_layers,
-        "video_encoder": _origin(cavp),
+        "video_encoder": describe_file(cavp).to_dict(),
         "audio": Path(audioldm).name if Path(audioldm).is_dir() else audioldm,
     }
     return Models(denoiser, video_encoder, codec, provenance, PUBLISHED_LICENCE)
@@ -144,7 +144,11 @@ def trained_models(work: Path) -> Models:
         raise ExportError(f"the networks in {work} are not of one geometry ({names})")
     codec = CompactCodec(geometries["denoiser"], load_autoencoder(work / "autoencoder"), load_vocoder(work / vocoder))
     provenance = {
-        stage: {**_origin(work / stage / WEIGHTS), "steps": training.steps, **training.recipe.only(stage)}
+        stage: {
+            **describe_file(work / stage / WEIGHTS).to_dict(),
+            "steps": training.steps,
+            **training.recipe.only(stage),
+        }
         for stage, training in said.items()
     }
     denoiser, video_encoder = load_denoiser(work / "denoiser"), load_video_encoder(work / "video_encoder")
@@ -156,11 +160,6 @@ def _size(denoiser: Denoiser) -> str:
     """The name of the published size, or ``"custom"``."""
     shape = (denoiser.config.width, denoiser.config.depth)
     return next((name for name, size in SIZES.items() if (size.width, size.depth) == shape), "custom")
-
-
-def _origin(path: Path) -> dict[str, Any]:
-    part = describe_file(path)
-    return {"file": part.file, "sha256": part.sha256, "bytes": part.bytes}
 
 
 def _randomise(module: nn.Module) -> None:

@@ -47,7 +47,9 @@ def trace(network: Network) -> onnx.ModelProto:
     import torch
 
     dynamic_axes = {name: {0: axis} for name, axis in network.dynamic.items()}
-    with _temporary_file(network.name) as path, _quiet(), torch.no_grad():
+    # Quiet of the exporter's deprecation, and of the tracer's warnings about shapes that are static here.
+    with tempfile.TemporaryDirectory(prefix="mdsgen-") as folder, quiet("torch.onnx"), torch.no_grad():
+        path = Path(folder) / f"{network.name}.onnx"
         torch.onnx.export(
             network.module.eval(),
             tuple(network.inputs.values()),
@@ -113,15 +115,9 @@ def _spec(value: onnx.ValueInfoProto) -> TensorSpec:
 
 
 @contextlib.contextmanager
-def _temporary_file(name: str) -> Iterator[Path]:
-    with tempfile.TemporaryDirectory(prefix="mdsgen-") as folder:
-        yield Path(folder) / f"{name}.onnx"
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Without the exporter's own notices: its deprecation, and tracer warnings about shapes that are static here."""
-    logger = logging.getLogger("torch.onnx")
+def quiet(name: str) -> Iterator[None]:
+    """Within this context the logger of that name and Python's warnings say nothing but errors."""
+    logger = logging.getLogger(name)
     level = logger.level
     logger.setLevel(logging.ERROR)
     try:

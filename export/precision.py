@@ -6,6 +6,7 @@ The INT8 that also computes is made by :mod:`mdsgen.export.quantiser`; here it o
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 import numpy as np
 import onnx
@@ -14,6 +15,7 @@ from mdsgen.bundle import DENOISER
 from mdsgen.errors import ExportError
 from mdsgen.export.int8 import store_int8
 from mdsgen.export.linear_layers import replace_nodes
+from mdsgen.precision import PRECISIONS
 
 _ANGLES = ("Sin", "Cos")
 _NORMS = ("LayerNormalization", "InstanceNormalization", "ReduceMean", "ReduceL2", "Sqrt", "Pow", "Div")
@@ -27,9 +29,12 @@ _STORED_HALF_FROM = 256  # values; smaller tensors are shapes and scales, and sa
 def in_precision(model: onnx.ModelProto, graph: str, precision: str) -> onnx.ModelProto:
     """A model in FP32, or for ``int8`` a denoiser that is quantised, as a bundle of this precision stores it.
 
-    May change ``model``. Raises :class:`ExportError` for a denoiser that would bear the name of INT8 for nothing.
+    May change ``model``. Raises :class:`ExportError` for a denoiser that would be called INT8 without being quantised.
     """
-    return MADE[precision](model, graph)
+    quantised = any(node.op_type == "QuantizeLinear" for node in model.graph.node)
+    if graph == DENOISER and PRECISIONS[precision].needs_calibration and not quantised:
+        raise ExportError("the denoiser has no INT8 in it: make it with mdsgen.export.quantiser.Quantiser before")
+    return MADE[precision](model)
 
 
 def to_half(model: onnx.ModelProto, islands: Sequence[str], nodes: Sequence[str] = ()) -> onnx.ModelProto:
@@ -105,9 +110,7 @@ def store_half(model: onnx.ModelProto) -> onnx.ModelProto:
         name = tensor.name
         tensor.CopyFrom(onnx.numpy_helper.from_array(values.astype(np.float16), f"{name}.half"))
         casts.append(onnx.helper.make_node("Cast", [tensor.name], [name], f"{name}.cast", to=onnx.TensorProto.FLOAT))
-    nodes = [*casts, *graph.node]
-    del graph.node[:]
-    graph.node.extend(nodes)
+    replace_nodes(model, [*casts, *graph.node])
     return model
 
 
@@ -123,8 +126,7 @@ def restore_full(model: onnx.ModelProto) -> onnx.ModelProto:
         else:
             values = onnx.numpy_helper.to_array(tensor).astype(np.float32)
             tensor.CopyFrom(onnx.numpy_helper.from_array(values, node.output[0]))
-    del graph.node[:]
-    graph.node.extend(others)
+    replace_nodes(model, others)
     return model
 
 
@@ -150,52 +152,33 @@ def _join_islands(model: onnx.ModelProto) -> None:
     for node in model.graph.node:
         for i, name in enumerate(node.input):
             node.input[i] = unrounded.get(name, name)
-    _drop_unused(model.graph)
+    _drop_unused(model)
 
 
 def _casts_to(node: onnx.NodeProto, kind: int) -> bool:
     return node.op_type == "Cast" and node.attribute[0].i == kind
 
 
-def _drop_unused(graph: onnx.GraphProto) -> None:
+def _drop_unused(model: onnx.ModelProto) -> None:
     """Remove nodes whose results nobody reads."""
-    used = {value.name for value in graph.output}
+    used = {value.name for value in model.graph.output}
     kept = []
-    for node in reversed(graph.node):
+    for node in reversed(model.graph.node):
         if used.intersection(node.output):
             used.update(node.input)
             kept.append(node)
-    del graph.node[:]
-    graph.node.extend(reversed(kept))
+    replace_nodes(model, reversed(kept))
 
 
-def _as_it_is(model: onnx.ModelProto, graph: str) -> onnx.ModelProto:
-    return model
-
-
-def _weights_in_half(model: onnx.ModelProto, graph: str) -> onnx.ModelProto:
-    return store_half(model)
-
-
-def _weights_in_int8(model: onnx.ModelProto, graph: str) -> onnx.ModelProto:
+def _stored_int8(model: onnx.ModelProto) -> onnx.ModelProto:
     return store_half(store_int8(model))
 
 
-def _in_half(model: onnx.ModelProto, graph: str) -> onnx.ModelProto:
-    return to_half(model, (*_NORMS, *_NOT_IN_HALF))
-
-
-def _quantised(model: onnx.ModelProto, graph: str) -> onnx.ModelProto:
-    if graph == DENOISER and not any(node.op_type == "QuantizeLinear" for node in model.graph.node):
-        raise ExportError("the denoiser has no INT8 in it: make it with mdsgen.export.quantiser.Quantiser before")
-    return store_half(model)
-
-
-MADE: Mapping[str, Callable[[onnx.ModelProto, str], onnx.ModelProto]] = {
-    "fp32": _as_it_is,
-    "fp16-weights": _weights_in_half,
-    "fp16": _in_half,
-    "int8-weights": _weights_in_int8,
-    "int8": _quantised,
+MADE: Mapping[str, Callable[[onnx.ModelProto], onnx.ModelProto]] = {
+    "fp32": lambda model: model,
+    "fp16-weights": store_half,
+    "fp16": partial(to_half, islands=(*_NORMS, *_NOT_IN_HALF)),
+    "int8-weights": _stored_int8,
+    "int8": store_half,  # what computes in INT8 is quantised already
 }
 """What brings a graph into each of :data:`~mdsgen.precision.PRECISIONS`, as :func:`in_precision` does."""

@@ -1,4 +1,4 @@
-"""The denoiser in INT8, the whole way: calibrate, smooth, find the layers that bear it, quantise those."""
+"""The denoiser in INT8, the whole way: calibrate, smooth, find the layers that it harms least, quantise those."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from mdsgen.export.calibration_clips import CalibrationOptions
 from mdsgen.export.conditioning import ConditioningNetworks
 from mdsgen.export.int8 import to_int8
 from mdsgen.export.linear_layers import join_projections, linear_layers
-from mdsgen.export.sensitivity import kept_layers, noise_decibels, sensitivities
+from mdsgen.export.sensitivity import kept_layers, noise_snr_db, sensitivities
 from mdsgen.export.smoothing import STRENGTH, smooth
 from mdsgen.report import Report
 
@@ -31,7 +31,7 @@ class Quantiser:
         self._done: dict[str, Any] = {}
 
     def __call__(self, model: onnx.ModelProto) -> onnx.ModelProto:
-        """``model`` in FP32 → a copy with its linear layers in INT8, but for those that bear it worst.
+        """``model`` in FP32 → a copy with its linear layers in INT8, but for those that it harms most.
 
         Changes ``model``: its projections are joined and smoothed. Raises :class:`ExportError` for a denoiser that has
         no linear layers.
@@ -52,19 +52,20 @@ class Quantiser:
         self._done = {
             **calibration.describe(),
             "smoothing": STRENGTH,
-            "decibels": _figure(noise_decibels(quantised, calibration.feeds)),
+            "decibels": _figure(noise_snr_db(quantised, calibration.feeds)),
             "kept": [layer.name for layer in kept],
             "layers": {name: _figure(value) for name, value in found.items()},
         }
         return quantised
 
     def describe(self) -> dict[str, Any]:
-        """What it used and found, for the manifest: clips, passes, layers kept in FP32, decibels of each alone.
+        """What it used and found, for the manifest: clips, passes, layers kept in FP32, and as
+        ``decibels`` and ``layers`` the noise estimate's signal-to-noise ratio, with all in INT8 and with each alone.
 
-        Decibels of what INT8 does not change at all are None: JSON has no word for infinity.
+        It is None where INT8 changes nothing at all: JSON has no word for infinity.
         """
         return dict(self._done)
 
 
-def _figure(decibels: float) -> float | None:
-    return round(decibels, 2) if math.isfinite(decibels) else None
+def _figure(snr_db: float) -> float | None:
+    return round(snr_db, 2) if math.isfinite(snr_db) else None

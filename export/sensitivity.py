@@ -1,4 +1,4 @@
-"""Which linear layers bear INT8: measured one by one, by what each alone does to the noise estimate."""
+"""How much INT8 harms each linear layer: measured one by one, by what each alone does to the noise estimate."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from mdsgen.export.linear_layers import LinearLayer
 from mdsgen.parity import snr_db
 from mdsgen.report import Report
 
-LEAST_DECIBELS = 40.0
+LEAST_SNR_DB = 40.0
 """What the noise estimate shall reach over all feeds together, before the most sensitive layers stop being kept."""
 
 MOST_KEPT = 0.1
@@ -28,16 +28,16 @@ def sensitivities(
     feeds: Sequence[Feed],
     report: Report = lambda line: None,
 ) -> dict[str, float]:
-    """Decibels of the noise estimate with this layer alone in INT8, by the layer's name."""
+    """Signal-to-noise ratio in dB of the noise estimate with this layer alone in INT8, by the layer's name."""
     found = {}
     for number, layer in enumerate(layers):
-        report(f"how {layer.name} bears INT8, layer {number + 1} of {len(layers)}")
-        found[layer.name] = noise_decibels(to_int8(model, [layer], maxima), feeds)
+        report(f"measuring INT8 in {layer.name} alone, layer {number + 1} of {len(layers)}")
+        found[layer.name] = noise_snr_db(to_int8(model, [layer], maxima), feeds)
     return found
 
 
-def noise_decibels(model: onnx.ModelProto, feeds: Sequence[Feed]) -> float:
-    """How close a denoiser's noise comes to that of the feeds, all of them taken together."""
+def noise_snr_db(model: onnx.ModelProto, feeds: Sequence[Feed]) -> float:
+    """Signal-to-noise ratio in dB of a denoiser's noise against that of the feeds, all of them taken together."""
     session = open_model(model)
     found = [session.run(None, {"latent": feed.latent, "modulations": feed.modulations})[0] for feed in feeds]
     return snr_db(np.stack([feed.noise for feed in feeds]), np.stack(found))
@@ -52,7 +52,7 @@ def kept_layers(layers: Sequence[LinearLayer], found: Mapping[str, float]) -> li
     left, products = sum(harm.values()), sum(layer.products for layer in layers)
     allowed, kept = MOST_KEPT * products, []
     for layer in sorted(layers, key=lambda layer: harm[layer.name] / layer.products, reverse=True):
-        if left <= 10 ** (-LEAST_DECIBELS / 10):
+        if left <= 10 ** (-LEAST_SNR_DB / 10):
             break
         if layer.products <= allowed:
             kept.append(layer)

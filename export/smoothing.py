@@ -16,7 +16,8 @@ from onnx import NodeProto, helper, numpy_helper
 from mdsgen.export.linear_layers import LinearLayer, constants, linear_layers, replace_nodes
 
 STRENGTH = 0.7
-"""How much of the difficulty goes into the weights: 0 none, 1 all. Of 0.3, 0.5 and 0.7 the one with most decibels."""
+"""How much of the difficulty goes into the weights: 0 none, 1 all. Of 0.3, 0.5 and 0.7 the one with the highest
+signal-to-noise ratio."""
 
 
 def smooth(model: onnx.ModelProto, maxima: dict[str, np.ndarray], strength: float = STRENGTH) -> dict[str, np.ndarray]:

@@ -42,7 +42,8 @@ def build_plan(bundle: Bundle, graph: str, options: PlanOptions, timing_cache: P
     monitor = progress_monitor(trt, graph, report)
     with _failures(graph, monitor), _plan_file(bundle, graph, typed) as file:
         arguments = config_arguments(trt, precision, options)
-        builder, network, parser = _parse(polygraphy, file, typed)
+        typing = {"strongly_typed": True} if typed else {}
+        builder, network, parser = polygraphy.network_from_onnx_path(str(file), **typing)
         profile = _fix_shapes(polygraphy, network, bundle, graph, options)
         if not typed and precision.computes is DataType.FP16:
             pin_full_precision(trt, network)
@@ -139,13 +140,6 @@ def _plan_file(bundle: Bundle, graph: str, typed: bool) -> Iterator[Path]:
         save_model(model, str(file), save_as_external_data=True, location=f"{graph}.weights")
         del model  # TensorRT wants the memory
         yield file
-
-
-def _parse(polygraphy: ModuleType, onnx: Path, typed: bool) -> tuple[Any, Any, Any]:
-    """Builder, network and parser."""
-    arguments = {"strongly_typed": True} if typed else {}
-    builder, network, parser = polygraphy.network_from_onnx_path(str(onnx), **arguments)
-    return builder, network, parser
 
 
 def _fix_shapes(polygraphy: ModuleType, network: Any, bundle: Bundle, graph: str, options: PlanOptions) -> Any:

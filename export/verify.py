@@ -32,11 +32,9 @@ Estimate = Callable[[np.ndarray, int], np.ndarray]
 """``estimate(latent [1, C, H, W], step) -> noise [2, C, H, W]`` of both branches: an array that its caller may keep."""
 
 
-class Original(Protocol):
-    """The networks that a bundle's graphs are compared with."""
+class Conditioner(Protocol):
+    """What tells a denoiser of a clip."""
 
-    name: str
-    """What messages call them."""
     geometry: Geometry
     schedule: NoiseSchedule
 
@@ -45,6 +43,13 @@ class Original(Protocol):
 
     def condition(self, features: np.ndarray, timesteps: np.ndarray) -> np.ndarray:
         """``features``, ``timesteps [steps]`` -> modulations ``[steps, 2, V, D]``."""
+
+
+class Original(Conditioner, Protocol):
+    """The networks that a bundle's graphs are compared with."""
+
+    name: str
+    """What messages call them."""
 
     def denoiser(self, features: np.ndarray, timesteps: np.ndarray) -> Estimate:
         """The denoiser of all steps, for a clip of these features."""

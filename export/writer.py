@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
@@ -12,7 +11,7 @@ import numpy as np
 import onnx
 
 from mdsgen.bundle import Bundle, Graph, Manifest, create_bundle, write_manifest
-from mdsgen.errors import ExportError
+from mdsgen.errors import ExportError, writing
 from mdsgen.export.onnx_graph import save
 from mdsgen.export.options import ExportOptions
 from mdsgen.export.parity import require_passed, table
@@ -54,7 +53,7 @@ def write_bundle(
     Raises :class:`ExportError` with all figures where one is too low, and :class:`~mdsgen.errors.BundleError` where
     ``target`` may not be written. Whatever goes wrong, ``target`` is then as it was before.
     """
-    with disk_errors(target), create_bundle(target, replace=options.replace) as folder:
+    with writing(target, ExportError), create_bundle(target, replace=options.replace) as folder:
         source = load()
         _check_frames(source.geometry, frames)
         manifest = _write_graphs(source, folder, options.precision, report)
@@ -90,12 +89,3 @@ def _check_frames(geometry: Geometry, frames: np.ndarray) -> None:
     expected = (geometry.video_frames, 3, FRAME_SIZE, FRAME_SIZE)
     if frames.shape != expected or frames.dtype != np.float32:
         raise ExportError(f"expected verification frames float32 {expected}, got {frames.dtype} {frames.shape}")
-
-
-@contextmanager
-def disk_errors(target: Path) -> Iterator[None]:
-    """A full disk or a folder that refuses to be written, as an error that says what was to be written."""
-    try:
-        yield
-    except OSError as error:
-        raise ExportError(f"the bundle {target} cannot be written: {error}") from error

@@ -1,4 +1,4 @@
-"""The arithmetic between the networks: NumPy references here, device kernels beside them. Imports only NumPy."""
+"""The arithmetic between the networks in NumPy, device kernels beside it. Imports only NumPy."""
 
 from mdsgen.kernels.step import StepCoefficients, coefficient_table, guided_step
 

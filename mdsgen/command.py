@@ -13,28 +13,32 @@ from typing import Any, NoReturn
 import click
 
 from mdsgen.errors import MdsgenError
+from mdsgen.watchdog import ENDING, watchdog
 
 FAILED = 1
 INTERRUPTED = 130  # 128 + SIGINT, as shells report it
-_ENDING = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+PATIENCE = 2.0
+"""Seconds that an interrupted command has to end by itself."""
 
 
 class Command(click.Command):
     """A click command with ``--debug``, whose errors are lines: exit code 1, or 130 where a person interrupted it.
 
     Usage errors stay click's own, with exit code 2, and so does a reader that closes the pipe early. SIGTERM and SIGHUP
-    let the command clean up, as an interruption does; it then exits without a word, with 143 or 129.
+    let the command clean up, as an interruption does; it then exits without a word, with 143 or 129. It has
+    ``patience`` seconds for that, also where a library never comes back; None is as long as it takes.
     """
 
-    def __init__(self, *args: Any, **options: Any) -> None:
+    def __init__(self, *args: Any, patience: float | None = PATIENCE, **options: Any) -> None:
         super().__init__(*args, **options)
+        self._patience = patience
         self.params.append(
             click.Option(["--debug"], is_flag=True, expose_value=False, callback=_remember, help="Show tracebacks.")
         )
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
-            with _terminable():
+            with watchdog(self._patience), _terminable():
                 return super().invoke(ctx)
         except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
             raise
@@ -64,7 +68,9 @@ def _terminable() -> Iterator[None]:
     def terminate(number: int, _frame: FrameType | None) -> NoReturn:
         raise SystemExit(128 + number)
 
-    handled = [number for number in _ENDING if signal.getsignal(number) is not signal.SIG_IGN]
+    handled = [
+        number for number in ENDING if number != signal.SIGINT and signal.getsignal(number) is not signal.SIG_IGN
+    ]
     before = {number: signal.signal(number, terminate) for number in handled}
     try:
         yield

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import platform
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 _PACKAGES = ("mdsgen", "numpy", "onnxruntime", "openvino", "tensorrt", "torch")
@@ -18,7 +17,7 @@ def conditions() -> dict[str, object]:
         "load average": [round(load, 2) for load in os.getloadavg()],
         "system": f"{platform.system()} {platform.release()} {platform.machine()}",
         "python": platform.python_version(),
-        **{package: _version(package) for package in _PACKAGES},
+        **{package: version_of(package) for package in _PACKAGES},
     }
 
 
@@ -35,7 +34,10 @@ def usable_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _version(package: str) -> str | None:
+def version_of(package: str) -> str | None:
+    """Of a package; None where it is not installed."""
+    from importlib.metadata import PackageNotFoundError, version  # 10 ms, which many who import this do not need
+
     try:
         return version(package)
     except PackageNotFoundError:

@@ -11,9 +11,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+_LONGEST = 1000
+
 
 class MdsgenError(Exception):
-    """Base of every error that this project raises on purpose."""
+    """Base of every error that this project raises on purpose. A long message, such as of a hostile file, is cut."""
+
+    def __str__(self) -> str:
+        message = super().__str__()
+        cut = f"… ({len(message)} characters)" if len(message) > _LONGEST else ""
+        return message[:_LONGEST] + cut
 
 
 class GeometryError(MdsgenError, ValueError):

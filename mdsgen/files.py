@@ -25,6 +25,7 @@ if sys.platform != "win32":
 
 _HIDDEN = re.compile(r"\.mdsgen-[0-9a-f]{8}([-.])(.*)", re.DOTALL)
 _OLD = ".old-"
+_under_way: set[Path] = set()  # hidden names that this process has
 _CHUNK = 1 << 20  # bytes read at a time: large enough to keep the hash busy, small enough for any device
 _LONGEST_NAME = 255  # bytes, on all common file systems
 _RENAME_EXCHANGE = 2  # linux/fs.h
@@ -51,6 +52,7 @@ def whole_file(path: str | os.PathLike[str]) -> Iterator[Path]:
         _sync_quietly(target.parent)
     finally:
         file.unlink(missing_ok=True)
+        _under_way.discard(file)
         os.close(lock)
 
 
@@ -107,6 +109,7 @@ def hidden_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
     finally:
         if folder is not None and lock is not None:
             shutil.rmtree(folder, ignore_errors=True)
+            _under_way.discard(folder)
             os.close(lock)
         for parent in new_parents:
             with suppress(OSError):  # there is something in it, or someone else uses it by now
@@ -123,6 +126,16 @@ def sweep(folder: str | os.PathLike[str]) -> None:
         for path in (Path(folder, name) for name in names if _HIDDEN.fullmatch(name)):
             with suppress(OSError):  # removed or finished by another process at this moment
                 _clear(path)
+
+
+def abandon() -> None:
+    """Remove what this process is writing at this moment, as it is about to end without unwinding."""
+    for path in list(_under_way):
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            with suppress(OSError):
+                path.unlink()
 
 
 def recover(path: str | os.PathLike[str]) -> None:
@@ -166,6 +179,7 @@ def _new(target: Path, create: Callable[[Path], object]) -> tuple[Path, int]:
         lock = os.open(path, os.O_RDONLY)
         _lock(lock, wait=True)
         if _is_at(lock, path):
+            _under_way.add(path)
             return path, lock
         os.close(lock)  # swept away by another process before it was locked
 

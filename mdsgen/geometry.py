@@ -6,7 +6,7 @@ space, for :data:`RELEASE`; Diff-Foley (NeurIPS 2023) for the frame rate and the
 
 from __future__ import annotations
 
-import math
+import sys
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -148,6 +148,11 @@ class Geometry:
         """Seconds of one window."""
         return self.samples / SAMPLE_RATE
 
+    @property
+    def column_samples(self) -> int:
+        """Samples of one token column."""
+        return self.patch * self.compression * self.mel.hop
+
     # Picture
 
     @property
@@ -195,13 +200,14 @@ class Geometry:
 
 
 def _positive(name: str, value: object) -> None:
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise GeometryError(f"{name} must be a positive whole number, not {value!r}")
+    if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value < 2**31:
+        raise GeometryError(f"{name} must be a positive whole number, not {value!r:.80}")
 
 
-def _number(name: str, value: object) -> None:
-    if not isinstance(value, (int, float)) or isinstance(value, bool) or not math.isfinite(value):
-        raise GeometryError(f"{name} must be a finite number, not {value!r}")
+def _number(name: str, value: Any) -> None:
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if not is_number or not abs(value) <= sys.float_info.max:  # whole numbers may be larger than any float
+        raise GeometryError(f"{name} must be a finite number, not {value!r:.80}")
 
 
 PAPER = Geometry(

@@ -32,6 +32,10 @@ ALWAYS = (0.0, PURE_NOISE)
 """The guidance interval of the whole scale."""
 
 
+MOST_GUIDANCE = 1000.0
+"""No guidance is stronger, of either sign: latents overflow far above it, and are noise long before."""
+
+
 class Changes(TypedDict, total=False):
     """What a caller may change of a :class:`Sampling`, for type checkers: a preset, and every field."""
 
@@ -66,7 +70,13 @@ class Sampling:
     def __post_init__(self) -> None:
         for name in ("steps", "unconditional_every"):
             _check(_is_count(getattr(self, name)), name, "a whole number, 1 or more", getattr(self, name))
-        _check(_is_finite(self.guidance), "guidance", "a finite number", self.guidance)
+        guidance = self.guidance
+        _check(
+            _is_number(guidance) and abs(guidance) <= MOST_GUIDANCE,
+            "guidance",
+            f"a number from {-MOST_GUIDANCE:g} to {MOST_GUIDANCE:g}",
+            guidance,
+        )
         power = self.guidance_power
         _check(_is_finite(power) and power >= 0, "guidance_power", "a finite number, 0 or more", power)
         _check(self.solver in SOLVERS, "solver", f"one of {', '.join(SOLVERS)}", self.solver)
@@ -86,7 +96,7 @@ class Sampling:
         """
         named: dict[str, Any] = {name: value for name, value in changes.items() if value is not None}
         quality = named.pop("quality", None)
-        if quality is not None and quality not in PRESETS:
+        if quality is not None and quality not in tuple(PRESETS):
             raise SettingsError(f"quality must be one of {', '.join(PRESETS)}, not {quality!r}")
         preset = {} if quality is None else {name: getattr(PRESETS[quality], name) for name in _PRESET_FIELDS}
         return replace(self, **preset | named)

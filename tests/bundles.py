@@ -11,14 +11,33 @@ INPUTS = (TensorSpec("x", "float32", ("steps", 4)), TensorSpec("gain", "float32"
 OUTPUTS = (TensorSpec("y", "float16", ("steps", 4)),)
 
 
+def field(number: int, content: bytes) -> bytes:
+    """A field of a protobuf message that holds bytes, as it stands in a file."""
+    head, length = number << 3 | 2, len(content)
+    numbers = b""
+    for value in (head, length):
+        while value >= 0x80:
+            numbers, value = numbers + bytes([value & 0x7F | 0x80]), value >> 7
+        numbers += bytes([value])
+    return numbers + content
+
+
+def onnx_file(words: str, location: str | None = None) -> bytes:
+    """An ONNX file of a description, and one tensor whose data lie elsewhere."""
+    model = field(6, words.encode())
+    if location is None:
+        return model
+    return model + field(7, field(5, field(13, field(1, b"location") + field(2, location.encode()))))
+
+
 def fill_bundle(folder: Path) -> Manifest:
     """Write graphs and manifest into an existing folder."""
     (folder / "shared.bin").write_bytes(b"weights" * 1000)
     graphs = {}
     for name in GRAPHS:
         path = folder / f"{name}.onnx"
-        path.write_bytes(name.encode() * 50)
         data = (folder / "shared.bin",) if name in (DENOISER, VOCODER) else ()
+        path.write_bytes(onnx_file(name * 20, "shared.bin" if data else None))
         graphs[name] = describe_graph(path, INPUTS, OUTPUTS, data)
     manifest = Manifest(
         geometry=PAPER,

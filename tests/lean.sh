@@ -1,5 +1,6 @@
 #!/bin/sh
-# The lean install and its tests, in a virtual environment of their own, for each Python version named that is present.
+# The lean install and its tests, in a virtual environment of their own, for each Python version named that is present:
+# "3.12" with the newest packages, "3.10=tests/lowest.txt" with those that the file says.
 set -eu
 
 interpreter() {
@@ -12,16 +13,19 @@ interpreter() {
     return 1
 }
 
-for version in "$@"; do
+for wanted in "$@"; do
+    version=${wanted%%=*}
+    constraints=
+    if [ "$version" != "$wanted" ]; then constraints="--constraint ${wanted#*=}"; fi
     if ! python=$(interpreter "$version"); then
         echo "lean tests: Python $version is not here, skipped"
         continue
     fi
     venv=".venv-lean-$version"
-    echo "lean tests: Python $version"
+    echo "lean tests: Python $version ${constraints:-with the newest packages}"
     "$python" -m venv "$venv"
     "$venv/bin/python" -m pip install --quiet --upgrade pip
-    "$venv/bin/python" -m pip install --quiet --editable '.[test]'
+    "$venv/bin/python" -m pip install --quiet $constraints --editable '.[test]'
     "$venv/bin/python" -c 'import importlib.util as u; assert not u.find_spec("torch") and not u.find_spec("onnx")'
     OMP_NUM_THREADS=1 "$venv/bin/python" -m pytest -q -n "${WORKERS:-2}" --dist worksteal
 done

@@ -11,7 +11,7 @@ finite = st.floats(allow_nan=False, allow_infinity=False)
 samplings = st.builds(
     Sampling,
     steps=st.integers(1, 1000),
-    guidance=finite,
+    guidance=st.floats(-1000, 1000),
     guidance_power=finite.map(abs),
     solver=st.sampled_from(SOLVERS),
     guidance_interval=st.tuples(finite, finite).map(sorted).map(tuple),

@@ -4,14 +4,17 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import click
 import pytest
-from click.testing import CliRunner, Result
+from click.testing import Result
 
 from mdsgen.command import command
 from mdsgen.errors import BundleError
+from tests.children import LIMIT, child
+from tests.runner import Runner
 
 
 def run(error: BaseException | None, *arguments: str) -> Result:
@@ -22,7 +25,7 @@ def run(error: BaseException | None, *arguments: str) -> Result:
             raise error
         click.echo("done")
 
-    return CliRunner().invoke(main, arguments)
+    return Runner().invoke(main, arguments)
 
 
 def test_a_command_that_works_exits_with_zero() -> None:
@@ -110,6 +113,45 @@ def test_a_terminated_command_cleans_up_and_exits_with_143(tmp_path: Path) -> No
     assert not list(tmp_path.iterdir())
 
 
+STUCK = """
+import ctypes
+from pathlib import Path
+from mdsgen.command import command
+from mdsgen.files import whole_file, whole_folder
+
+@command()
+def main():
+    with whole_folder(TARGET) as folder, whole_file(Path(TARGET + ".mp4")):
+        (folder / "half").write_text("x")
+        mutex, lock = ctypes.create_string_buffer(64), ctypes.CDLL(None).pthread_mutex_lock
+        lock(mutex)
+        print("at work", flush=True)
+        lock(mutex)
+
+main()
+"""
+"""It waits for itself in C, where no handler of Python's is run."""
+
+
+@pytest.mark.parametrize(
+    ("number", "code", "words"),
+    [(signal.SIGINT, 130, "interrupted\n"), (signal.SIGTERM, 143, "")],
+)
+def test_a_command_that_never_comes_back_is_ended_and_leaves_nothing(
+    tmp_path: Path, number: int, code: int, words: str
+) -> None:
+    (tmp_path / "b").mkdir()
+    with child([sys.executable, "-c", STUCK.replace("TARGET", repr(str(tmp_path / "b")))]) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "at work\n"
+        begun = time.monotonic()
+        process.send_signal(number)
+        _, complaint = process.communicate(timeout=LIMIT)
+        assert 1.9 < time.monotonic() - begun < 4
+    assert (process.returncode, complaint) == (code, words)
+    assert [path.name for path in tmp_path.iterdir()] == ["b"]
+
+
 def test_afterwards_sigterm_is_what_it_was() -> None:
     before = signal.getsignal(signal.SIGTERM)
     seen = []
@@ -119,7 +161,7 @@ def test_afterwards_sigterm_is_what_it_was() -> None:
         seen.append(signal.getsignal(signal.SIGTERM))
         raise BundleError("no")
 
-    assert CliRunner().invoke(main).exit_code == 1
+    assert Runner().invoke(main).exit_code == 1
     assert seen != [before]
     assert signal.getsignal(signal.SIGTERM) == before
 

@@ -84,6 +84,8 @@ def test_what_constructs_is_whole(height: int, width: int, patch: int, compressi
         ({"height": 15}, "15×64 does not divide into patches of 2×2"),
         ({"width": 63}, "16×63 does not divide"),
         ({"channels": 0}, "channels must be a positive whole number, not 0"),
+        ({"channels": 10**400}, "channels must be a positive whole number, not 1000"),
+        ({"latent_scale": 10**400}, "must be a finite number"),
         ({"height": 16.0}, r"height must be a positive whole number, not 16\.0"),
         ({"patch": True}, "patch must be a positive whole number, not True"),
         ({"compression": "8"}, "compression must be a positive whole number, not '8'"),

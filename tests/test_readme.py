@@ -8,7 +8,8 @@ import shlex
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
+
+from tests.runner import Runner
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -18,7 +19,7 @@ COMMANDS = sorted(set(re.findall(r"\bmdsgen-[a-z]+\b", README)) - {"mdsgen-bundl
 
 def options_of(command: str) -> str:
     module = importlib.import_module(f"mdsgen.cli.{command.removeprefix('mdsgen-')}")
-    result = CliRunner().invoke(module.main, ["--help"])
+    result = Runner().invoke(module.main, ["--help"])
     assert result.exit_code == 0, result.output
     return result.output
 
@@ -35,7 +36,7 @@ def test_every_command_explains_itself(command: str) -> None:
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_is_installed(command: str) -> None:
     scripts = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
-    assert f'{command} = "mdsgen.cli.{command.removeprefix("mdsgen-")}:main"' in scripts
+    assert f'{command} = "mdsgen.start:{command.removeprefix("mdsgen-")}"' in scripts
 
 
 def quoted_calls() -> list[list[str]]:

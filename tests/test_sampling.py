@@ -98,10 +98,12 @@ def test_an_unknown_solver_is_refused(solver: Any) -> None:
 @pytest.mark.parametrize(
     ("name", "value", "expected"),
     [
-        ("guidance", math.nan, "a finite number"),
-        ("guidance", math.inf, "a finite number"),
-        ("guidance", 10**400, "a finite number"),
-        ("guidance", "5", "a finite number"),
+        ("guidance", math.nan, "a number from -1000 to 1000"),
+        ("guidance", math.inf, "a number from -1000 to 1000"),
+        ("guidance", 10**400, "a number from -1000 to 1000"),
+        ("guidance", 1e38, "a number from -1000 to 1000"),
+        ("guidance", -1e38, "a number from -1000 to 1000"),
+        ("guidance", "5", "a number from -1000 to 1000"),
         ("guidance_power", -0.1, "a finite number, 0 or more"),
         ("guidance_power", math.nan, "a finite number, 0 or more"),
         ("guidance_interval", (600.0, 200.0), "two numbers, low and high"),

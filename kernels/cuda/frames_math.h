@@ -1,4 +1,4 @@
-// Antialiased bilinear resizing. The reference is kernels/frames.py.
+// Antialiased bilinear resizing. The reference is tests/kernels/resizing.py.
 //
 // The filter is a triangle whose half width is one output pixel when shrinking, one input pixel when enlarging (Pillow's
 // and FFmpeg's bilinear). All distances are fractions with one denominator, so the weights are whole numbers, exact, and

@@ -68,7 +68,7 @@ class Kind(NamedTuple):
 
 
 _ENGINES, _TORCH = "mdsgen.bench.engine_backend", "mdsgen.bench.torch_backends"
-_TENSORRT = "mdsgen.bench.tensorrt_backend"
+_COMPILED, _TENSORRT = "mdsgen.bench.torch_compiled", "mdsgen.bench.tensorrt_backend"
 KINDS = {
     "torch": Kind(_TORCH, "published_on_cpu", graphs=False),
     "torch-fused": Kind(_TORCH, "fused_on_cpu", graphs=False),
@@ -76,7 +76,7 @@ KINDS = {
     "openvino": Kind(_ENGINES, "on_openvino", graphs=True),
     "openvino-bf16": Kind(_ENGINES, "on_openvino_bf16", graphs=True),
     "torch-fp16": Kind(_TORCH, "published_on_gpu", graphs=False, device=True),
-    "torch-compile": Kind(_TORCH, "compiled", graphs=False, device=True),
+    "torch-compile": Kind(_COMPILED, "Compiled", graphs=False, device=True),
     "tensorrt": Kind(_TENSORRT, "on_graph", graphs=True, device=True),
     "tensorrt-stream": Kind(_TENSORRT, "in_stream_order", graphs=True, device=True),
     "auto": Kind(_ENGINES, "on_auto", graphs=True),

@@ -24,7 +24,7 @@ from mdsgen.runtime.networks import graph_options
 from mdsgen.sampling import PRESETS, Sampling
 from mdsgen.timing import Measurement, side_by_side
 
-STEP, LOOP, CLIPS = TASKS = ("step", "loop", "clip")
+STEP, LOOP, CLIPS = "step", "loop", "clip"
 """What is compared: one guided denoiser step, the denoising loop, or everything from frames to waveform."""
 
 TITLES = {STEP: "guided denoiser step", LOOP: "denoising loop", CLIPS: "clip, frames to waveform"}
@@ -32,7 +32,7 @@ TITLES = {STEP: "guided denoiser step", LOOP: "denoising loop", CLIPS: "clip, fr
 PUBLISHED_STEPS = PRESETS["best"].steps
 
 LEAST_REDUCED = {STEP: 15.0, LOOP: 3.0, CLIPS: 3.0}
-"""Decibels that arithmetic in bfloat16 or int8 must reach: another network reaches none. Loops and clips are checked in
+"""Least SNR in dB of arithmetic in bfloat16 or int8: that of another network is about 0. Loops and clips are checked in
 two steps, the longest there are, which enlarge every difference. How good it is the step's table says, and the bundle's
 own report."""
 
@@ -77,7 +77,7 @@ def _plainly(sampling: Sampling, steps: int) -> Sampling:
 def compare(
     entries: Sequence[Entry], subject: Subject, task: Task, threads: int, *, repeat: int, warmup: int, peak: bool = True
 ) -> Report:
-    """Time ``entries`` in turn on ``threads`` threads; ratios and decibels are against the first one.
+    """Time ``entries`` in turn on ``threads`` threads; ratios are against the first one.
 
     Raises :class:`MdsgenError` where one of them does not compute what the first does, before anything is timed.
     """
@@ -129,7 +129,7 @@ def _begun(task: Task, backend: Backend, inputs: Inputs, on_device: bool) -> Run
 def check_agreement(
     backends: Mapping[str, Backend], task: Task, inputs: Inputs, memory: DeviceMemory | None = None
 ) -> dict[str, float]:
-    """Decibels of every result against the first backend's; below what its precision asks for it is refused.
+    """SNR in dB of every result against the first backend's; below what its precision asks for it is refused.
 
     Everything is opened here, and what that takes on a GPU is noted in ``memory``.
     """
@@ -156,7 +156,7 @@ def _checked(check: Task, backend: Backend, inputs: Inputs) -> np.ndarray:
 
 
 def _least(backend: Backend, of: str) -> float:
-    """Decibels that a backend has to reach: of a graph alone, or of a whole way through the loop."""
+    """SNR in dB that a backend has to reach: of a graph alone, or of a whole way through the loop."""
     precision = PRECISIONS.get(backend.precision)  # bfloat16 is an engine's way to compute, and no precision
     if precision is None or precision.computes is DataType.INT8:
         return LEAST_REDUCED[of]
@@ -164,7 +164,7 @@ def _least(backend: Backend, of: str) -> float:
 
 
 def _ratios(measured: Mapping[str, Measurement], agreement: Mapping[str, float]) -> dict[str, dict[str, float]]:
-    """How many times as fast as the first, whose own decibels are left out: it is the reference."""
+    """How many times as fast as the first, which is the reference and has no SNR of its own."""
     first, *_ = measured
     base = measured[first].median
     figures = {name: {"times faster": base / found.median, "dB": agreement[name]} for name, found in measured.items()}

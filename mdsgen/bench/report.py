@@ -89,7 +89,7 @@ def _figure(figure: float) -> str:
 
 
 def _finite(figure: float) -> float | None:
-    """None where JSON has no word for it: infinitely many decibels are equality."""
+    """None where JSON has no word for it: an SNR is infinite where two are equal."""
     return figure if math.isfinite(figure) else None
 
 

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mdsgen.bundle import GRAPHS, VIDEO_ENCODER, Bundle, Graph, Manifest
+from mdsgen.bundle import GRAPHS, VIDEO_ENCODER, Bundle, Graph
 from mdsgen.engines import open_engine
 from mdsgen.errors import ExportError, MdsgenError
-from mdsgen.geometry import FEATURE_CHANNELS, FRAME_SIZE, Geometry, geometry
+from mdsgen.geometry import FRAME_SIZE, Geometry, geometry
 from mdsgen.media import prepare_frames
 from mdsgen.runtime.sampler import seeded_noise
 from mdsgen.sampling import Sampling
@@ -21,6 +21,7 @@ from mdsgen.scenes import sample_scene
 from mdsgen.schedule import NoiseSchedule
 
 if TYPE_CHECKING:
+    from mdsgen.export.exporter import PyTorchSource
     from mdsgen.export.models import Models
 
 _TIMESTEP = 500.0
@@ -43,13 +44,6 @@ class Subject:
             manifest = bundle.manifest
             self.geometry, self.precision = manifest.geometry, manifest.precision
             self.size = str(manifest.model.get("size", "unknown"))
-
-    @classmethod
-    def of_models(cls, models: Models) -> Subject:
-        """The subject of networks that are there already."""
-        subject = cls(None, models.geometry.name, models.describe()["size"])
-        subject.models = models
-        return subject
 
     @property
     def name(self) -> str:
@@ -96,17 +90,7 @@ class Subject:
             return self._bundle
         for graph in GRAPHS:
             self.path(graph)
-        models = self.models
-        manifest = Manifest(
-            self.geometry,
-            self._traced,
-            "fp32",
-            models.describe(),
-            models.provenance,
-            models.licence,
-            schedule=models.schedule,
-        )
-        return Bundle(self._traced_in, manifest)
+        return Bundle(self._traced_in, self._source.describe(self._traced, "fp32"))
 
     def encode(self, frames: np.ndarray) -> np.ndarray:
         """``frames [F, 3, 224, 224]`` -> features ``[1, F, 512]``, in FP32: the same ones for every backend."""
@@ -119,16 +103,22 @@ class Subject:
             features: np.ndarray = self.models.video_encoder(torch.from_numpy(frames[None])).numpy()
         return features
 
-    def _trace(self, graph: str) -> None:
+    @cached_property
+    def _source(self) -> PyTorchSource:
+        """What its graphs are traced from."""
         try:
-            from mdsgen.export.exporter import networks_of
-            from mdsgen.export.onnx_graph import save, trace
+            from mdsgen.export.exporter import PyTorchSource
         except ImportError as error:
             raise ExportError(
                 f"tracing graphs needs PyTorch and ONNX ({error}): pip install 'mdsgen[export]'"
             ) from error
-        (network,) = (network for network in networks_of(self.models) if network.name == graph)
-        self._traced[graph] = save(trace(network), graph, self._traced_in)
+        return PyTorchSource(self.models, self.sampling)
+
+    def _trace(self, graph: str) -> None:
+        make = dict(self._source.graphs())[graph]  # says what is not installed
+        from mdsgen.export.onnx_graph import save
+
+        self._traced[graph] = save(make(), graph, self._traced_in)
 
     @property
     def _traced_in(self) -> Path:
@@ -156,18 +146,10 @@ class Inputs:
     ``latent [1, C, H, W]`` is also the noise that a clip begins with; ``timestep [1]``.
     """
 
-    def __init__(self, geometry: Geometry, encode: Callable[[np.ndarray], np.ndarray] | None = None) -> None:
+    def __init__(self, geometry: Geometry, encode: Callable[[np.ndarray], np.ndarray]) -> None:
         scene = sample_scene(_SCENE, "bounce")
         self.pictures = scene.frames(FRAME_SIZE, geometry.video_frames)
         self.frames = prepare_frames(self.pictures)
-        self.features = (encode or partial(_stand_ins, geometry))(self.frames)
+        self.features = encode(self.frames)
         self.latent = seeded_noise(geometry, 0)
         self.timestep = np.array([_TIMESTEP], np.float32)
-
-
-def _stand_ins(geometry: Geometry, frames: np.ndarray) -> np.ndarray:
-    """Random features ``[1, F, 512]``, for where speed alone is measured; of unit length, as an encoder leaves them."""
-    random = np.random.default_rng(0)
-    features = random.standard_normal((1, geometry.video_frames, FEATURE_CHANNELS), dtype=np.float32)
-    unit: np.ndarray = features / np.linalg.norm(features, axis=-1, keepdims=True)
-    return unit

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 
 from mdsgen.bench.backends import Run
@@ -90,11 +92,5 @@ class DeviceLoop:
         mark("download")
 
 
-def on_graph(source: Subject, threads: int) -> TensorRtBackend:
-    """Refuses to run where there is no graph."""
-    return TensorRtBackend(source, threads, graph=True)
-
-
-def in_stream_order(source: Subject, threads: int) -> TensorRtBackend:
-    """The same plans and kernels, one call after the other."""
-    return TensorRtBackend(source, threads, graph=False)
+on_graph = partial(TensorRtBackend, graph=True)  # refuses to run where there is no graph
+in_stream_order = partial(TensorRtBackend, graph=False)  # the same plans and kernels, one call after the other

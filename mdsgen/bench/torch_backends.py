@@ -1,4 +1,4 @@
-"""The model in PyTorch on a processor or a GPU: eagerly, as published and with fused attention, and compiled.
+"""The model in PyTorch on a processor or a GPU, as published and with fused attention.
 
 Everything between upload and download stays on the device.
 """
@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from functools import cached_property, partial
-from importlib.util import find_spec
 from typing import Any, TypeVar
 
 import numpy as np
@@ -23,16 +22,13 @@ from mdsgen.bench.backends import Backend, Run
 from mdsgen.bench.published import published, two_passes
 from mdsgen.bench.subject import Inputs, Subject
 from mdsgen.errors import EngineError
-from mdsgen.export.graphs import Conditioning
 from mdsgen.export.models import Models
 from mdsgen.kernels import coefficient_table
-from mdsgen.model.attention import RelativePositionBias
 from mdsgen.model.denoiser import Denoiser
 from mdsgen.model.istft_vocoder import InverseFourier
 from mdsgen.runtime.solver import Plan, plan_steps, timesteps_of
 from mdsgen.sampling import Sampling
 
-_RUNS_TO_CAPTURE = 2  # the first one warms up
 _PRECISIONS = {torch.float16: "fp16", torch.float32: "fp32"}
 
 M = TypeVar("M", bound=nn.Module)
@@ -47,7 +43,7 @@ class TorchBackend(Backend):
     Raises :class:`EngineError` where there is no such device.
     """
 
-    def __init__(self, source: Subject, device: str, dtype: torch.dtype, threads: int | None = None) -> None:
+    def __init__(self, source: Subject, threads: int, device: str, dtype: torch.dtype) -> None:
         if device == "cuda" and not torch.cuda.is_available():
             raise EngineError(f"PyTorch {torch.__version__} finds no CUDA device here: compare torch-fused instead")
         self._source, self._device, self._dtype = source, device, dtype
@@ -55,7 +51,7 @@ class TorchBackend(Backend):
         self.data_type = f"cuda {self.precision}" if device == "cuda" else self.precision
         _ = source.models  # refused before anything is opened
         self._stack = ExitStack()
-        if device == "cpu" and threads:
+        if device == "cpu":
             self._stack.enter_context(torch_threads(threads))
 
     @cached_property
@@ -127,15 +123,9 @@ class Eager(TorchBackend):
     published = True
 
     def __init__(
-        self,
-        source: Subject,
-        device: str,
-        dtype: torch.dtype,
-        threads: int | None = None,
-        *,
-        fused_attention: bool = False,
+        self, source: Subject, threads: int, device: str, dtype: torch.dtype, *, fused_attention: bool = False
     ) -> None:
-        super().__init__(source, device, dtype, threads)
+        super().__init__(source, threads, device, dtype)
         self._fused_attention = fused_attention
         attention = "fused attention" if fused_attention else "attention written out, as published"
         self.what = f"PyTorch eager, {self.precision.upper()}, two passes, conditioning in every pass, {attention}"
@@ -154,10 +144,10 @@ class Eager(TorchBackend):
         plan, denoiser = self._plan(sampling), self._denoiser
         timesteps = self._up(timesteps_of(plan))[:, None]  # [steps, 1]
         table = coefficient_table(step.coefficients for step in plan).tolist()
-        looks_back = _looks_back(plan)
+        history_length = looks_back(plan)
 
         def denoise(noise: Tensor, features: Tensor) -> Tensor:
-            latent, history = noise, [torch.zeros_like(noise)] * looks_back
+            latent, history = noise, [torch.zeros_like(noise)] * history_length
             for timestep, row in zip(timesteps, table, strict=True):
                 both = two_passes(denoiser, latent.to(self._dtype), timestep, features)  # [2, C, H, W]
                 latent, clean = advance(latent, both, history, row)
@@ -165,108 +155,6 @@ class Eager(TorchBackend):
             return latent
 
         return denoise
-
-
-def max_autotune(function: Callable[..., Any]) -> Callable[..., Any]:
-    """``torch.compile`` at its fastest: tuned kernels, replayed as CUDA graphs where there is a GPU."""
-    compiled: Callable[..., Any] = torch.compile(function, mode="max-autotune", dynamic=False)
-    return compiled
-
-
-class Compiled(TorchBackend):
-    """This project's model: conditioning once per clip, and a step (both branches in one batch, guidance, solver) that
-    is one compiled function. Position biases are computed once, as in the plans."""
-
-    what = "PyTorch compiled (max-autotune, CUDA graphs), FP16, one pass for both branches, conditioning once per clip"
-
-    def __init__(
-        self,
-        source: Subject,
-        device: str = "cuda",
-        dtype: torch.dtype = torch.float16,
-        compiler: Callable[[Callable[..., Any]], Callable[..., Any]] = max_autotune,
-    ) -> None:
-        super().__init__(source, device, dtype)
-        if device == "cuda" and not find_spec("triton"):
-            raise EngineError("torch-compile needs Triton, which is not installed here: leave it out")
-        self._compiler, self._captures = compiler, device == "cuda"
-
-    def step(self, inputs: Inputs) -> Run:
-        with torch.no_grad():
-            features, timestep = self._up(inputs.features).to(self._dtype), self._up(inputs.timestep)
-            modulations = Conditioning(self._models.denoiser)(features, timestep)[0]  # [2, V, D]
-        both = self._built(partial(one_pass, self._folded))
-        return self._run(lambda: both(self._up(inputs.latent).to(self._dtype), modulations))
-
-    def _denoise(self, sampling: Sampling) -> Denoise:
-        plan = self._plan(sampling)
-        looks_back = _looks_back(plan)
-        timesteps = self._up(timesteps_of(plan))  # [steps]
-        table = self._up(coefficient_table(step.coefficients for step in plan))  # [steps, 10]
-
-        def denoise(noise: Tensor, features: Tensor) -> Tensor:
-            latent, history = noise, [torch.zeros_like(noise)] * looks_back
-            for modulations, row in zip(self._condition(features, timesteps).clone(), table, strict=True):
-                # Copied out of the graph's own memory, where its next launch overwrites them.
-                latent, clean = (result.clone() for result in self._step(latent, modulations, row, *history))
-                history = [clean, *history[:-1]]
-            return latent
-
-        return denoise
-
-    @cached_property
-    def _folded(self) -> Denoiser:
-        return folded(self._models.denoiser)
-
-    @cached_property
-    def _condition(self) -> Callable[[Tensor, Tensor], Tensor]:
-        """``features [1, F, 512]``, ``timesteps [steps]`` -> ``[steps, 2, V, D]``."""
-        return self._built(Conditioning(self._models.denoiser))
-
-    @cached_property
-    def _step(self) -> Callable[..., tuple[Tensor, Tensor]]:
-        """Compiled once for every length of the history, whichever loop it is in."""
-        denoiser, dtype = self._folded, self._dtype
-
-        def step(latent: Tensor, modulations: Tensor, row: Tensor, *history: Tensor) -> tuple[Tensor, Tensor]:
-            both = one_pass(denoiser, latent.to(dtype), modulations)  # [2, C, H, W]
-            return advance(latent, both, history, row.unbind())
-
-        return self._built(step)
-
-    def _built(self, module: Callable[..., Any]) -> Callable[..., Any]:
-        """Compiled. What it returns lies in a graph's own memory, and is good until the next call of any of them."""
-        compiled = self._compiler(module)
-
-        def call(*arguments: Tensor) -> Any:
-            torch.compiler.cudagraph_mark_step_begin()  # type: ignore[no-untyped-call]
-            return compiled(*arguments)
-
-        return call
-
-    def _run(self, compute: Callable[[], Tensor]) -> Run:
-        """Captured: what PyTorch leaves out of CUDA graphs is not timed under their name."""
-        run, before = super()._run(compute), _skipped()
-        if self._captures:
-            for _ in range(_RUNS_TO_CAPTURE):
-                run()
-            if _skipped() > before:
-                raise EngineError(
-                    "torch-compile: PyTorch left a part of it out of CUDA graphs, see its warning: leave it out here"
-                )
-        return run
-
-    def close(self) -> None:
-        if self._captures:
-            torch.compiler.reset()  # graphs and their memory are PyTorch's
-        super().close()
-
-
-def _skipped() -> int:
-    """How often PyTorch has compiled something without a CUDA graph in this process."""
-    from torch._dynamo.utils import counters
-
-    return int(counters["inductor"]["cudagraph_skips"])
 
 
 def advance(latent: Tensor, both: Tensor, history: Sequence[Tensor], row: Sequence[Any]) -> tuple[Tensor, Tensor]:
@@ -286,33 +174,6 @@ def advance(latent: Tensor, both: Tensor, history: Sequence[Tensor], row: Sequen
     return following - (clean - limited) * next_per_clean, limited
 
 
-def one_pass(denoiser: Denoiser, latent: Tensor, modulations: Tensor) -> Tensor:
-    """Both branches: ``latent [1, C, H, W]``, ``modulations [2, V, D]`` -> noise ``[2, C, H, W]``."""
-    tokens = denoiser.embed(latent)  # [1, N, D]
-    return denoiser.denoise(tokens, modulations)[:, : denoiser.geometry.channels]
-
-
-class Folded(nn.Module):
-    """A position bias that is computed once, ``[1, heads, N, N]``."""
-
-    bias: Tensor
-
-    def __init__(self, bias: RelativePositionBias) -> None:
-        super().__init__()
-        self.register_buffer("bias", bias().detach().contiguous())
-
-    def forward(self, keep: None = None) -> Tensor:
-        return self.bias
-
-
-def folded(denoiser: Denoiser) -> Denoiser:
-    """A copy whose position biases are computed; it shares its other parameters with the original."""
-    copied = copy.deepcopy(denoiser, memo={id(tensor): tensor for tensor in denoiser.parameters()})
-    for block in copied.blocks:
-        block.attn.rel_pos_bias = Folded(block.attn.rel_pos_bias)  # type: ignore[union-attr,arg-type]
-    return copied
-
-
 def moved(models: Models, device: str, dtype: torch.dtype) -> Models:
     """A copy in another data type on a device. The inverse Fourier transform stays in float32, as everywhere."""
 
@@ -327,29 +188,14 @@ def moved(models: Models, device: str, dtype: torch.dtype) -> Models:
     return replace(models, denoiser=networks[0], video_encoder=networks[1], codec=networks[2])
 
 
-def _looks_back(plan: Plan) -> int:
+def looks_back(plan: Plan) -> int:
     """How many clean estimates of earlier steps a solver wants."""
     return 1 + max(len(step.coefficients.next_older) for step in plan)
 
 
-def published_on_cpu(source: Subject, threads: int) -> Eager:
-    """As the public release computes it, on the processor."""
-    return Eager(source, "cpu", torch.float32, threads)
-
-
-def fused_on_cpu(source: Subject, threads: int) -> Eager:
-    """With the project's own attention, on the processor."""
-    return Eager(source, "cpu", torch.float32, threads, fused_attention=True)
-
-
-def published_on_gpu(source: Subject, threads: int) -> Eager:
-    """As the public release computes it, in FP16 on the GPU."""
-    return Eager(source, "cuda", torch.float16)
-
-
-def compiled(source: Subject, threads: int) -> Compiled:
-    """On the GPU in FP16."""
-    return Compiled(source)
+published_on_cpu = partial(Eager, device="cpu", dtype=torch.float32)
+fused_on_cpu = partial(Eager, device="cpu", dtype=torch.float32, fused_attention=True)
+published_on_gpu = partial(Eager, device="cuda", dtype=torch.float16)
 
 
 @contextmanager

@@ -10,10 +10,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
+from mdsgen.bundle.external import external_files
 from mdsgen.bundle.graph import MANIFEST_FILE, DataFile, Graph
 from mdsgen.bundle.manifest import Manifest
 from mdsgen.errors import BundleError
 from mdsgen.files import recover, sha256, whole_folder, write_whole
+from mdsgen.paths import checked_path
 from mdsgen.sampling import Sampling
 from mdsgen.tensor import TensorSpec
 
@@ -27,18 +29,21 @@ class Bundle:
 
     @classmethod
     def open(cls, folder: str | os.PathLike[str], verify: bool = True) -> Bundle:
-        """Read a bundle and check its files: that they are there and of the right length, and their SHA-256.
+        """Read a bundle and check its files: that they are there and of the right length, their SHA-256, and that no
+        graph refers to a weight file that the manifest does not name for it.
 
         ``verify=False`` leaves the SHA-256 out, which costs about a second per gigabyte and processor core. Raises
         :class:`BundleError` naming the file, what was expected and what was found.
         """
-        folder = Path(folder)
+        folder = checked_path(folder, BundleError, "a bundle")
         recover(folder)
         manifest = _read_manifest(folder)
         for part in manifest.files:
             _check_length(folder, part)
         if verify:
             _check_hashes(folder, manifest.files)
+        for graph in manifest.graphs.values():
+            _check_data(folder, graph)
         return cls(folder, manifest)
 
     @property
@@ -59,7 +64,8 @@ def write_manifest(folder: str | os.PathLike[str], manifest: Manifest) -> None:
         text = json.dumps(manifest.to_dict(), indent=2, ensure_ascii=False, allow_nan=False)
     except (TypeError, ValueError) as error:
         raise BundleError(f"the manifest holds a value that JSON has no word for: {error}") from error
-    write_whole(Path(folder) / MANIFEST_FILE, text + "\n")
+    # a file name that is not UTF-8 becomes an escape, as JSON has them
+    write_whole(Path(folder) / MANIFEST_FILE, f"{text}\n".encode(errors="backslashreplace"))
 
 
 def describe_file(path: str | os.PathLike[str]) -> DataFile:
@@ -141,6 +147,15 @@ def _check_length(folder: Path, part: DataFile) -> None:
     found = path.stat().st_size
     if found != part.bytes:
         raise BundleError(f"{path} is damaged: expected {part.bytes} bytes, found {found}; export the bundle again")
+
+
+def _check_data(folder: Path, graph: Graph) -> None:
+    unnamed = external_files(folder / graph.file) - {part.file for part in graph.data}
+    if unnamed:
+        raise BundleError(
+            f"{folder / graph.file} refers to {min(unnamed)!r:.80}, which the manifest does not name as its weights: "
+            "export the bundle again"
+        )
 
 
 def _check_hashes(folder: Path, parts: tuple[DataFile, ...]) -> None:

@@ -30,10 +30,11 @@ class Fields:
         """The field ``name``, which must be there and of this kind; a whole number serves as a float."""
         if name not in self.values:
             raise BundleError(f"manifest field {self.place(name)!r} is missing")
-        value = self.values[name]
+        value: Any = self.values[name]
         if kind is float and type(value) is int and abs(value) < 2**53:  # some writers write 5.0 as 5
             value = float(value)
-        if not isinstance(value, kind) or isinstance(value, bool):
+        huge = type(value) is int and abs(value) >= 2**63
+        if huge or not isinstance(value, kind) or isinstance(value, bool):
             raise BundleError(f"manifest field {self.place(name)!r} must be {_KINDS[kind]}, not {value!r:.80}")
         return value
 

@@ -12,6 +12,7 @@ from mdsgen.tensor import TensorSpec
 
 MANIFEST_FILE = "manifest.json"
 """The manifest's file name inside the bundle, which no other file may take."""
+_LONGEST_NAME = 255  # bytes, on all common file systems
 DTYPES = frozenset(
     ["float16", "float32", "float64", "bool"] + [f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)]
 )
@@ -86,7 +87,8 @@ class Graph:
 
 
 def _check_file(file: str, sha256: str, length: int) -> None:
-    if file in ("", ".", "..", MANIFEST_FILE) or re.search(r"[/\\:\x00-\x1f]", file):
+    plain = not re.search(r"[/\\:\x00-\x1f]", file) and len(file.encode(errors="replace")) <= _LONGEST_NAME
+    if file in ("", ".", "..", MANIFEST_FILE) or not plain:
         raise BundleError(f"manifest field 'file' must be a plain file name inside the bundle, not {file!r:.80}")
     if not re.fullmatch("[0-9a-f]{64}", sha256):
         raise BundleError(f"manifest field 'sha256' of {file} must be 64 lower-case hex digits, not {sha256!r:.80}")
@@ -97,7 +99,9 @@ def _check_file(file: str, sha256: str, length: int) -> None:
 def _check_specs(what: str, specs: tuple[TensorSpec, ...]) -> None:
     names = [spec.name for spec in specs]
     if not specs or "" in names or len(set(names)) < len(names):
-        raise BundleError(f"manifest field {what!r} must hold one or more tensors of different names, not {names}")
+        raise BundleError(
+            f"manifest field {what!r} must hold one or more tensors of different names, not {names!r:.80}"
+        )
     for spec in specs:
         if spec.dtype not in DTYPES:
             raise BundleError(f"manifest field {what!r}: {spec.name} has the unknown dtype {spec.dtype!r:.80}")
@@ -111,7 +115,7 @@ def _check_specs(what: str, specs: tuple[TensorSpec, ...]) -> None:
 def _is_length(length: object) -> bool:
     if isinstance(length, str):
         return length != ""
-    return isinstance(length, int) and not isinstance(length, bool) and length >= 1
+    return isinstance(length, int) and not isinstance(length, bool) and 1 <= length < 2**31
 
 
 def _spec_to_dict(spec: TensorSpec) -> dict[str, Any]:

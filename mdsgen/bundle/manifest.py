@@ -60,8 +60,8 @@ class Manifest:
         _check_schema(self.schema)
         if self.sampling.steps > self.schedule.train_steps:
             raise BundleError(
-                f"manifest field 'sampling': {self.sampling.steps} steps are more than the {self.schedule.train_steps} "
-                "that the model was trained in"
+                f"manifest field 'sampling': {self.sampling.steps!r:.80} steps are more than the "
+                f"{self.schedule.train_steps} that the model was trained in"
             )
         if self.precision not in PRECISIONS:
             known = ", ".join(PRECISIONS)
@@ -150,7 +150,7 @@ def _parity(fields: Fields, ratio: str) -> Parity:
 def _check_schema(schema: int) -> None:
     if schema not in READABLE:
         raise BundleError(
-            f"bundle schema {schema} is unknown, this version reads {' and '.join(map(str, READABLE))}: "
+            f"bundle schema {schema!r:.80} is unknown, this version reads {' and '.join(map(str, READABLE))}: "
             "export the bundle again, or update mdsgen"
         )
 

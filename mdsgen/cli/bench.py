@@ -112,7 +112,7 @@ def main(
         with _subject(entries, bundle, seeded) as subject:
             job = Task.named(task or STEP, subject.sampling.changed(**changes), torch_steps)
             report = _compare(entries, subject, job, threads, repeat=repeat, warmup=warmup, peak=peak)
-    click.echo(json.dumps(report.to_dict(), indent=2, ensure_ascii=False) if as_json else report.page())
+    click.echo(json.dumps(report.to_dict(), indent=2) if as_json else report.page())
     if plot:
         with _writing(plot):
             write_whole(plot, report.chart())

@@ -77,7 +77,7 @@ def main(
         write_page(page, evaluation, sounds, shown, settings)
     scores = evaluation.scores
     document = {"settings": settings, "scores": scores.to_dict()}
-    click.echo(json.dumps(document, indent=2, ensure_ascii=False) if as_json else scores.page())
+    click.echo(json.dumps(document, indent=2) if as_json else scores.page())
 
 
 def _generate(pipeline: Pipeline, clips: int, seed: int, sampling: Sampling) -> tuple[list[Clip], list[np.ndarray]]:

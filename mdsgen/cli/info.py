@@ -39,7 +39,7 @@ def main(bundle: Path | None, as_json: bool, verify: bool, forget_engine: bool) 
     if forget_engine:
         forget(opened.path(DENOISER))
     if as_json:
-        click.echo(json.dumps(_document(opened, verify), indent=2, ensure_ascii=False))
+        click.echo(json.dumps(_document(opened, verify), indent=2))
     else:
         click.echo("\n".join(_page(opened, verify)))
 

@@ -14,11 +14,13 @@ from typing import Any
 
 import click
 
+from mdsgen.cli.live import live_options, play, refuse_for_live, take_live
 from mdsgen.cli.sampling import finite, sampling_options, take_sampling
 from mdsgen.command import command
 from mdsgen.engines import ENGINES
 from mdsgen.errors import MdsgenError, MediaError, SettingsError
 from mdsgen.media import FORMATS, Output, choose_suffix, read_folder
+from mdsgen.media.endless import RAW
 from mdsgen.runtime import Pipeline, Progress, Rendered, default_target, render
 from mdsgen.runtime.pipeline import OnProgress
 
@@ -30,14 +32,15 @@ from mdsgen.runtime.pipeline import OnProgress
     "--output",
     type=click.Path(),
     help=f"A file ({', '.join(FORMATS)}), or a folder: one that is there, a name that ends in /, or any name where "
-    "there are several videos.  [default: VIDEO.mdsgen.mp4, beside each video]",
+    "there are several videos; for a live source - or a sound card, too.  [default: VIDEO.mdsgen.mp4, beside each "
+    "video; alsa:default]",
 )
 @click.option(
     "--format",
     "suffix",
-    type=click.Choice([suffix[1:] for suffix in FORMATS]),
+    type=click.Choice([*(suffix[1:] for suffix in FORMATS), RAW]),
     help="Format of results that --output does not name.  [default: mp4, or the video's own or mkv where mp4 cannot "
-    "hold the pictures]",
+    "hold the pictures; of live sound to a pipe wav, or raw: 16-bit samples at 16 kHz alone]",
 )
 @click.option(
     "--bundle",
@@ -67,6 +70,7 @@ from mdsgen.runtime.pipeline import OnProgress
     help="Share of the original sound, from 0 (none) to 1 (nothing else); its rate and channels are kept.",
 )
 @click.option("--keep-original", is_flag=True, help="Keep the original sound, and add the new one as a second track.")
+@live_options
 @click.option("--recursive", is_flag=True, help="Of a folder, take the videos in the folders below it, too.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead, for programs.")
 def main(
@@ -84,10 +88,21 @@ def main(
     as_json: bool,
     **settings: Any,
 ) -> None:
-    """Generate the sound of VIDEOS (files, or folders of them) and write them with it."""
-    wanted, changes = _wanted(mix, keep_original, suffix), take_sampling(settings)
-    jobs, folder = _jobs(videos, output, wanted, recursive)
+    """Generate the sound of VIDEOS (files, or folders of them) and write them with it.
+
+    Of a source without an end, which is a camera such as /dev/video0, an address such as rtsp://…, or - for a pipe, the
+    sound is played as it comes, until Ctrl-C.
+    """
+    live, changes = take_live(settings), take_sampling(settings)
     providers = provider or ("CPUExecutionProvider",)
+    if live.is_live(videos):
+        refuse_for_live(start=settings["start"], mix=mix, keep_original=keep_original, recursive=recursive)
+        with Pipeline.open(bundle, engine, threads=threads, providers=providers, bfloat16=bfloat16) as pipeline:
+            sound = pipeline.live(block=live.block, lookahead=live.lookahead, seed=settings["seed"], **changes)
+            play(sound, videos[0], output, suffix, settings["duration"])
+        return
+    wanted = _wanted(mix, keep_original, suffix)
+    jobs, folder = _jobs(videos, output, wanted, recursive)
     results: list[Rendered] = []
     failures: list[dict[str, str]] = []
     with Pipeline.open(bundle, engine, threads=threads, providers=providers, bfloat16=bfloat16) as pipeline:
@@ -120,7 +135,7 @@ def main(
                 "results": [rendered.to_dict() for rendered in results],
                 "failures": failures,
             }
-            click.echo(json.dumps(document, indent=2, ensure_ascii=False))
+            click.echo(json.dumps(document, indent=2))
     if failures:
         raise MdsgenError(f"{len(failures)} of {len(jobs)} videos failed")
 

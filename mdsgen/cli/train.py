@@ -54,7 +54,7 @@ def _options(function: F) -> F:
     return recipe(work(threads(quiet(function))))
 
 
-@main.command("prepare", cls=Command)
+@main.command("prepare", cls=Command, patience=None)
 @click.argument("videos", required=False, type=click.Path(path_type=Path))
 @_options
 @click.option("--workers", type=click.IntRange(1), default=1, show_default=True, help="Processes that prepare clips.")
@@ -95,7 +95,7 @@ def prepare(
             prepare_films(place, loaded, videos, folder.videos, networks, workers=workers, report=report)
 
 
-@main.command("encode", cls=Command)
+@main.command("encode", cls=Command, patience=None)
 @_options
 def encode(recipe: str, work: Path, threads: int | None, quiet: bool) -> None:
     """Make features and latents of all clips, with the trained video encoder and autoencoder."""
@@ -108,7 +108,7 @@ def encode(recipe: str, work: Path, threads: int | None, quiet: bool) -> None:
             encode_dataset(Work(work), load_recipe(recipe), here.device, report)
 
 
-@main.command("decode", cls=Command)
+@main.command("decode", cls=Command, patience=None)
 @_options
 def decode(recipe: str, work: Path, threads: int | None, quiet: bool) -> None:
     """Make spectrograms as the finished model decodes them, with the trained autoencoder and denoiser."""
@@ -121,7 +121,7 @@ def decode(recipe: str, work: Path, threads: int | None, quiet: bool) -> None:
             decode_dataset(Work(work), load_recipe(recipe), here.device, report)
 
 
-@main.command("fidelity", cls=Command)
+@main.command("fidelity", cls=Command, patience=None)
 @_options
 @click.option("--scenes", type=click.IntRange(1), default=60, show_default=True, help="How many held-out scenes.")
 @click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")
@@ -142,7 +142,9 @@ def fidelity(recipe: str, work: Path, threads: int | None, quiet: bool, scenes: 
 
 
 def _stage_command(name: str, entry: StageEntry) -> click.Command:
-    @click.command(name.replace("_", "-"), cls=Command, help=f"Train the {name.replace('_', ' ')}: {entry.summary}.")
+    @click.command(
+        name.replace("_", "-"), cls=Command, patience=None, help=f"Train the {name.replace('_', ' ')}: {entry.summary}."
+    )
     @_options
     def train(recipe: str, work: Path, threads: int | None, quiet: bool) -> None:
         _use_torch(threads)

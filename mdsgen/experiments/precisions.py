@@ -223,7 +223,7 @@ def main(
     named = {"bundle": source.folder.resolve().name, "engine": engine, "threads": threads, **settings}
     found = {name: each.to_dict() for name, each in judged.items()}
     document = {"settings": named, "conditions": machine, "precisions": found}
-    click.echo(json.dumps(document, indent=2, ensure_ascii=False) if as_json else tables(document))
+    click.echo(json.dumps(document, indent=2) if as_json else tables(document))
     if page:
         page.write(tables(document))
 

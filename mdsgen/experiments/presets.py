@@ -144,7 +144,7 @@ def main(
     opened = Bundle.open(bundle or default_bundle())
     settings = GRIDS[grid](opened.sampling)
     rows = compare_settings(opened, settings, clips=clips, first_seed=seed, engine=engine, threads=threads, report=_say)
-    click.echo(json.dumps(rows, indent=2, ensure_ascii=False) if as_json else table(rows))
+    click.echo(json.dumps(rows, indent=2) if as_json else table(rows))
 
 
 def _say(line: str) -> None:

@@ -7,7 +7,15 @@ or written is a :class:`~mdsgen.errors.MediaError`. Nothing here grows with the 
 from mdsgen.media.choice import choose_suffix
 from mdsgen.media.folder import VIDEO_SUFFIXES, Folder, read_folder
 from mdsgen.media.formats import FORMATS
-from mdsgen.media.frames import averaged, check_pictures, prepare_frames, read_frames, read_pictures, scaled_pictures
+from mdsgen.media.frames import (
+    averaged,
+    check_pictures,
+    prepare_frames,
+    read_frames,
+    read_pictures,
+    scaled_pictures,
+    timed_pictures,
+)
 from mdsgen.media.output import DEFAULT_OUTPUT, Output
 from mdsgen.media.sound import read_sound
 from mdsgen.media.video import VideoInfo, frame_count, probe, sample_count
@@ -34,4 +42,5 @@ __all__ = [
     "read_sound",
     "sample_count",
     "scaled_pictures",
+    "timed_pictures",
 ]

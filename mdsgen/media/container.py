@@ -17,6 +17,7 @@ from av.stream import Disposition
 from mdsgen.errors import MdsgenError, MediaError
 from mdsgen.media.clock import Clock, dated, follow
 from mdsgen.media.truncation import refuse_truncated
+from mdsgen.paths import checked_path
 
 SEEK_MARGIN = 1.0
 """Seconds by which a seek aims before its goal: decoders need a run-up, and indices are sorted by decoding time."""
@@ -39,7 +40,7 @@ def open_input(path: str | os.PathLike[str]) -> Iterator[InputContainer]:
     Raises :class:`MediaError` where it is missing, cut off or not a media file, and for whatever a library raises in
     the block.
     """
-    path = Path(path)
+    path = checked_path(path, MediaError, "a video")
     _check(path)
     refuse_truncated(path)
     with reading(path, "cannot read {} as a video"):

@@ -7,8 +7,9 @@ chosen here by their time stamps, and only those are converted, by FFmpeg's scal
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from fractions import Fraction
+from functools import partial
 
 import numpy as np
 from av import VideoFrame
@@ -113,25 +114,43 @@ def _scaling_graph(frame: VideoFrame) -> Graph:
     return graph
 
 
-def _sampled(info: VideoInfo, start: float, count: int) -> Iterator[np.ndarray]:
-    """FFmpeg's fps filter: a frame stays until a later one takes its place on the grid of quarter seconds."""
+def timed_pictures(
+    source: VideoInfo | str | os.PathLike[str], *, start: float = 0.0
+) -> Iterator[tuple[Fraction, Callable[[], np.ndarray]]]:
+    """Every frame of a video in order, as the seconds after ``start`` at which it appears and what gives its picture.
+
+    That is uint8 ``[224, 224, 3]`` RGB, upright and read-only; a frame that nobody asks for is not converted. The first
+    may have appeared before ``start``. Raises :class:`MediaError` where no frame can be decoded.
+    """
+    info = source if isinstance(source, VideoInfo) else probe(source)
     origin = Fraction(info.start).limit_denominator(1_000_000) + Fraction(start)
     since = float(origin) if start else None
-    scaler, shown, picture, index = Scaler(), None, None, 0
+    scaler, frame = Scaler(), None
     for frame in decode(info.path, picture_stream, since, info.clock):
-        time = frame.pts * frame.time_base - origin
+        yield frame.pts * frame.time_base - origin, partial(_picture_of, scaler, frame)
+    if frame is None:
+        raise MediaError(f"{info.path} holds no picture that can be decoded ({info.codec})")
+
+
+def _picture_of(scaler: Scaler, frame: VideoFrame) -> np.ndarray:
+    return _read_only(scaler(frame))
+
+
+def _sampled(info: VideoInfo, start: float, count: int) -> Iterator[np.ndarray]:
+    """FFmpeg's fps filter: a frame stays until a later one takes its place on the grid of quarter seconds."""
+    shown, picture, index = None, None, 0
+    for time, following in timed_pictures(info, start=start):
         slot = int((time * FRAME_RATE + Fraction(1, 2)) // 1)
         while index < min(slot, count):
             if picture is None:
-                picture = _read_only(scaler(shown or frame))
+                picture = (shown or following)()
             yield picture
             index += 1
         if index == count:
             return
-        shown, picture = frame, None
-    if shown is None:
-        raise MediaError(f"{info.path} holds no picture that can be decoded ({info.codec})")
-    picture = _read_only(scaler(shown))
+        shown, picture = following, None
+    assert shown is not None  # a video without any frame has been refused
+    picture = shown()
     for _ in range(index, count):
         yield picture
 

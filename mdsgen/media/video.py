@@ -17,6 +17,7 @@ from mdsgen.geometry import FRAME_RATE, SAMPLE_RATE
 from mdsgen.media.clock import PLAUSIBLE_GAP, WITNESSED_GAP, Clock, ClockScan
 from mdsgen.media.container import open_input, picture_stream, sound_stream
 from mdsgen.media.orientation import display_matrix, rotation
+from mdsgen.paths import checked_path
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,7 @@ def probe(path: str | os.PathLike[str]) -> VideoInfo:
     Raises :class:`MediaError` for what is missing, truncated, not a video, without pictures, of a codec that cannot be
     decoded, or shorter than two frames.
     """
-    path = Path(path)
+    path = checked_path(path, MediaError, "a video")
     with open_input(path) as container:
         stream = picture_stream(container)
         if stream is None:

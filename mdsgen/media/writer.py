@@ -23,6 +23,7 @@ from mdsgen.media.output import DEFAULT_OUTPUT, Output
 from mdsgen.media.reread import Expected, codec_name, reread
 from mdsgen.media.target import fresh_file
 from mdsgen.media.video import VideoInfo, sample_count
+from mdsgen.paths import checked_path
 
 GENERATED_TITLE = "mdsgen"
 """What the generated sound is called in a file that holds the original, too."""
@@ -49,7 +50,7 @@ def open_writer(
     target that cannot be written, a codec that the container does not take, a number of samples that was not promised,
     and a file that is not what was written.
     """
-    target = Path(target)
+    target = checked_path(target, MediaError, "a result")
     kind = _format(target, source)
     output.check(target)
     with fresh_file(target, source.path if source else None) as temporary:

@@ -1,6 +1,8 @@
 """The lean runtime: from video to sound through a bundle's engines. NumPy and the engine; never PyTorch."""
 
 from mdsgen.runtime.clip import ClipGenerator, Timings
+from mdsgen.runtime.live import Live, Statistics
+from mdsgen.runtime.live_options import LiveOptions
 from mdsgen.runtime.networks import Networks
 from mdsgen.runtime.pipeline import Pipeline, Progress, Sound
 from mdsgen.runtime.render import Rendered, default_target, render
@@ -8,12 +10,15 @@ from mdsgen.runtime.sampler import Network, sample, seeded_noise
 
 __all__ = [
     "ClipGenerator",
+    "Live",
+    "LiveOptions",
     "Network",
     "Networks",
     "Pipeline",
     "Progress",
     "Rendered",
     "Sound",
+    "Statistics",
     "Timings",
     "default_target",
     "render",

@@ -9,9 +9,13 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from mdsgen.bundle import DENOISER
 from mdsgen.media import prepare_frames
 from mdsgen.runtime.branches import Branches
+from mdsgen.runtime.continuation import Held
+from mdsgen.runtime.known import Known
 from mdsgen.runtime.networks import Networks
+from mdsgen.runtime.outputs import check_finite
 from mdsgen.runtime.sampler import OnStep, solve
 from mdsgen.runtime.solver import plan_steps, timesteps_of
 from mdsgen.sampling import Sampling
@@ -52,20 +56,40 @@ class ClipGenerator:
 
         Frames that :func:`~mdsgen.media.prepare_frames` has prepared are taken as they are.
         """
+        sound, _ = self.go_on(frames, noise, None, timings, on_step)
+        return sound
+
+    def go_on(
+        self,
+        frames: np.ndarray,
+        noise: np.ndarray,
+        known: Known | None,
+        timings: Timings,
+        on_step: OnStep = lambda done: None,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """As a call, but going on from what is known, if anything is: the waveform, and the latent it was made of."""
         with timings.stage("video encoder"):
             prepared = frames if frames.dtype == np.float32 else prepare_frames(frames)  # [F, 3, 224, 224]
             features = self._networks.encode(prepared)  # [1, F, 512]
         with timings.stage("conditioning"):
             modulations = self._networks.condition(features, self._timesteps)  # [steps, 2, M, D]
         with timings.stage("denoiser"):
-            latent = self.denoise(noise, modulations, on_step)  # [1, C, H, W]
+            latent = self.denoise(noise, modulations, on_step, known)  # [1, C, H, W]
         with timings.stage("latent decoder"):
             log_mel = self._networks.decode(latent)  # [1, frames, bins]
         with timings.stage("vocoder"):
             waveform = self._networks.vocode(log_mel)  # [1, samples]
-        sound: np.ndarray = waveform[0]
-        return sound
+        return waveform[0], latent
 
-    def denoise(self, noise: np.ndarray, modulations: np.ndarray, on_step: OnStep = lambda done: None) -> np.ndarray:
-        """The diffusion loop: ``noise [1, C, H, W]`` -> latent of the same shape."""
-        return solve(noise, self._plan, Branches(self._networks, self._plan, modulations), on_step)
+    def denoise(
+        self,
+        noise: np.ndarray,
+        modulations: np.ndarray,
+        on_step: OnStep = lambda done: None,
+        known: Known | None = None,
+    ) -> np.ndarray:
+        """The diffusion loop: ``noise [1, C, H, W]`` -> latent of the same shape, which begins with what is known."""
+        held = Held(known, noise) if known is not None and known.columns else None
+        latent = solve(noise, self._plan, Branches(self._networks, self._plan, modulations), on_step, held)
+        check_finite(DENOISER, latent)
+        return latent

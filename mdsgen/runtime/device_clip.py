@@ -21,6 +21,7 @@ from mdsgen.kernels import coefficient_table
 from mdsgen.kernels.launch import Launch, RgbFrames, StepArrays, guided_step_launch, prepare_frames_launch
 from mdsgen.kernels.step import MOST_OLDER
 from mdsgen.runtime.clip import Timings
+from mdsgen.runtime.outputs import check_finite
 from mdsgen.runtime.replay import Mark, Replay
 from mdsgen.runtime.solver import NONE, Plan, timesteps_of
 
@@ -116,6 +117,7 @@ class DeviceClip:
         self.fill(frames, noise)
         self.replay(timings)
         sound: np.ndarray = self._host["waveform"].array[0].copy()
+        check_finite(VOCODER, sound)
         return sound
 
     def fill(self, frames: np.ndarray, noise: np.ndarray) -> None:

@@ -15,6 +15,7 @@ from mdsgen.engines import DEFAULT_OPTIONS, Engine, EngineOptions, first_that_op
 from mdsgen.engines.device import DeviceEngine, share_activations
 from mdsgen.errors import BundleError, EngineError
 from mdsgen.geometry import FEATURE_CHANNELS, FRAME_SIZE, Geometry
+from mdsgen.runtime.outputs import check_finite, check_shape
 from mdsgen.tensor import TensorSpec
 
 _FOLDED_TOKENS = 512
@@ -41,8 +42,8 @@ class Networks:
 
     ``branches`` are those of guidance that the bundle has: both, or the conditional one of a model that needs no other.
 
-    A context manager. Raises :class:`~mdsgen.errors.EngineError` where an engine cannot be opened, and
-    :class:`~mdsgen.errors.BundleError` where a graph is not of the bundle's geometry.
+    A context manager. Raises :class:`~mdsgen.errors.EngineError` where an engine cannot be opened or a network gives
+    numbers that are not finite, and :class:`~mdsgen.errors.BundleError` where a graph is not of the bundle's geometry.
     """
 
     def __init__(self, bundle: Bundle, engine: str = "auto", options: EngineOptions = DEFAULT_OPTIONS) -> None:
@@ -63,6 +64,7 @@ class Networks:
             if self.device_engines:
                 opened.callback(share_activations(self.device_engines.values()).free)
             self._bind_step()
+            self._check_modulations()
             self._close = opened.pop_all()
 
     def _bind_step(self) -> None:
@@ -91,6 +93,19 @@ class Networks:
         inputs = {"latent": self._latent, "modulations": self._modulations[branches]}
         return self._engines[DENOISER].bind(inputs, {"noise": self._noise[branches]})
 
+    def _check_modulations(self) -> None:
+        """Raise where conditioning gives modulations of another size than the denoiser takes: they would be broadcast.
+
+        Lengths that are open there are compared when it has run.
+        """
+        (given,), taken = self._engines[CONDITIONING].outputs, self._modulations.shape[1:]
+        lengths = zip(taken, given.shape[2:], strict=True)
+        if any(isinstance(have, int) and have != want for want, have in lengths):
+            raise BundleError(
+                f"the bundle's {CONDITIONING} gives {given}, and its {DENOISER} takes modulations of {list(taken)}: "
+                "export the bundle again"
+            )
+
     def _bind_conditional_step(self) -> Callable[[], None]:
         """The conditional branch alone.
 
@@ -117,11 +132,13 @@ class Networks:
 
     def encode(self, frames: np.ndarray) -> np.ndarray:
         """``frames [F, 3, 224, 224]`` in 0..1 -> features ``[1, F, 512]``."""
-        return self._run(VIDEO_ENCODER, frames=frames[None])
+        shape = (1, self.geometry.video_frames, FEATURE_CHANNELS)
+        return self._run(VIDEO_ENCODER, shape, frames=frames[None])
 
     def condition(self, features: np.ndarray, timesteps: np.ndarray) -> np.ndarray:
-        """``features [1, F, 512]``, ``timesteps [steps]`` -> modulations ``[steps, 2, M, D]`` of both branches."""
-        return self._run(CONDITIONING, features=features, timesteps=timesteps)
+        """``features [1, F, 512]``, ``timesteps [steps]`` -> modulations ``[steps, branches, M, D]``."""
+        shape = (len(timesteps), self.branches, *self._modulations.shape[1:])
+        return self._run(CONDITIONING, shape, features=features, timesteps=timesteps)
 
     def denoise(self, latent: np.ndarray, modulations: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """``latent [1, C, H, W]``, ``modulations [2, M, D]`` -> conditional and unconditional noise ``[1, C, H, W]``.
@@ -133,6 +150,7 @@ class Networks:
             raise BundleError("this bundle has no unconditional branch, so guidance must be 1")
         self._latent[...], self._modulations[...] = latent, modulations
         self._step()
+        check_finite(DENOISER, self._noise)
         return self._noise[:1], self._noise[1:]
 
     def denoise_conditional(self, latent: np.ndarray, modulations: np.ndarray) -> np.ndarray:
@@ -140,15 +158,16 @@ class Networks:
         self._conditional_step = self._conditional_step or self._bind_conditional_step()
         self._latent[...], self._modulations[...] = latent, modulations[: self.branches]
         self._conditional_step()
+        check_finite(DENOISER, self._noise[:1])
         return self._noise[:1]
 
     def decode(self, latent: np.ndarray) -> np.ndarray:
         """``latent [1, C, H, W]`` -> log-mel spectrogram ``[1, frames, bins]``."""
-        return self._run(LATENT_DECODER, latent=latent)
+        return self._run(LATENT_DECODER, (1, self.geometry.mel_frames, self.geometry.mel.bins), latent=latent)
 
     def vocode(self, log_mel: np.ndarray) -> np.ndarray:
         """Log-mel spectrogram ``[1, frames, bins]`` -> waveform ``[1, samples]``."""
-        return self._run(VOCODER, log_mel=log_mel)
+        return self._run(VOCODER, (1, self.geometry.samples), log_mel=log_mel)
 
     def close(self) -> None:
         """Close all engines. Closing twice is allowed."""
@@ -166,8 +185,10 @@ class Networks:
     def _closed_step(self) -> None:
         raise EngineError(f"{DENOISER}: the engine is closed; open it again to run it")
 
-    def _run(self, graph: str, **feeds: np.ndarray) -> np.ndarray:
+    def _run(self, graph: str, shape: tuple[int, ...], **feeds: np.ndarray) -> np.ndarray:
         (output,) = self._engines[graph].run(feeds).values()
+        check_shape(graph, output, shape)
+        check_finite(graph, output)
         return output
 
 

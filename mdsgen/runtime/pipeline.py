@@ -5,25 +5,26 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from numbers import Integral
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from mdsgen.bundle import Bundle, default_bundle
-from mdsgen.engines import EngineOptions
+from mdsgen.engines import EngineOptions, provider_names
 from mdsgen.errors import Cancelled, SettingsError
 from mdsgen.geometry import SAMPLE_RATE
-from mdsgen.runtime.clip import Timings
-from mdsgen.runtime.frame_window import FrameWindow
+from mdsgen.runtime.clip import ClipGenerator, Timings
 from mdsgen.runtime.generators import Generator, Generators
+from mdsgen.runtime.live import Live
+from mdsgen.runtime.live_options import LiveOptions
 from mdsgen.runtime.networks import Networks
-from mdsgen.runtime.sampler import seeded_noise
+from mdsgen.runtime.soundtrack import Soundtrack
 from mdsgen.runtime.source import VideoSource, open_source
 from mdsgen.runtime.turn import Turn
-from mdsgen.runtime.windows import Assembler, Window, WindowPlan
-from mdsgen.sampling import Changes, Sampling
+from mdsgen.runtime.views import Pictures, Views
+from mdsgen.runtime.windows import Window
+from mdsgen.sampling import PRESETS, Changes, Sampling
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -95,7 +96,7 @@ class Pipeline:
         Raises :class:`~mdsgen.errors.BundleError` or :class:`~mdsgen.errors.EngineError`.
         """
         opened = Bundle.open(default_bundle() if bundle is None else bundle, verify=verify)
-        options = EngineOptions(threads=threads, providers=tuple(providers), bfloat16=bfloat16)
+        options = EngineOptions(threads=threads, providers=provider_names(providers), bfloat16=bfloat16)
         return cls(opened, Networks(opened, engine, options))
 
     @property
@@ -128,6 +129,7 @@ class Pipeline:
         that is not a usable video, :class:`~mdsgen.errors.SettingsError` for impossible settings.
         """
         timings = Timings()
+        _check_kind(sampling, Sampling | None, "sampling", "a Sampling")
         chosen = (sampling or self.bundle.sampling).changed(**changes)
         stream = self.stream(
             video, chosen, seed=seed, start=start, duration=duration, progress=progress, timings=timings
@@ -146,36 +148,65 @@ class Pipeline:
         timings: Timings | None = None,
     ) -> Iterator[np.ndarray]:
         """As a call, but block after block ``[samples]`` as windows are done: memory does not grow with the length."""
-        if not isinstance(seed, Integral) or isinstance(seed, bool) or seed < 0:
+        if not isinstance(seed, (int, np.integer)) or isinstance(seed, bool) or seed < 0:
             raise SettingsError(f"a seed must be a whole number, 0 or more, not {seed!r:.80}")
+        _check_kind(sampling, Sampling | None, "sampling", "a Sampling")
+        _check_kind(progress, Callable | None, "progress", "a function")
         sampling = sampling or self.bundle.sampling
         with self._turn.taken():
             generator = self._generators.of(sampling)
         timings = Timings() if timings is None else timings
-        frames, samples = open_source(video, start, duration)
-        plan = WindowPlan(self.bundle.manifest.geometry, samples)
-        return self._windows(generator, plan, frames, seed, sampling.steps, progress, timings)
+        pictures, samples = open_source(video, start, duration)
+        return self._windows(generator, pictures, samples, seed, sampling.steps, progress, timings)
 
     def _windows(
         self,
         generator: Generator,
-        plan: WindowPlan,
-        frames: Iterator[np.ndarray],
+        pictures: Pictures,
+        samples: int,
         seed: int,
         steps: int,
         progress: OnProgress | None,
         timings: Timings,
     ) -> Iterator[np.ndarray]:
-        assembler, frame_window = Assembler(plan), FrameWindow(plan.geometry.video_frames, frames)
-        for window in plan:
+        track = Soundtrack(self.bundle.manifest.geometry, generator, seed)
+        windows = sum(1 for _ in track.plan.film(samples))
+        views = Views(track.plan.geometry, track.plan.film(samples))
+        for window in track.plan.film(samples):
             with timings.stage("video decoding"):
-                view = frame_window.advance(window.first_frame)  # [F, 224, 224, 3]
-            noise = seeded_noise(plan.geometry, seed, window.index)  # [1, C, H, W]
-            report = _reporter(progress, window, len(plan), steps)
+                view = views.of_film(pictures, samples)  # [F, 224, 224, 3]
+            report = _reporter(progress, window, windows, steps)
             with self._turn.taken():  # never across a yield: whoever lets a stream go unread must not keep the turn
-                sound = generator(view, noise, timings, report)
-            block = assembler.add(window, sound)
+                block = track.add(window, view, timings, report, end=samples)
             yield np.clip(block, -1.0, 1.0)  # two loud sounds that agree by chance are louder than either
+
+    def live(
+        self,
+        *,
+        frame_rate: float = 30.0,
+        block: float = 0.512,
+        lookahead: float = 0.256,
+        seed: int = 0,
+        sampling: Sampling | None = None,
+        **changes: Unpack[Changes],
+    ) -> Live:
+        """The sound of pictures as they come, without an end: see :class:`~mdsgen.runtime.live.Live`.
+
+        ``frame_rate`` counts where pictures have no time stamps. Each ``block`` seconds of sound are given out when
+        ``lookahead`` seconds behind them have been seen. ``sampling`` None is the preset ``fast``, or the bundle's own
+        where that has no more steps; further keywords change it as in a call. Where computing falls behind, a block
+        gets half the steps, or is left silent. Raises :class:`~mdsgen.errors.SettingsError` for impossible settings.
+        """
+        _check_kind(sampling, Sampling | None, "sampling", "a Sampling")
+        options, own = LiveOptions(frame_rate, block, lookahead, seed), self.bundle.sampling
+        quick = own if own.steps <= PRESETS["fast"].steps else own.changed(quality="fast")
+        chosen = (sampling or quick).changed(**changes)
+        fewer = None
+        with self._turn.taken():
+            generator = self._generators.of(chosen)
+            if isinstance(generator, ClipGenerator) and chosen.steps > 1:
+                fewer = ClipGenerator(self._networks, chosen.changed(steps=chosen.steps // 2))
+        return Live(self.bundle.manifest.geometry, generator, fewer, options, self._turn.taken)
 
     def close(self) -> None:
         """Close the engines, once the window that another thread is at is done. In a forked process nothing is done."""
@@ -194,6 +225,11 @@ class Pipeline:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _check_kind(value: object, kind: Any, name: str, expected: str) -> None:
+    if not isinstance(value, kind):
+        raise SettingsError(f"{name} must be {expected} or None, not {value!r:.80}")
 
 
 def _reporter(progress: OnProgress | None, window: Window, windows: int, steps: int) -> Callable[[int], None]:

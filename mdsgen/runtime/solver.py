@@ -53,7 +53,9 @@ def plan_steps(sampling: Sampling, schedule: NoiseSchedule) -> Plan:
     Raises :class:`SettingsError` for more steps than the model was trained in.
     """
     if sampling.steps > schedule.train_steps:
-        raise SettingsError(f"steps must be a whole number from 1 to {schedule.train_steps}, not {sampling.steps}")
+        raise SettingsError(
+            f"steps must be a whole number from 1 to {schedule.train_steps}, not {sampling.steps!r:.80}"
+        )
     continuous = ContinuousSchedule(schedule)
     times = continuous.times(sampling.steps)  # [steps + 1]
     timesteps = continuous.timestep(times[:-1])  # [steps]

@@ -1,101 +1,89 @@
-"""How a video of any length is cut into the model's windows, and how their sounds become one.
+"""How a film of any length, or one without an end, is cut into the model's windows. All in token columns.
 
-Consecutive windows overlap by a little more than a second. The last one is moved back until it ends with the video, so
-that it sees real frames all the way; only a video shorter than one window is padded.
+A window begins with *context*, which was given out before, then comes the *block* that it gives out, and after that the
+*lookahead*: columns that it sees and imagines, so that the block is not the last thing it knows of, and which the next
+window imagines again. A film is what has everything to look ahead to: its blocks are as long as a window allows.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import count
 
-import numpy as np
+from mdsgen.geometry import FRAME_RATE, SAMPLE_RATE, Geometry
 
-from mdsgen.geometry import Geometry
-
-OVERLAP_FRAMES = 4
-"""Video frames that two windows share at least: one second."""
+CONTEXT = 26 / 32
+"""Share of a window that is context at least, where there is so much: measured on rendered bells."""
+APART = 1.0
+"""Seconds that windows share at least which do not go on from each other, and are cross-faded."""
 
 
 @dataclass(frozen=True)
 class Window:
-    """One run of the model. Its sound begins with ``first_frame``; of it, ``samples`` are in the video."""
+    """One run of the model. It begins with column ``start`` of the film and gives out those from ``given`` to before
+    ``until``; nothing of what it imagines from ``end`` on is used."""
 
     index: int
-    first_frame: int
     start: int
-    samples: int
+    given: int
+    until: int
+    end: int
 
 
 @dataclass(frozen=True)
 class WindowPlan:
-    """All windows of a video that lasts ``samples`` samples. Iterates over :class:`Window`."""
+    """Lengths in columns: the least context, the longest block, and the lookahead. Iterates over :class:`Window`
+    without end; each depends on the plan and its own index alone."""
 
     geometry: Geometry
-    samples: int
+    context: int
+    block: int
+    lookahead: int
 
     def __post_init__(self) -> None:
-        if self.samples < 1:
-            raise ValueError(f"a video of {self.samples} samples has no window")
+        if min(self.context, self.lookahead) < 0 or self.block < 1 or self.fresh < 1:
+            raise ValueError(f"there is nothing new in a window of {self.geometry.time_columns} columns: {self}")
+
+    @classmethod
+    def of_film(cls, geometry: Geometry) -> WindowPlan:
+        """For a film, whose windows go on from each other."""
+        columns = geometry.time_columns
+        lookahead = min(math.ceil(SAMPLE_RATE / FRAME_RATE / geometry.column_samples), max(0, columns - 2))
+        context = min(math.ceil(CONTEXT * columns), columns - 1 - lookahead)
+        return cls(geometry, context, columns, lookahead)
+
+    @classmethod
+    def apart(cls, geometry: Geometry) -> WindowPlan:
+        """For a film whose windows are imagined apart, and cross-faded over the whole context."""
+        shared = math.ceil(APART * SAMPLE_RATE / geometry.column_samples)
+        return cls(geometry, min(shared, geometry.time_columns - 1), geometry.time_columns, 0)
 
     @property
-    def frames(self) -> int:
-        """Video frames that the whole video has, at the model's frame rate."""
-        return math.ceil(self.samples / self.geometry.samples_per_frame)
-
-    @property
-    def overlap(self) -> int:
-        """Samples of a cross-fade."""
-        return self.geometry.samples - self._hop_frames * self.geometry.samples_per_frame
-
-    @property
-    def _hop_frames(self) -> int:
-        return max(1, self.geometry.video_frames - OVERLAP_FRAMES)
-
-    def __len__(self) -> int:
-        hop = self._hop_frames * self.geometry.samples_per_frame
-        return 1 + max(0, math.ceil((self.samples - self.geometry.samples) / hop))
+    def fresh(self) -> int:
+        """How many columns a window gives out at most that has its context."""
+        return self.geometry.time_columns - self.context - self.lookahead
 
     def __iter__(self) -> Iterator[Window]:
-        last_start = max(0, self.frames - self.geometry.video_frames)
-        for index in range(len(self)):
-            first_frame = min(index * self._hop_frames, last_start)
-            start = first_frame * self.geometry.samples_per_frame
-            yield Window(index, first_frame, start, min(self.geometry.samples, self.samples - start))
+        columns, given = self.geometry.time_columns, 0
+        for index in count():
+            most = max(columns - self.lookahead, given + self.fresh)
+            until = min(given + self.block, most)
+            end = until + self.lookahead
+            yield Window(index, max(0, end - columns), given, until, end)
+            given = until
 
+    def film(self, samples: int) -> Iterator[Window]:
+        """The windows of a film that lasts ``samples`` samples: the last one gives out all that it sees."""
+        if samples < 1:
+            raise ValueError(f"a film of {samples} samples has no window")
+        total = math.ceil(samples / self.geometry.column_samples)
+        for window in self:
+            if window.end >= total:
+                yield replace(window, until=total, end=total)
+                return
+            yield window
 
-class Assembler:
-    """Joins the windows' sounds in order: gives out what is final, keeps what the next window fades into."""
-
-    def __init__(self, plan: WindowPlan) -> None:
-        self._plan = plan
-        self._done = 0  # samples given out
-        self._tail = np.zeros(0, np.float32)  # what follows them so far
-
-    def add(self, window: Window, sound: np.ndarray) -> np.ndarray:
-        """Take a window's sound ``[geometry.samples]``, give out the samples that no later window changes."""
-        sound = sound[: window.samples]
-        if window.index:
-            end = self._done + len(self._tail)
-            fresh = sound[self._done - window.start :]  # what came before is out already
-            joined = crossfade(self._tail, fresh[: len(self._tail)])
-            sound = np.concatenate([joined, fresh[end - self._done :]])
-        keep = 0 if window.index == len(self._plan) - 1 else self._plan.overlap
-        out, self._tail = sound[: len(sound) - keep], sound[len(sound) - keep :]
-        self._done += len(out)
-        return out
-
-
-def crossfade(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """Fade from one sound ``[n]`` into another at constant power, whether they agree or not.
-
-    Linear gains keep the power of equal sounds, equal-power gains that of unrelated ones; dividing by the power that
-    linear gains leave at the measured correlation does both, and everything between.
-    """
-    gain = (np.arange(len(first), dtype=np.float32) + 0.5) / max(1, len(first))
-    energy = float(np.dot(first, first)) * float(np.dot(second, second))
-    correlation = max(0.0, float(np.dot(first, second)) / math.sqrt(energy)) if energy > 0.0 else 0.0
-    power = (1 - gain) ** 2 + gain**2 + 2 * correlation * gain * (1 - gain)
-    mixed: np.ndarray = ((1 - gain) * first + gain * second) / np.sqrt(power)
-    return mixed.astype(np.float32)
+    def __str__(self) -> str:
+        return f"{self.context} of context, a block of {self.block}, {self.lookahead} of lookahead"

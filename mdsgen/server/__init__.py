@@ -4,7 +4,7 @@ On Starlette and uvicorn, which the extra ``serve`` brings. One :class:`~mdsgen.
 after the other; what waits is bounded, and so is what a film may be.
 """
 
-from mdsgen.server.serve import serve
+from mdsgen.server.process import serve
 from mdsgen.server.settings import Limits, ServerSettings
 
 __all__ = ["Limits", "ServerSettings", "serve"]

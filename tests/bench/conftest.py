@@ -44,5 +44,6 @@ def models() -> Models:
 @pytest.fixture(scope="session")
 def subject(models: Models) -> Iterator[Subject]:
     """Its graphs are traced once."""
-    with Subject.of_models(models) as made:
+    with Subject(None, models.geometry.name, models.describe()["size"]) as made:
+        made.models = models
         yield made

@@ -11,7 +11,7 @@ import torch
 
 from mdsgen.bench.backends import KINDS, Backend, Entry, first_bundle, parse
 from mdsgen.bench.engine_backend import data_type
-from mdsgen.bench.subject import Inputs, Subject
+from mdsgen.bench.subject import Subject
 from mdsgen.bench.torch_backends import torch_threads
 from mdsgen.bundle import Bundle
 from mdsgen.errors import EngineError, MdsgenError
@@ -21,6 +21,7 @@ from mdsgen.export.verify import Reference, run_reference
 from mdsgen.geometry import PAPER
 from mdsgen.parity import snr_db
 from mdsgen.sampling import Sampling
+from tests.bench.stand_ins import paper_inputs
 
 SAMPLING = Sampling(steps=3)
 Make = Callable[[str], Backend]
@@ -29,7 +30,7 @@ Make = Callable[[str], Backend]
 @pytest.fixture(scope="module")
 def reference(models: Models) -> Reference:
     """The plain clip, as an export is verified against it: other code, from the same noise."""
-    return run_reference(PyTorchOriginal(models), Inputs(PAPER).frames, SAMPLING)
+    return run_reference(PyTorchOriginal(models), paper_inputs().frames, SAMPLING)
 
 
 @pytest.fixture
@@ -53,23 +54,23 @@ class TestEveryOne:
             pytest.importorskip("openvino", reason="OpenVINO is not installed")
 
     def test_makes_the_plain_clip_from_the_same_noise(self, name: str, make: Make, reference: Reference) -> None:
-        found = make(name).clip(Inputs(PAPER), reference.sampling)()
+        found = make(name).clip(paper_inputs(), reference.sampling)()
         assert snr_db(reference.waveform[0], found) > 60
 
     def test_has_the_same_latent_after_the_loop(self, name: str, make: Make, reference: Reference) -> None:
-        inputs = Inputs(PAPER)
+        inputs = paper_inputs()
         inputs.features = reference.features
         assert snr_db(reference.latent, make(name).loop(inputs, reference.sampling)()) > 60
 
     def test_estimates_the_noise_of_both_branches_in_a_step(self, name: str, make: Make, models: Models) -> None:
-        inputs = Inputs(PAPER)
+        inputs = paper_inputs()
         expected = PyTorchOriginal(models).denoiser(inputs.features, inputs.timestep)(inputs.latent, 0)
         found = make(name).step(inputs)()
         assert found.shape == (2, *PAPER.latent_shape)
         assert snr_db(expected, found) > 80
 
     def test_computes_anew_in_every_run(self, name: str, make: Make) -> None:
-        inputs = Inputs(PAPER)
+        inputs = paper_inputs()
         step = make(name).step(inputs)
         first = step().copy()
         inputs.latent[...] *= -1
@@ -77,7 +78,7 @@ class TestEveryOne:
 
 
 def test_inputs_are_the_same_for_everyone() -> None:
-    one, other = Inputs(PAPER), Inputs(PAPER)
+    one, other = paper_inputs(), paper_inputs()
     for name in ("latent", "timestep", "features", "frames"):
         np.testing.assert_array_equal(getattr(one, name), getattr(other, name))
     np.testing.assert_allclose(np.linalg.norm(one.features, axis=-1), 1, rtol=1e-6)
@@ -118,7 +119,7 @@ def test_a_bundle_of_another_geometry_is_refused(bundle_path: Path) -> None:
 def test_what_is_not_installed_says_how_to_install_it(subject: Subject, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "openvino", None)
     with pytest.raises(EngineError, match=r"pip install 'mdsgen\[openvino\]'"):
-        Entry("openvino").make(subject, 1).step(Inputs(PAPER))
+        Entry("openvino").make(subject, 1).step(paper_inputs())
     with pytest.raises(EngineError, match="OpenVINO is not installed, or this processor"):
         Entry("openvino-bf16").make(subject, 1)
 
@@ -154,7 +155,7 @@ def test_a_gpu_is_not_measured_by_the_processor_s_peak() -> None:
 def test_the_automatic_choice_says_what_it_was(make: Make) -> None:
     backend = make("auto")
     assert backend.what.startswith("auto, fp32")
-    backend.step(Inputs(PAPER))
+    backend.step(paper_inputs())
     assert backend.what.startswith(("onnxruntime, fp32", "openvino, fp32"))
 
 

@@ -13,7 +13,7 @@ from mdsgen.bench.backends import Backend, parse
 from mdsgen.bench.comparison import LEAST_REDUCED, STEP, Task, check_agreement, compare
 from mdsgen.bench.peak import Peak
 from mdsgen.bench.report import Report
-from mdsgen.bench.subject import Inputs, Subject
+from mdsgen.bench.subject import Subject
 from mdsgen.bench.work import flop_of
 from mdsgen.bundle import DENOISER, Bundle
 from mdsgen.engines import EngineOptions, first_that_opens
@@ -23,6 +23,7 @@ from mdsgen.runtime.networks import graph_options
 from mdsgen.runtime.solver import passes_of, plan_steps
 from mdsgen.sampling import Sampling
 from mdsgen.schedule import NoiseSchedule
+from tests.bench.stand_ins import paper_inputs
 
 FAST = Sampling(3, 2.0, 0.01, "unipc-2", (0.0, 900.0), unconditional_every=2, clean_limit=4.0)
 
@@ -77,7 +78,7 @@ def test_other_weights_are_not_compared(subject: Subject, bundle_path: Path) -> 
 
 
 def test_a_reduced_precision_needs_to_be_less_close(subject: Subject, monkeypatch: pytest.MonkeyPatch) -> None:
-    names, inputs, task = ("one", "other"), Inputs(PAPER), Task.named("step", FAST)
+    names, inputs, task = ("one", "other"), paper_inputs(), Task.named("step", FAST)
     backends: dict[str, Backend] = {}
     for name in names:
         (entry,) = parse("onnxruntime")

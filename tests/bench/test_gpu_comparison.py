@@ -9,11 +9,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from mdsgen.bench import torch_backends
+from mdsgen.bench import torch_backends, torch_compiled
 from mdsgen.bench.backends import parse
 from mdsgen.bench.comparison import Task, compare
 from mdsgen.bench.subject import Subject
-from mdsgen.bench.torch_backends import Compiled, Eager
+from mdsgen.bench.torch_backends import Eager
+from mdsgen.bench.torch_compiled import Compiled
 from mdsgen.bundle import Bundle, write_manifest
 from mdsgen.export.models import Models
 from mdsgen.sampling import Sampling
@@ -30,9 +31,9 @@ def test_all_four_take_turns_at_the_same_network(
     folder = Path(shutil.copytree(subject.bundle.folder, tmp_path / "bundle"))
     write_manifest(folder, subject.bundle.manifest)
     write_plans(folder, machine())
-    monkeypatch.setattr(torch_backends, "published_on_gpu", lambda source, threads: Eager(source, "cpu", torch.float32))
+    monkeypatch.setattr(torch_backends, "published_on_gpu", partial(Eager, device="cpu", dtype=torch.float32))
     compiled = partial(Compiled, device="cpu", dtype=torch.float32, compiler=lambda module: module)
-    monkeypatch.setattr(torch_backends, "compiled", lambda source, threads: compiled(source))
+    monkeypatch.setattr(torch_compiled, "Compiled", compiled)
     planned = Subject(Bundle.open(folder))
     planned.models = models
     for of in ("loop", "clip"):

@@ -10,13 +10,13 @@ import pytest
 
 from mdsgen.bench.backends import Entry, parse
 from mdsgen.bench.comparison import Task, compare
-from mdsgen.bench.subject import Inputs, Subject
+from mdsgen.bench.subject import Subject
 from mdsgen.bundle import CONDITIONING, Bundle
 from mdsgen.engines import open_engine
 from mdsgen.errors import EngineError
-from mdsgen.geometry import PAPER
 from mdsgen.runtime.device_clip import TABLE_COLUMNS
 from mdsgen.sampling import Sampling
+from tests.bench.stand_ins import paper_inputs
 from tests.engines.fake_gpu import FakeGpu
 
 pytestmark = pytest.mark.parametrize("trt_major", [10], indirect=True)
@@ -56,7 +56,7 @@ def test_the_next_run_takes_the_place_of_the_last_one(planned_bundle: Path, fake
     backend = Entry("tensorrt").make(Subject(Bundle.open(planned_bundle)), 1)
     held = []
     for begin in (backend.loop, backend.clip, backend.loop):
-        begin(Inputs(PAPER), SETTINGS)()
+        begin(paper_inputs(), SETTINGS)()
         held.append(fake_gpu.leaks())
     assert held[0] == held[2]
     assert held[1]["executables"] == 1
@@ -74,13 +74,13 @@ def test_the_automatic_choice_is_not_compared_where_it_is_a_gpu_s(planned_bundle
 def test_without_timings_no_events_are_recorded(planned_bundle: Path, fake_gpu: FakeGpu) -> None:
     backend = Entry("tensorrt-stream").make(Subject(Bundle.open(planned_bundle)), 1)
     for begin in (backend.loop, backend.clip):
-        begin(Inputs(PAPER), SETTINGS)()
+        begin(paper_inputs(), SETTINGS)()
     assert "record" not in fake_gpu.calls
     backend.close()
 
 
 def test_a_loop_is_one_launch_and_moves_noise_and_latent_alone(planned_bundle: Path, fake_gpu: FakeGpu) -> None:
-    backend, inputs = Entry("tensorrt").make(Subject(Bundle.open(planned_bundle)), 1), Inputs(PAPER)
+    backend, inputs = Entry("tensorrt").make(Subject(Bundle.open(planned_bundle)), 1), paper_inputs()
     loop = backend.loop(inputs, SETTINGS)
     captured = fake_gpu.calls[fake_gpu.calls.index("cuStreamBeginCapture") : fake_gpu.calls.index("cuStreamEndCapture")]
     assert [call for call in captured if call.startswith("memcpy")] == ["memcpy_htod_async", "memcpy_dtoh_async"]
@@ -97,7 +97,7 @@ def test_a_loop_is_one_launch_and_moves_noise_and_latent_alone(planned_bundle: P
 def test_in_stream_order_nothing_is_captured(planned_bundle: Path, fake_gpu: FakeGpu) -> None:
     backend = Entry("tensorrt-stream").make(Subject(Bundle.open(planned_bundle)), 1)
     for begin in (backend.loop, backend.clip):
-        begin(Inputs(PAPER), SETTINGS)()
+        begin(paper_inputs(), SETTINGS)()
     assert "cuStreamBeginCapture" not in fake_gpu.calls
     backend.close()
 
@@ -107,5 +107,5 @@ def test_what_is_not_a_graph_is_not_timed_as_one(planned_bundle: Path, fake_gpu:
     fake_gpu.fail_on = {"cuGraphInstantiate"}
     backend = Entry("tensorrt").make(Subject(Bundle.open(planned_bundle)), 1)
     with pytest.raises(EngineError, match="not one CUDA graph here, see the warning: compare tensorrt-stream"):
-        getattr(backend, of)(Inputs(PAPER), SETTINGS)
+        getattr(backend, of)(paper_inputs(), SETTINGS)
     backend.close()

@@ -2,9 +2,11 @@
 
 import dataclasses
 import hashlib
+import json
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -244,3 +246,32 @@ def test_a_manifest_that_cannot_be_written_leaves_the_old_one(tmp_path: Path, mo
     write_manifest(tmp_path / "b", dataclasses.replace(manifest, licence="other"))
     assert Bundle.open(tmp_path / "b").manifest.licence == "other"
     assert names(tmp_path / "b") == before
+
+
+# Hostile manifests
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        lambda values: values.update(schema=10**400),
+        lambda values: values["graphs"]["denoiser"].update(bytes=10**400),
+        lambda values: values["graphs"]["denoiser"].update(file="a" * 300),
+        lambda values: values["graphs"]["denoiser"].update(file="\u00e4" * 150),
+        lambda values: values["graphs"]["denoiser"]["inputs"][0].update(shape=[10**30]),
+        lambda values: values["sampling"].update(steps=10**400),
+        lambda values: values.update(precision="p" * 1_000_000),
+        lambda values: values["graphs"]["denoiser"].update(sha256="f" * 1_000_000),
+        lambda values: values["graphs"]["denoiser"]["inputs"].extend([{"name": "n" * 1_000_000}]),
+        lambda values: values["graphs"].update({"g" * 1_000_000: {}}),
+    ],
+)
+def test_huge_values_are_refused_in_a_short_line(tmp_path: Path, edit: Callable[[dict[str, Any]], None]) -> None:
+    make_bundle(tmp_path / "b")
+    path = tmp_path / "b" / "manifest.json"
+    values = json.loads(path.read_text())
+    edit(values)
+    path.write_text(json.dumps(values))
+    with pytest.raises(BundleError) as caught:
+        Bundle.open(tmp_path / "b")
+    assert len(str(caught.value)) < 1100

@@ -9,16 +9,17 @@ import sys
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner, Result
+from click.testing import Result
 
 from mdsgen.cli.bench import main
+from tests.runner import Runner
 
 QUICK = ("--repeat", "1", "--warmup", "0", "--threads", "1", "--no-peak")
 ONE = ("--engine", "onnxruntime", *QUICK)
 
 
 def bench(*arguments: str | Path) -> Result:
-    return CliRunner().invoke(main, [str(argument) for argument in arguments])
+    return Runner().invoke(main, [str(argument) for argument in arguments])
 
 
 def rows_of(page: str) -> dict[str, list[str]]:

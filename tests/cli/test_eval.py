@@ -8,15 +8,16 @@ import sys
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner, Result
+from click.testing import Result
 
 from mdsgen.cli.eval import main
+from tests.runner import Runner
 
 QUICK = ("--clips", "2", "--steps", "1", "--threads", "1")
 
 
 def evaluate(*arguments: str | Path) -> Result:
-    return CliRunner().invoke(main, [str(argument) for argument in arguments])
+    return Runner().invoke(main, [str(argument) for argument in arguments])
 
 
 def test_people_read_a_table_beside_its_references(bundle_path: Path, tmp_path: Path) -> None:

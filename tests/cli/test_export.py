@@ -13,7 +13,7 @@ import numpy as np
 import onnx
 import pytest
 import torch
-from click.testing import CliRunner, Result
+from click.testing import Result
 
 from mdsgen import Pipeline
 from mdsgen.bundle import GRAPHS, Bundle
@@ -33,6 +33,7 @@ from tests.export.conftest import small_codec, small_models
 from tests.export.test_exporter import columns
 from tests.media.conftest import Renderer
 from tests.released import DECODE_LAYER, golden, relative_error, released_state
+from tests.runner import Runner
 from tests.seeded import FIXTURES, read_keys, seeded_state
 from tests.threads import one_thread
 
@@ -46,7 +47,7 @@ def _one_thread() -> Iterator[None]:
 
 
 def export(*arguments: object) -> Result:
-    return CliRunner().invoke(main, [str(argument) for argument in arguments])
+    return Runner().invoke(main, [str(argument) for argument in arguments])
 
 
 def refused(result: Result, code: int = 1) -> str:
@@ -225,7 +226,7 @@ def test_published_files_become_a_bundle(published: tuple[Path, Result], files: 
     folder, result = published
     assert (result.exit_code, result.stdout) == (0, f"{folder}\n"), result.stderr
     assert [f"exporting {name} in fp32" for name in GRAPHS] == result.stderr.splitlines()[:5]
-    shown = CliRunner().invoke(info.main, [str(folder), "--json"])
+    shown = Runner().invoke(info.main, [str(folder), "--json"])
     document = json.loads(shown.stdout)
     assert (shown.exit_code, document["verified"]) == (0, True)
     manifest = document["manifest"]
@@ -371,7 +372,7 @@ def test_what_can_be_known_at_once_is_found_before_models_are_loaded(
 @pytest.mark.usefixtures("unloadable")
 def test_a_place_that_cannot_be_written_is_found_before_models_are_loaded(tmp_path: Path) -> None:
     with_a_file(tmp_path)
-    assert "cannot be written" in refused(export("--untrained", "-o", tmp_path / "b" / "bundle"))
+    assert "cannot write" in refused(export("--untrained", "-o", tmp_path / "b" / "bundle"))
 
 
 @pytest.mark.parametrize(

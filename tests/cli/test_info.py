@@ -8,17 +8,18 @@ import time
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner, Result
+from click.testing import Result
 
 from mdsgen.bundle import Manifest, write_manifest
 from mdsgen.cli.info import main
 from mdsgen.engines.choice import Choice, digest_of
 from mdsgen.geometry import PAPER
 from tests.bundles import make_bundle
+from tests.runner import Runner
 
 
 def info(*arguments: str | Path) -> Result:
-    return CliRunner().invoke(main, [str(argument) for argument in arguments])
+    return Runner().invoke(main, [str(argument) for argument in arguments])
 
 
 def test_people_read_what_the_bundle_holds(tmp_path: Path) -> None:
@@ -190,8 +191,8 @@ def test_the_engine_that_auto_takes_is_shown_and_forgotten(tmp_path: Path, monke
     graph = tmp_path / "b" / "denoiser.onnx"
     assert "engine auto" not in info(tmp_path / "b").stdout
     figures = {
-        "onnxruntime": {"milliseconds": 9.25, "decibels": None},
-        "openvino": {"milliseconds": 4.0, "decibels": 80.0},
+        "onnxruntime": {"milliseconds": 9.25, "snr_db": None},
+        "openvino": {"milliseconds": 4.0, "snr_db": 80.0},
     }
     choice = Choice("openvino", digest_of(graph), "EngineOptions()", figures, 3.0, 2, time.time())
     (tmp_path / "cache" / "engines").mkdir(parents=True)

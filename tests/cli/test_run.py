@@ -18,12 +18,13 @@ from typing import Any
 import av
 import numpy as np
 import pytest
-from click.testing import CliRunner, Result
+from click.testing import Result
 
 from mdsgen import Pipeline
 from mdsgen.cli import run as module
 from mdsgen.media import probe, read_sound
 from tests.media.conftest import Renderer, grey, turn
+from tests.runner import Runner
 
 Run = Callable[..., Result]
 Packets = Callable[[Path], list[bytes]]
@@ -41,7 +42,7 @@ def run(bundle_path: Path) -> Run:
         words = [str(argument) for argument in arguments]
         words += ["--bundle", str(bundle)] if bundle else []
         words += ["--steps", str(steps)] if steps else []
-        return CliRunner(env={"MDSGEN_BUNDLE": ""}).invoke(module.main, words)
+        return Runner(env={"MDSGEN_BUNDLE": ""}).invoke(module.main, words)
 
     return invoke
 
@@ -197,7 +198,7 @@ def test_a_bundle_is_found_where_it_is_expected(
     assert "this installation has no demo model" in refused(run(path, bundle=None))
     shutil.copytree(bundle_path, tmp_path / "demo")
     assert json.loads(run(path, "--json", bundle=None).stdout)["bundle"] == str(tmp_path / "demo")
-    command = CliRunner(env={"MDSGEN_BUNDLE": str(bundle_path)})
+    command = Runner(env={"MDSGEN_BUNDLE": str(bundle_path)})
     of_environment = command.invoke(module.main, [str(path), "--steps=1", "--json"])
     assert json.loads(of_environment.stdout)["bundle"] == str(bundle_path)
 
@@ -571,7 +572,7 @@ def test_a_terminal_gets_a_bar_and_a_pipe_does_not(bundle_path: Path, film: Rend
 def test_a_result_never_overwrites_an_input(bundle_path: Path, film: Renderer, tmp_path: Path) -> None:
     first, second = film("a.mp4", frames=8, rate=4), film("a.mdsgen.mp4", frames=8, rate=4)
     before = second.read_bytes()
-    result = CliRunner().invoke(module.main, [str(first), str(second), "--bundle", str(bundle_path)])
+    result = Runner().invoke(module.main, [str(first), str(second), "--bundle", str(bundle_path)])
     assert result.exit_code == 2
     assert "would overwrite" in result.stderr
     assert second.read_bytes() == before

@@ -7,14 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import CliRunner, Result
+from click.testing import Result
 
 from mdsgen.cli.serve import main
 from mdsgen.server import Limits, ServerSettings
+from tests.runner import Runner
 
 
 def run(*words: object) -> Result:
-    return CliRunner(env={"MDSGEN_TOKEN": None}).invoke(main, [str(word) for word in words])
+    return Runner(env={"MDSGEN_TOKEN": None}).invoke(main, [str(word) for word in words])
 
 
 def served(monkeypatch: pytest.MonkeyPatch, *words: object) -> ServerSettings:

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from click.testing import CliRunner, Result
+from click.testing import Result
 
 from mdsgen.cli.export import main as export
 from mdsgen.cli.train import main
@@ -28,6 +28,7 @@ from mdsgen.training.trained import (
     load_vocoder,
 )
 from tests.media.conftest import Renderer
+from tests.runner import Runner
 from tests.threads import one_thread
 
 ORDER = [
@@ -61,7 +62,7 @@ def _one_thread() -> Iterator[None]:
 
 
 def run(*arguments: object) -> Result:
-    return CliRunner().invoke(main, [str(argument) for argument in arguments])
+    return Runner().invoke(main, [str(argument) for argument in arguments])
 
 
 @pytest.fixture
@@ -112,7 +113,7 @@ def test_a_whole_model_is_trained_from_nothing(tmp_path: Path) -> None:
 
 def export_and_hear(work: Path) -> None:
     """What was trained becomes a bundle that runs without PyTorch."""
-    result = CliRunner().invoke(
+    result = Runner().invoke(
         export, ["--trained", str(work), "--precision", "fp16-weights", "--steps", "2", "-o", str(work / "bundle")]
     )
     assert result.exit_code == 0, result.output

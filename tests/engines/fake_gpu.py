@@ -20,7 +20,7 @@ import pytest
 
 from mdsgen.errors import KernelError
 from mdsgen.kernels import StepCoefficients, guided_step
-from mdsgen.kernels.frames import prepare_rgb
+from tests.kernels.resizing import prepare_rgb
 
 ALIGNMENT = 256
 

@@ -91,7 +91,7 @@ def test_a_closed_engine_refuses_everything_and_closes_once() -> None:
 
 @pytest.mark.parametrize("threads", [0, -1, 1.5, "4"])
 def test_a_number_of_threads_that_is_none_is_refused(threads: object) -> None:
-    with pytest.raises(EngineError, match="threads must be 1 or more, or None"):
+    with pytest.raises(EngineError, match="threads must be 1 to 1024, or None"):
         EngineOptions(threads=threads)  # type: ignore[arg-type]
 
 

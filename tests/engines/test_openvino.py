@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from mdsgen.errors import EngineError, TensorError
 from mdsgen.runtime import ClipGenerator, Networks, Timings, seeded_noise
 from mdsgen.sampling import Sampling
 from mdsgen.tensor import TensorSpec
+from tests.children import finished
 
 FIXTURES = Path(__file__).parents[1] / "fixtures"
 AFFINE = FIXTURES / "affine.onnx"
@@ -32,6 +34,20 @@ def test_where_it_is_missing_the_error_says_how_to_install_it(monkeypatch: pytes
     monkeypatch.setitem(__import__("sys").modules, "openvino", None)
     with pytest.raises(EngineError, match=r"OpenVINO cannot be imported .*: pip install 'mdsgen\[openvino\]'"):
         open_engine(AFFINE, "openvino")
+
+
+AFTERWARDS = """
+import gc, signal, sys
+import numpy as np
+from mdsgen import Pipeline
+for _ in range(2):
+    with Pipeline.open(sys.argv[1], "openvino", threads=1) as pipeline:
+        pipeline(np.zeros((8, 48, 64, 3), np.uint8), steps=1)
+    del pipeline
+    gc.collect()
+signal.signal(signal.SIGINT, lambda number, frame: print("handled"))
+signal.raise_signal(signal.SIGINT)
+"""
 
 
 @pytest.fixture
@@ -93,6 +109,11 @@ class TestInstalled:
                 random = np.random.default_rng(0)
         expected, mine = found
         assert 10 * np.log10((expected**2).sum() / ((expected - mine) ** 2).sum()) > least
+
+    def test_a_signal_after_closing_is_handled(self, bundle_path: Path) -> None:
+        """OpenVINO leaves the thread a stack for signals that must not go with its memory."""
+        child = finished([sys.executable, "-c", AFTERWARDS, str(bundle_path)])
+        assert (child.returncode, child.stdout, child.stderr) == (0, "handled\n", "")
 
     def test_a_whole_clip_sounds_the_same(self, bundle_path: Path) -> None:
         settings = Sampling(3, 2.0, 0.01, guidance_interval=(0.0, 700.0))

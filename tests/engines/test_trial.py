@@ -134,7 +134,7 @@ def test_where_a_choice_cannot_be_kept_it_is_the_first_engine_every_time(
 @pytest.mark.parametrize(("load", "trials"), [(0.5, 1), (2.5, 2)], ids=["idle", "loaded"])
 def test_a_choice_made_under_load_holds_for_an_hour(monkeypatch: pytest.MonkeyPatch, load: float, trials: int) -> None:
     monkeypatch.setattr("mdsgen.engines.trial.load_average", lambda: load)
-    monkeypatch.setattr("mdsgen.engines.trial.available_cores", lambda: 2)
+    monkeypatch.setattr("mdsgen.engines.trial.usable_cores", lambda: 2)
     workshop = Workshop(slow=(0.003, 1.0), quick=(0.0, 1.0))
     workshop.fastest()
     workshop.fastest()

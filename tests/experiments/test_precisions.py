@@ -11,19 +11,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import CliRunner, Result
+from click.testing import Result
 
 from mdsgen.bundle import DENOISER, VIDEO_ENCODER, Bundle
 from mdsgen.errors import SettingsError
 from mdsgen.experiments.marked_page import END, START, MarkedPage
 from mdsgen.experiments.precision_tables import tables
 from mdsgen.experiments.precisions import compare_bundles, main
+from tests.runner import Runner
 
 PROSE = f"# Precisions\n\nbefore\n\n{START}\nold figures\n{END}\n\nafter\n"
 
 
 def compare(*words: object) -> Result:
-    return CliRunner().invoke(main, [str(word) for word in words])
+    return Runner().invoke(main, [str(word) for word in words])
 
 
 @pytest.fixture(scope="module")

@@ -6,13 +6,13 @@ import json
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
 
 from mdsgen.bundle import Bundle
 from mdsgen.experiments.presets import GRIDS, REFERENCE, compare_settings, main, table
 from mdsgen.runtime.solver import plan_steps
 from mdsgen.sampling import Sampling
 from mdsgen.schedule import NoiseSchedule
+from tests.runner import Runner
 
 SETTINGS = {
     "the reference again": Sampling(50, 5.0, 0.01),
@@ -55,7 +55,7 @@ def test_every_grid_can_be_sampled(grid: str) -> None:
 def test_programs_read_one_document(bundle_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(GRIDS, "presets", lambda defaults: {"fast": Sampling(2)})
     words = ["--bundle", str(bundle_path), "--clips", "2", "--threads", "1", "--json"]
-    result = CliRunner().invoke(main, words)
+    result = Runner().invoke(main, words)
     assert result.exit_code == 0, result.output
     document = json.loads(result.stdout, parse_constant=pytest.fail)
     assert list(document) == [REFERENCE, "fast"]
@@ -71,6 +71,6 @@ def test_programs_read_one_document(bundle_path: Path, monkeypatch: pytest.Monke
     ],
 )
 def test_what_cannot_be_is_refused_before_anything_is_opened(words: list[str], code: int, message: str) -> None:
-    result = CliRunner().invoke(main, ["--bundle", "nowhere", *words])
+    result = Runner().invoke(main, ["--bundle", "nowhere", *words])
     assert result.exit_code == code
     assert message in result.stderr

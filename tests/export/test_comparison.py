@@ -6,16 +6,16 @@ import json
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
 
 from mdsgen.bundle import Bundle
 from mdsgen.experiments.precision_tables import tables
 from mdsgen.experiments.precisions import main
+from tests.runner import Runner
 
 
 def test_int8_is_made_judged_kept_and_shown_with_its_layers(bundles: dict[str, Bundle], tmp_path: Path) -> None:
     words = ["--bundle", str(bundles["fp32"].folder), "--precisions", "int8", "--clips", "2", "--threads", "1"]
-    result = CliRunner().invoke(main, [*words, "--engine", "onnxruntime", "--keep", str(tmp_path / "kept"), "--json"])
+    result = Runner().invoke(main, [*words, "--engine", "onnxruntime", "--keep", str(tmp_path / "kept"), "--json"])
     assert result.exit_code == 0, result.output
     document = json.loads(result.stdout, parse_constant=pytest.fail)
     row = document["precisions"]["int8"]

@@ -194,7 +194,7 @@ def test_without_clips_it_is_calibrated_on_rendered_scenes_of_the_seed(
     assert not list(tmp_path.iterdir()), "an interrupted calibration leaves nothing behind"
 
 
-@pytest.mark.parametrize("stop", ["calibrating on clip 3", "how blocks.1", "verifying"])
+@pytest.mark.parametrize("stop", ["calibrating on clip 3", "measuring INT8 in blocks.1", "verifying"])
 def test_wherever_int8_is_interrupted_the_bundle_that_was_there_stays(
     bundles: dict[str, Bundle], stored_half: Bundle, frames: np.ndarray, tmp_path: Path, stop: str
 ) -> None:

@@ -170,9 +170,10 @@ def test_an_fp16_graph_that_overflows_is_refused_with_all_figures(
 ) -> None:
     made = MADE["fp16"]
 
-    def overflowing(model: onnx.ModelProto, graph: str) -> onnx.ModelProto:
-        half = made(model, graph)
-        for weight in half.graph.initializer if graph == DENOISER else ():
+    def overflowing(model: onnx.ModelProto) -> onnx.ModelProto:
+        half = made(model)
+        is_denoiser = {value.name for value in half.graph.input} == {"latent", "modulations"}
+        for weight in half.graph.initializer if is_denoiser else ():
             if weight.data_type == onnx.TensorProto.FLOAT16 and len(weight.dims) == 4:
                 weight.CopyFrom(numpy_helper.from_array(np.full(weight.dims, 6e4, np.float16), weight.name))
         return half
@@ -304,7 +305,7 @@ def test_a_place_that_cannot_be_written_is_found_before_models_are_loaded(
     frames: np.ndarray, tmp_path: Path, precision: str
 ) -> None:
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(ExportError, match=r"the bundle .*file/bundle cannot be written: .*Errno"):
+    with pytest.raises(ExportError, match=r"cannot write .*file/bundle: "):
         export_bundle(forbidden, tmp_path / "file" / "bundle", ExportOptions(precision), frames=frames)
 
 

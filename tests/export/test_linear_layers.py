@@ -90,7 +90,7 @@ def test_queries_keys_and_values_become_one_and_nothing_else_changes(denoiser: o
         (("query", "key"), "query+key"),
     ],
 )
-def test_a_joint_layer_bears_the_names_of_both(names: tuple[str, str], joint: str) -> None:
+def test_a_joint_layer_is_called_by_the_names_of_both(names: tuple[str, str], joint: str) -> None:
     one, other = names
     layers = (("MatMul", one, ["x", "w1"]), ("MatMul", other, ["x", "w2"]))
     model = graph(*layers, ("Add", "s", [one, "b1"]), ("Add", "t", ["b2", other]))

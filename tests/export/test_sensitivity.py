@@ -13,7 +13,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from mdsgen.export.calibration import Feed
 from mdsgen.export.linear_layers import LinearLayer, linear_layers
-from mdsgen.export.sensitivity import LEAST_DECIBELS, MOST_KEPT, kept_layers, noise_decibels, sensitivities
+from mdsgen.export.sensitivity import LEAST_SNR_DB, MOST_KEPT, kept_layers, noise_snr_db, sensitivities
 from mdsgen.parity import snr_db
 
 
@@ -46,7 +46,7 @@ def test_a_layer_that_is_too_large_to_be_kept_does_not_stop_the_smaller_ones() -
 
 
 def test_nothing_stays_where_all_is_good_enough_together() -> None:
-    enough = LEAST_DECIBELS + 10 * math.log10(len(SMALL)) + 0.1
+    enough = LEAST_SNR_DB + 10 * math.log10(len(SMALL)) + 0.1
     assert kept_layers(SMALL, {layer.name: enough for layer in SMALL}) == []
     assert kept_layers(SMALL, {layer.name: math.inf for layer in SMALL}) == []
     one = {layer.name: 60.0 for layer in SMALL} | {"d": 30.0}
@@ -110,5 +110,5 @@ def test_each_layer_is_judged_alone_as_by_hand(two_layers: onnx.ModelProto) -> N
     exact = x @ first @ second
     assert found == pytest.approx({"first": snr_db(exact, in_first), "second": snr_db(exact, in_second)}, abs=0.2)
     assert found["second"] < 60
-    assert lines == [f"how {name} bears INT8, layer {n} of 2" for n, name in ((1, "first"), (2, "second"))]
-    assert noise_decibels(two_layers, feeds) > 100, "in FP32 it is what the feeds say"
+    assert lines == [f"measuring INT8 in {name} alone, layer {n} of 2" for n, name in ((1, "first"), (2, "second"))]
+    assert noise_snr_db(two_layers, feeds) > 100, "in FP32 it is what the feeds say"

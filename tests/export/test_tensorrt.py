@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-from click.testing import CliRunner
 
 from mdsgen.bundle import (
     CONDITIONING,
@@ -45,6 +44,7 @@ from mdsgen.tensor import TensorSpec
 from tests.engines.fake_gpu import FakeGpu
 from tests.engines.fake_tensorrt import DataType, plan_of
 from tests.planned import LENGTHS, machine
+from tests.runner import Runner
 
 ONE = pytest.mark.parametrize("trt_major", [10], indirect=True)
 
@@ -422,17 +422,17 @@ def test_impossible_options_are_refused(options: dict[str, Any], message: str) -
 @pytest.mark.usefixtures("trt", "polygraphy")
 def test_the_command_puts_plans_into_the_bundle(bundle: Bundle, tmp_path: Path) -> None:
     arguments = ["--bundle", str(bundle.folder), "--engine", "tensorrt", "--max-steps", "8"]
-    result = CliRunner().invoke(main, [*arguments, "--timing-cache", str(tmp_path / "timings")])
+    result = Runner().invoke(main, [*arguments, "--timing-cache", str(tmp_path / "timings")])
     assert result.exit_code == 0, result.output
     assert result.stdout.strip() == str(bundle.folder / PLANS_FOLDER / machine().key)
-    result = CliRunner().invoke(main, [*arguments, "--precision", "fp16"])
+    result = Runner().invoke(main, [*arguments, "--precision", "fp16"])
     assert result.exit_code == 2
     assert "builds plans of" in result.stderr
 
 
 def test_the_command_names_what_is_missing_in_one_line(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "tensorrt", None)
-    result = CliRunner().invoke(main, ["--bundle", str(bundle.folder), "--engine", "tensorrt"])
+    result = Runner().invoke(main, ["--bundle", str(bundle.folder), "--engine", "tensorrt"])
     assert result.exit_code == 1
     assert result.stderr.startswith("error: TensorRT cannot be imported")
     assert result.stderr.count("\n") == 1
@@ -448,7 +448,7 @@ def test_a_precision_without_plans_is_refused_before_everything(
     write_manifest(bundle.folder, small)
     words = source or ["--bundle", str(bundle.folder)]
     words = [*words, "--precision", "int8-weights", "--engine", "tensorrt", "-o", str(tmp_path / "b")]
-    result = CliRunner().invoke(main, words)
+    result = Runner().invoke(main, words)
     assert result.exit_code == 1
     assert result.stderr.startswith("error: there are no plans of int8-weights")
     assert not (tmp_path / "b").exists()
@@ -459,7 +459,7 @@ def test_an_fp16_export_without_a_gpu_says_that_the_plans_are_still_to_be_built(
 ) -> None:
     monkeypatch.setitem(sys.modules, "tensorrt", None)
     arguments = ["--bundle", str(bundle.folder), "--precision", "fp16", "--output", str(tmp_path / "half")]
-    result = CliRunner().invoke(main, arguments)
+    result = Runner().invoke(main, arguments)
     assert result.exit_code == 0, result.output
     assert "TensorRT plans are not built here (TensorRT cannot be imported" in result.stderr
     assert f"on the device, run mdsgen-export --bundle {tmp_path / 'half'} --engine tensorrt" in result.stderr

@@ -24,6 +24,7 @@ MEMORY = 6 << 30
 def outcome(kind: Kind, random: Random, scratch: Path) -> tuple[str, str]:
     """Try one case in the empty folder ``scratch``; what came of it, and in which words."""
     path = kind.make(random, scratch)
+    given = set(scratch.rglob("*"))
     results: list[Path] = []
     try:
         results += kind.use(path, random, scratch)
@@ -34,7 +35,7 @@ def outcome(kind: Kind, random: Random, scratch: Path) -> tuple[str, str]:
             return RAISED, f"a refusal of no line, or several: {words!r}"
     except Exception as error:
         return RAISED, _last_line(error)
-    left = sorted(str(file.relative_to(scratch)) for file in scratch.rglob("*") if file not in (path, *results))
+    left = sorted(str(file.relative_to(scratch)) for file in scratch.rglob("*") if file not in {*given, *results})
     if left:
         return LEFTOVER, ", ".join(left)
     for result in results:

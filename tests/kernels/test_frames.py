@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mdsgen.geometry import FRAME_SIZE
-from mdsgen.kernels.frames import prepare_rgb, triangle_filter
 from mdsgen.media import prepare_frames
+from tests.kernels.resizing import prepare_rgb, triangle_filter
 
 SIZES = [(240, 320), (90, 160), (480, 270), (224, 224), (101, 333)]
 

@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mdsgen.errors import KernelError
-from mdsgen.kernels.frames import prepare_rgb, triangle_filter
 from mdsgen.kernels.launch import RgbFrames, prepare_frames_launch
 from tests.kernels.machines import HostLibraries, Machine
+from tests.kernels.resizing import prepare_rgb, triangle_filter
 
 SIZES = [(48, 64), (7, 5), (33, 100), (1, 1), (130, 41), (40, 40)]
 SMALL = 40  # a picture's side on the host; not a multiple of the threads of a warp, or of the rows of a block

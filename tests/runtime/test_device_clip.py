@@ -14,13 +14,13 @@ from mdsgen.bundle import CONDITIONING, DENOISER, Bundle
 from mdsgen.engines import EngineOptions
 from mdsgen.errors import EngineError, TensorError
 from mdsgen.geometry import FRAME_SIZE, PAPER
-from mdsgen.kernels.frames import prepare_rgb
 from mdsgen.runtime import ClipGenerator, Networks, Timings, seeded_noise
 from mdsgen.runtime.device_clip import DeviceClip
 from mdsgen.runtime.generators import Generators
 from mdsgen.runtime.replay import GRAPH
 from mdsgen.sampling import Sampling
 from tests.engines.fake_gpu import FakeGpu
+from tests.kernels.resizing import prepare_rgb
 from tests.one_branch import with_one_branch
 from tests.planned import machine, write_plans
 

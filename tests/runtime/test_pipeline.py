@@ -6,7 +6,6 @@ import dataclasses
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -18,11 +17,12 @@ import mdsgen
 from mdsgen import Pipeline, Sampling, Sound
 from mdsgen.bundle import Bundle, write_manifest
 from mdsgen.errors import BundleError, Cancelled, EngineError, MediaError, SettingsError, TensorError
-from mdsgen.geometry import FRAME_RATE, FRAME_SIZE, PAPER, SAMPLE_RATE
+from mdsgen.geometry import FRAME_RATE, PAPER, SAMPLE_RATE
 from mdsgen.media import prepare_frames, probe
 from mdsgen.runtime import ClipGenerator, Network, Networks, Progress, Timings, sample, seeded_noise
-from mdsgen.runtime.frame_window import FrameWindow
+from mdsgen.runtime.known import moved
 from mdsgen.runtime.solver import Plan, plan_steps, timesteps_of
+from mdsgen.runtime.soundtrack import fade_samples
 from mdsgen.runtime.windows import WindowPlan
 from mdsgen.sampling import PRESETS
 from mdsgen.schedule import NoiseSchedule
@@ -135,7 +135,9 @@ def _denoising(networks: Networks, plan: Plan, modulations: np.ndarray) -> Netwo
 def test_streaming_is_calling_in_blocks(pipeline: Pipeline) -> None:
     frames, timings = moving(80), Timings()
     blocks = list(pipeline.stream(frames, seed=1, timings=timings))
-    assert [len(block) for block in blocks] == [7 * SAMPLE_RATE, 7 * SAMPLE_RATE, 6 * SAMPLE_RATE]
+    plan, fade = WindowPlan.of_film(PAPER), fade_samples(PAPER)
+    borders = [0, *(w.until * PAPER.column_samples - fade for w in plan.film(20 * SAMPLE_RATE))]
+    assert [len(block) for block in blocks] == [*np.diff(borders[:-1]), 20 * SAMPLE_RATE - borders[-2]]
     np.testing.assert_array_equal(np.concatenate(blocks), pipeline(frames, seed=1).audio)
     assert list(timings.seconds) == STAGES
 
@@ -167,7 +169,7 @@ def test_sound_never_leaves_its_range(pipeline: Pipeline, monkeypatch: pytest.Mo
         return np.sign(np.random.default_rng(log_mel.tobytes()[0]).standard_normal((1, PAPER.samples))).astype("f")
 
     monkeypatch.setattr(pipeline._networks, "vocode", loud)
-    assert np.abs(pipeline(moving(40)).audio).max() == 1
+    assert np.abs(pipeline(moving(45)).audio).max() == 1
 
 
 # What goes in
@@ -202,12 +204,20 @@ def test_a_part_in_memory_is_the_same_part_of_a_file(
     assert len(of_array.audio) == len(of_file.audio) == round(min(duration or 100, 13 / 4 - start) * SAMPLE_RATE)
 
 
-def test_every_window_sees_its_own_frames_and_starts_from_its_own_noise(pipeline: Pipeline) -> None:
-    """Behind the cross-fade the sound is the second window's alone, which begins with frame 8."""
-    frames = moving(40)
-    generator = ClipGenerator(pipeline._networks, pipeline.bundle.sampling)
-    expected = generator(prepare_frames(frames[8:]), seeded_noise(PAPER, 3, window=1), Timings())
-    np.testing.assert_array_equal(pipeline(frames, seed=3).audio[PAPER.samples :], expected[99_072:128_000])
+def test_every_window_sees_its_own_frames_and_goes_on_from_what_was_given_out(pipeline: Pipeline) -> None:
+    """Behind the fade the sound is the second window's, which begins 1.28 s after the first and knows 26 columns."""
+    frames, generator = moving(36), ClipGenerator(pipeline._networks, pipeline.bundle.sampling)
+    first, second = WindowPlan.of_film(PAPER).film(9 * SAMPLE_RATE)
+    _, latent = generator.go_on(prepare_frames(frames[:32]), seeded_noise(PAPER, 3), None, Timings())
+    begin = second.start * PAPER.column_samples
+    seen = [frames[min(35, -(-(begin + 4000 * j + 2000) // 4000) - 1)] for j in range(32)]
+    known = moved(latent, PAPER, second.start, first.until - second.start)
+    noise = seeded_noise(PAPER, 3, window=1)
+    expected, _ = generator.go_on(prepare_frames(np.stack(seen)), noise, known, Timings())
+    border = first.until * PAPER.column_samples
+    np.testing.assert_array_equal(
+        pipeline(frames, seed=3).audio[border:], np.clip(expected, -1, 1)[border - begin : 144_000 - begin]
+    )
 
 
 def test_a_path_a_string_and_a_probed_video_are_the_same(pipeline: Pipeline, film: Renderer) -> None:
@@ -276,7 +286,7 @@ def test_impossible_settings_are_refused_before_any_work(pipeline: Pipeline, set
 
 def test_progress_is_told_after_every_step_of_every_window(pipeline: Pipeline) -> None:
     seen: list[Progress] = []
-    pipeline(moving(40), steps=3, progress=seen.append)
+    pipeline(moving(36), steps=3, progress=seen.append)
     assert [(p.window, p.windows, p.step, p.steps) for p in seen] == [
         (0, 2, 1, 3),
         (0, 2, 2, 3),
@@ -325,56 +335,19 @@ def test_a_closed_pipeline_refuses_to_run(bundle_path: Path) -> None:
         pipeline(moving(8))
 
 
-# The frames of a window
-
-
-def numbered(count: int) -> Iterator[np.ndarray]:
-    """Frames that say which one they are."""
-    return (np.full((3, FRAME_SIZE, FRAME_SIZE), index, np.float32) for index in range(count))
-
-
-@settings(max_examples=30, deadline=None)
-@given(st.integers(1, 30), st.integers(1, 6), st.lists(st.integers(0, 30), max_size=6))
-def test_a_window_sees_its_frames_and_then_the_last_one_again(count: int, length: int, firsts: list[int]) -> None:
-    window = FrameWindow(length, numbered(count))
-    for first in sorted(firsts):
-        expected = np.minimum(np.arange(first, first + length), count - 1)
-        view = window.advance(first)
-        np.testing.assert_array_equal(view[:, 0, 0, 0], expected)
-        assert (view == view[:, :1, :1, :1]).all()
-
-
-def test_no_more_frames_are_read_than_a_window_needs() -> None:
-    source = numbered(100)
-    window = FrameWindow(10, source)
-    window.advance(0)
-    assert next(source).max() == 10
-
-
-def test_every_window_is_in_the_same_memory() -> None:
-    window = FrameWindow(4, numbered(10))
-    assert np.shares_memory(window.advance(0), window.advance(3))
-
-
-def test_no_frame_at_all_is_refused() -> None:
-    with pytest.raises(MediaError, match="no picture"):
-        FrameWindow(4, iter([])).advance(0)
-
-
 # A long video
 
 
 def test_a_minute_is_right_to_the_sample_and_has_no_audible_seams(pipeline: Pipeline) -> None:
     """A still picture sounds the same all the time, so its energy may not change where windows meet."""
-    sound = pipeline(still(60 * FRAME_RATE), steps=2).audio.astype(np.float64)
-    plan = WindowPlan(PAPER, len(sound))
-    assert (len(sound), len(plan)) == (60 * SAMPLE_RATE, 9)
-    overlap = plan.overlap
-    for before in list(plan)[:-1]:
-        seam = before.start + before.samples - overlap
-        around = [sound[seam - overlap : seam], sound[seam + overlap : seam + 2 * overlap]]
-        ratio = np.mean(sound[seam : seam + overlap] ** 2) / np.mean(np.concatenate(around) ** 2)
-        assert abs(10 * np.log10(ratio)) < 1
+    sound = pipeline(still(60 * FRAME_RATE), steps=1).audio.astype(np.float64)
+    assert len(sound) == 60 * SAMPLE_RATE
+    fade = fade_samples(PAPER)
+    for window in list(WindowPlan.of_film(PAPER).film(len(sound)))[1:]:
+        border = window.given * PAPER.column_samples
+        around = sound[border - 9 * fade : border + 8 * fade]
+        ratio = np.mean(sound[border - fade : border] ** 2) / np.mean(around**2)
+        assert abs(10 * np.log10(ratio)) < 3
 
 
 MEASURE = """

@@ -1,164 +1,107 @@
-"""Windows cover a video of any length, and their sounds become one to the sample."""
+"""Windows cover a film of any length, and each goes on from columns that were given out."""
 
 from __future__ import annotations
 
 from dataclasses import replace
-from itertools import pairwise
+from itertools import islice, pairwise
 
-import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mdsgen.geometry import PAPER, RELEASE, SAMPLE_RATE, Geometry
-from mdsgen.runtime.windows import OVERLAP_FRAMES, Assembler, WindowPlan, crossfade
+from mdsgen.runtime.windows import APART, CONTEXT, WindowPlan
 from tests.geometries import geometries
 
 SHORT = replace(PAPER, name="short", width=10)
-"""Windows of 1.28 s with 5 video frames: the shortest that can overlap and still move on."""
+"""Windows of 1.28 s: five columns."""
 
 lengths = st.integers(1, 40 * SAMPLE_RATE)
-anywhere = st.sampled_from([PAPER, RELEASE, SHORT])
+anywhere = st.one_of(st.sampled_from([PAPER, RELEASE, SHORT]), geometries())
 
 
-def decibels(ratio: float) -> float:
-    return 10 * float(np.log10(ratio))
-
-
-def power(sound: np.ndarray) -> float:
-    return float(np.mean(np.square(sound, dtype=np.float64)))
-
-
-def noise(samples: int, seed: int) -> np.ndarray:
-    return np.random.default_rng(seed).standard_normal(samples, dtype=np.float32)
-
-
-# The plan
+@st.composite
+def plans(draw: st.DrawFn) -> WindowPlan:
+    """Any plan that has something new in its windows."""
+    geometry = draw(anywhere)
+    lookahead = draw(st.integers(0, geometry.time_columns - 1))
+    context = draw(st.integers(0, geometry.time_columns - 1 - lookahead))
+    return WindowPlan(geometry, context, draw(st.integers(1, 2 * geometry.time_columns)), lookahead)
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.one_of(anywhere, geometries()), lengths)
-def test_windows_cover_every_sample_in_order(geometry: Geometry, samples: int) -> None:
-    plan = WindowPlan(geometry, samples)
-    windows = list(plan)
-    assert [window.index for window in windows] == list(range(len(plan)))
-    assert windows[0].start == 0
-    assert windows[-1].start + windows[-1].samples == samples
-    for before, after in pairwise(windows):
-        assert before.first_frame < after.first_frame
-        assert before.samples == geometry.samples
-        assert before.start + before.samples - after.start >= plan.overlap
-    for window in windows:
-        assert window.start == window.first_frame * geometry.samples_per_frame
-        assert 0 < window.samples <= geometry.samples
+@given(plans(), lengths)
+def test_windows_give_out_every_column_of_a_film_once_in_order(plan: WindowPlan, samples: int) -> None:
+    column = plan.geometry.column_samples
+    windows = list(plan.film(samples))
+    assert [window.index for window in windows] == list(range(len(windows)))
+    assert windows[0].given == 0
+    assert all(before.until == after.given for before, after in pairwise(windows))
+    assert (windows[-1].until - 1) * column < samples <= windows[-1].until * column
 
 
 @settings(max_examples=60, deadline=None)
-@given(anywhere, lengths)
-def test_windows_share_four_frames_and_see_real_ones_only(geometry: Geometry, samples: int) -> None:
-    plan = WindowPlan(geometry, samples)
-    windows = list(plan)
-    for before, after in pairwise(windows):
-        assert before.first_frame + geometry.video_frames - after.first_frame >= OVERLAP_FRAMES
-    if len(windows) > 1:
-        assert max(window.first_frame for window in windows) + geometry.video_frames <= plan.frames
-    assert plan.frames * geometry.samples_per_frame >= samples
+@given(plans())
+def test_a_window_holds_its_context_its_block_and_its_lookahead(plan: WindowPlan) -> None:
+    columns = plan.geometry.time_columns
+    for before, window in pairwise(islice(plan, 12)):
+        assert before.start <= window.start <= window.given < window.until
+        assert window.until - window.given <= plan.block
+        assert window.end == window.until + plan.lookahead
+        assert window.end - window.start <= columns
+        assert window.given - window.start >= min(plan.context, window.given)
+        assert window.start == max(0, window.end - columns)
+
+
+@settings(max_examples=30, deadline=None)
+@given(plans(), lengths)
+def test_a_film_s_windows_are_those_without_an_end_up_to_the_last(plan: WindowPlan, samples: int) -> None:
+    windows = list(plan.film(samples))
+    endless = list(islice(plan, len(windows)))
+    assert windows[:-1] == endless[:-1]
+    assert (windows[-1].start, windows[-1].given) == (endless[-1].start, endless[-1].given)
 
 
 @pytest.mark.parametrize("geometry", [PAPER, RELEASE], ids=lambda g: g.name)
-def test_a_video_of_one_window_is_one_window(geometry: Geometry) -> None:
-    assert len(WindowPlan(geometry, geometry.samples)) == 1
-    assert len(WindowPlan(geometry, geometry.samples + 1)) == 2
+def test_a_film_of_one_window_is_one_window(geometry: Geometry) -> None:
+    for plan in (WindowPlan.of_film(geometry), WindowPlan.apart(geometry)):
+        assert len(list(plan.film(geometry.samples))) == 1
+        assert len(list(plan.film(geometry.samples + 1))) == 2
 
 
-def test_ten_seconds_in_the_paper_s_geometry() -> None:
-    plan = WindowPlan(PAPER, 10 * SAMPLE_RATE)
-    assert [(w.first_frame, w.start, w.samples) for w in plan] == [(0, 0, 131_072), (8, 32_000, 128_000)]
-    assert plan.overlap == 131_072 - 7 * SAMPLE_RATE  # 1.192 s
+@settings(max_examples=40, deadline=None)
+@given(geometries())
+def test_every_geometry_has_its_plans(geometry: Geometry) -> None:
+    assert WindowPlan.of_film(geometry).fresh >= 1
+    assert WindowPlan.apart(geometry).lookahead == 0
+
+
+def test_a_film_in_the_paper_s_geometry() -> None:
+    plan = WindowPlan.of_film(PAPER)
+    assert plan.context == CONTEXT * PAPER.time_columns
+    windows = [(w.start, w.given, w.until) for w in plan.film(10 * SAMPLE_RATE)]
+    assert windows == [(0, 0, 31), (5, 31, 36), (10, 36, 40)]
+
+
+def test_windows_apart_share_a_second() -> None:
+    first, second = islice(WindowPlan.apart(PAPER), 2)
+    assert first.until == PAPER.time_columns
+    assert (first.until - second.start) * PAPER.column_samples >= APART * SAMPLE_RATE
+
+
+def test_live_windows_begin_at_the_beginning_until_one_is_full() -> None:
+    windows = list(islice(WindowPlan(PAPER, context=16, block=2, lookahead=1), 17))
+    assert [(w.start, w.given, w.until, w.end) for w in windows[:2]] == [(0, 0, 2, 3), (0, 2, 4, 5)]
+    assert [(w.start, w.given, w.until, w.end) for w in windows[-2:]] == [(1, 30, 32, 33), (3, 32, 34, 35)]
 
 
 @pytest.mark.parametrize("samples", [0, -1])
 def test_no_samples_have_no_window(samples: int) -> None:
     with pytest.raises(ValueError, match="no window"):
-        WindowPlan(PAPER, samples)
+        next(WindowPlan.of_film(PAPER).film(samples))
 
 
-# Joining
-
-
-@settings(max_examples=40, deadline=None)
-@given(st.one_of(anywhere, geometries()), lengths)
-def test_every_sample_comes_out_where_it_belongs(geometry: Geometry, samples: int) -> None:
-    """The sound of each window says of every sample which one of the video it is."""
-    plan = WindowPlan(geometry, samples)
-    assembler = Assembler(plan)
-    positions = np.arange(samples + geometry.samples, dtype=np.float32) / 1000
-    blocks = [assembler.add(window, positions[window.start :][: geometry.samples]) for window in plan]
-    np.testing.assert_allclose(np.concatenate(blocks), positions[:samples], rtol=1e-5)
-
-
-@settings(max_examples=40, deadline=None)
-@given(anywhere, lengths)
-def test_outside_the_cross_fades_windows_are_left_alone(geometry: Geometry, samples: int) -> None:
-    plan = WindowPlan(geometry, samples)
-    assembler = Assembler(plan)
-    sounds = [noise(geometry.samples, window.index) for window in plan]
-    whole = np.concatenate([assembler.add(window, sound) for window, sound in zip(plan, sounds, strict=True)])
-    assert whole.dtype == np.float32
-    assert whole.shape == (samples,)
-    free = 0  # the first sample that no earlier window reaches
-    for window, sound in zip(plan, sounds, strict=True):
-        last = window.index == len(plan) - 1
-        until = window.start + window.samples - (0 if last else plan.overlap)
-        np.testing.assert_array_equal(whole[free:until], sound[free - window.start : until - window.start])
-        free = window.start + window.samples
-
-
-def test_only_what_is_final_comes_out() -> None:
-    plan = WindowPlan(PAPER, 20 * SAMPLE_RATE)
-    assembler = Assembler(plan)
-    given_out = [len(assembler.add(window, noise(PAPER.samples, 0))) for window in plan]
-    assert given_out == [7 * SAMPLE_RATE, 7 * SAMPLE_RATE, 6 * SAMPLE_RATE]
-
-
-# Cross-fading
-
-
-def test_equal_sounds_stay_what_they_are() -> None:
-    sound = noise(20_000, 0)
-    np.testing.assert_allclose(crossfade(sound, sound), sound, rtol=1e-5, atol=1e-6)
-
-
-@pytest.mark.parametrize("correlation", [0.0, 0.5, 0.9])
-def test_the_power_stays_whether_sounds_agree_or_not(correlation: float) -> None:
-    first, other = noise(20_000, 1), noise(20_000, 2)
-    second = np.float32(correlation) * first + np.float32(np.sqrt(1 - correlation**2)) * other
-    for part in np.split(crossfade(first, second), 4):
-        assert abs(decibels(power(part))) < 0.3
-
-
-def test_opposed_sounds_are_no_louder_than_unrelated_ones() -> None:
-    sound = noise(20_000, 1)
-    assert power(crossfade(sound, -sound)) < power(sound)
-
-
-def test_a_fade_begins_with_the_first_and_ends_with_the_second() -> None:
-    first, second = np.full(1000, 1, np.float32), np.full(1000, -1, np.float32)
-    mixed = crossfade(first, second)
-    assert mixed[0] == pytest.approx(1, abs=0.01)
-    assert mixed[-1] == pytest.approx(-1, abs=0.01)
-    assert (np.diff(mixed) <= 0).all()
-
-
-@pytest.mark.parametrize(("loud", "quiet"), [(0, 0), (0, 1), (1, 0), (1, 1e-30)])
-def test_silence_is_no_trouble(loud: float, quiet: float) -> None:
-    first, second = loud * noise(1000, 1), np.float32(quiet) * noise(1000, 2)
-    mixed = crossfade(first.astype(np.float32), second)
-    assert np.isfinite(mixed).all()
-    assert power(mixed) <= max(power(first), power(second))
-    assert mixed.any() == bool(loud or quiet)
-
-
-def test_nothing_fades_into_nothing() -> None:
-    empty = np.zeros(0, np.float32)
-    assert crossfade(empty, empty).shape == (0,)
+@pytest.mark.parametrize("lengths", [(32, 1, 0), (16, 1, 16), (-1, 1, 0), (0, 0, 0), (0, 1, -1)], ids=str)
+def test_a_plan_with_nothing_new_is_refused(lengths: tuple[int, int, int]) -> None:
+    with pytest.raises(ValueError, match="nothing new"):
+        WindowPlan(PAPER, *lengths)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from click.testing import CliRunner
 
 from mdsgen.errors import MediaError
 from mdsgen.media import probe, read_frames, read_sound
 from mdsgen.scenes import sample_scene, write_video
 from mdsgen.scenes.__main__ import main
+from tests.runner import Runner
 
 
 @pytest.fixture
@@ -62,7 +62,7 @@ def test_a_picture_of_an_odd_size_is_refused(scene, tmp_path):
 def test_the_command_writes_a_film_and_prints_what_happens(tmp_path):
     path = tmp_path / "clip.mp4"
     arguments = ["3", "drum", "-o", str(path), "--silent", "--size", "64", "--frame-rate", "10", "--duration", "4"]
-    result = CliRunner().invoke(main, arguments)
+    result = Runner().invoke(main, arguments)
     assert result.exit_code == 0, result.output
     assert "skin drum" in result.stdout
     assert f"{sample_scene(3, 'drum', 4.0).truth.events[0].time:7.3f} s" in result.stdout
@@ -70,8 +70,8 @@ def test_the_command_writes_a_film_and_prints_what_happens(tmp_path):
 
 
 def test_the_command_refuses_in_one_line(tmp_path):
-    result = CliRunner().invoke(main, ["3", "-o", str(tmp_path / "clip.gif")])
+    result = Runner().invoke(main, ["3", "-o", str(tmp_path / "clip.gif")])
     assert result.exit_code == 1
     assert result.stderr.startswith("error: cannot write")
     assert len(result.stderr.splitlines()) == 1
-    assert CliRunner().invoke(main, ["3", "opera", "-o", "a.mp4"]).exit_code == 2
+    assert Runner().invoke(main, ["3", "opera", "-o", "a.mp4"]).exit_code == 2

@@ -21,7 +21,7 @@ from mdsgen.runtime import Progress
 from mdsgen.server import Limits, ServerSettings
 from mdsgen.server.app import App
 from mdsgen.server.jobs import Job, Jobs
-from mdsgen.server.serve import Server, address, listening
+from mdsgen.server.process import Server, address, listening
 from tests.media.conftest import Renderer
 
 TIMEOUT = 30.0

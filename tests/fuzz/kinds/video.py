@@ -11,6 +11,7 @@ from typing import Any
 import av
 import numpy as np
 
+from mdsgen.errors import MediaError
 from mdsgen.geometry import SAMPLE_RATE
 from mdsgen.media import VideoInfo, read_pictures, read_sound, sample_count
 from mdsgen.runtime import render
@@ -81,11 +82,13 @@ class _Silent:
     def stream(
         self, info: VideoInfo, sampling: Sampling | None, *, start: float, duration: float | None, **_: Any
     ) -> Iterator[np.ndarray]:
+        left = sample_count(info.remaining(start, duration))
+        if not left:
+            raise MediaError(f"{info.path} holds no sample of sound")  # as a pipeline does
         for picture in read_pictures(info, start=start, duration=duration):
             assert picture.shape == (224, 224, 3)
         if info.has_audio:
             assert sum(map(len, read_sound(info, start=start, duration=duration)))
-        left = sample_count(info.remaining(start, duration))
         while left > 0:
             yield np.zeros(min(left, SAMPLE_RATE), np.float32)
             left -= SAMPLE_RATE

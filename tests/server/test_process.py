@@ -15,7 +15,8 @@ import pytest
 
 from mdsgen.errors import ServerError
 from mdsgen.server import ServerSettings
-from mdsgen.server.serve import address, listening, scratch
+from mdsgen.server.process import address, listening, scratch
+from tests.children import LIMIT, child
 
 
 @contextmanager
@@ -23,27 +24,21 @@ def process(*options: object, cache: Path) -> Iterator[tuple[subprocess.Popen[st
     """``mdsgen-serve`` and its address."""
     command = [sys.executable, "-m", "mdsgen.cli.serve", "--port", "0", "--engine", "onnxruntime", *map(str, options)]
     environment = {**os.environ, "MDSGEN_CACHE": str(cache)}
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment, start_new_session=True
-    ) as started:
+    with child(command, env=environment) as started:
         assert started.stdout is not None
-        try:
-            yield started, started.stdout.readline().strip()
-        finally:
-            if started.poll() is None:
-                os.killpg(started.pid, signal.SIGKILL)
+        yield started, started.stdout.readline().strip()
 
 
 def test_a_process_serves_until_a_signal_comes(bundle_path: Path, tmp_path: Path, clip: bytes) -> None:
     with process("--bundle", bundle_path, "--threads", 1, cache=tmp_path) as (started, url):
         assert url.startswith("http://127.0.0.1:")
         request = urllib.request.Request(f"{url}v1/sounds?steps=1&format=wav", clip)
-        with urllib.request.urlopen(request, timeout=60) as answer:
+        with urllib.request.urlopen(request, timeout=LIMIT) as answer:
             assert answer.read(4) == b"RIFF"
         (folder,) = (tmp_path / "server").iterdir()
         assert ((tmp_path / "server").stat().st_mode & 0o777, list(folder.iterdir())) == (0o700, [])
         started.send_signal(signal.SIGTERM)
-        output, errors = started.communicate(timeout=60)
+        output, errors = started.communicate(timeout=LIMIT)
         assert (started.returncode, output, errors) == (0, "", "")
     assert list((tmp_path / "server").iterdir()) == []
 
@@ -82,21 +77,16 @@ from mdsgen.server import ServerSettings, serve
 from mdsgen.server.jobs import Job
 Job.advance = lambda *_: (print("stuck", flush=True), time.sleep(600))
 def ask(url):
-    film = sys.stdin.buffer.read()
+    film = open(sys.argv[2], "rb").read()
     threading.Thread(target=urllib.request.urlopen, args=(url + "v1/sounds?steps=1", film), daemon=True).start()
 serve(Pipeline.open(sys.argv[1], "onnxruntime", threads=1), ServerSettings(port=0), ask)
 """
     environment = {**os.environ, "MDSGEN_CACHE": str(tmp_path)}
-    command = [sys.executable, "-c", program, str(bundle_path)]
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
-    with subprocess.Popen(command, env=environment, start_new_session=True, **pipes) as started:  # type: ignore[call-overload]
-        try:
-            started.stdin.write(clip)
-            started.stdin.close()
-            assert started.stdout.readline() == b"stuck\n"
-            started.send_signal(signal.SIGTERM)
-            assert started.wait(60) == 0
-        finally:
-            if started.poll() is None:
-                os.killpg(started.pid, signal.SIGKILL)
+    command = [sys.executable, "-c", program, str(bundle_path), str(tmp_path / "clip.mp4")]
+    (tmp_path / "clip.mp4").write_bytes(clip)
+    with child(command, env=environment) as started:
+        assert started.stdout is not None
+        assert started.stdout.readline() == "stuck\n"
+        started.send_signal(signal.SIGTERM)
+        assert started.wait(LIMIT) == 0
     assert list((tmp_path / "server").iterdir()) == []

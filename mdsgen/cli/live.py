@@ -1,0 +1,144 @@
+"""``mdsgen-run`` for a source without an end: its sound to a card, a pipe or a file, until Ctrl-C."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+
+from mdsgen.cli.sampling import finite
+from mdsgen.geometry import SAMPLE_RATE
+from mdsgen.media.camera import is_endless, open_camera
+from mdsgen.media.endless import open_sink
+from mdsgen.runtime import Live
+
+CARD = "alsa:default"
+"""Where live sound goes when nobody says."""
+
+_FAREWELL = 0.5  # seconds that a camera is given to let go of its picture
+_FILMS_ONLY = {"start": "--start", "mix": "--mix", "keep_original": "--keep-original", "recursive": "--recursive"}
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Whether files are played as if they were cameras, and the lengths of blocks and lookahead in seconds."""
+
+    always: bool
+    block: float
+    lookahead: float
+
+    def is_live(self, videos: tuple[Path, ...]) -> bool:
+        """Whether the sources are played and not rendered. Raises a usage error for several, one of which is."""
+        live = self.always or any(is_endless(video) for video in videos)
+        if live and len(videos) != 1:
+            raise click.UsageError("a live source is played alone")
+        return live
+
+
+def live_options(main: Callable[..., None]) -> Callable[..., None]:
+    """Options of sources without an end."""
+    for option in (
+        click.option(
+            "--lookahead",
+            type=click.FloatRange(0),
+            default=0.256,
+            show_default=True,
+            callback=finite,
+            help="Seconds that a live block waits for what follows it.",
+        ),
+        click.option(
+            "--block",
+            type=click.FloatRange(0, min_open=True),
+            default=0.512,
+            show_default=True,
+            callback=finite,
+            help="Seconds of live sound at a time.",
+        ),
+        click.option("--live", is_flag=True, help="Play a file at its own speed, as if it came from a camera."),
+    ):
+        main = option(main)
+    return main
+
+
+def take_live(settings: dict[str, Any]) -> Wanted:
+    """Take the options of :func:`live_options` out of a command's."""
+    return Wanted(settings.pop("live"), settings.pop("block"), settings.pop("lookahead"))
+
+
+def refuse_for_live(**given: object) -> None:
+    """Raise a usage error for what only a film can have."""
+    for name, value in given.items():
+        if value:
+            raise click.UsageError(f"a live source has no {_FILMS_ONLY[name]}")
+
+
+def play(live: Live, source: Path, target: str | None, form: str | None, duration: float | None) -> None:
+    """Play the sound of a source until it ends, ``duration`` seconds are over, or Ctrl-C; what is finished is kept.
+
+    What else stopped it is raised when its sound so far has been kept.
+    """
+    with live, open_sink(target or CARD, form) as sink:
+        written, stops = 0, list[BaseException]()
+        try:
+            with _pushing(source, live) as faults:
+                for block in _first(live.pull(), duration):
+                    sink.write(block)
+                    written += len(block)
+            stops += faults
+        except KeyboardInterrupt:
+            click.echo("stopped", err=True)
+        except SystemExit as ended:  # by SIGTERM
+            stops.append(ended)
+        if stops and not written:
+            raise stops[0]
+    told = live.statistics
+    click.echo(
+        f"{written / SAMPLE_RATE:.3f} s of sound for {told.pictures} pictures; of {told.blocks} blocks "
+        f"{told.fewer} with fewer evaluations and {told.silent} silent; latency {live.latency:.2f} s",
+        err=True,
+    )
+    if stops:
+        raise stops[0]
+
+
+def _first(blocks: Iterator[Any], duration: float | None) -> Iterator[Any]:
+    """The blocks of the first ``duration`` seconds."""
+    if duration is None:
+        yield from blocks
+        return
+    left = round(duration * SAMPLE_RATE)
+    for block in blocks:
+        yield block[:left]
+        left -= len(block)
+        if left <= 0:
+            return
+
+
+@contextmanager
+def _pushing(source: Path, live: Live) -> Iterator[list[Exception]]:
+    """In the block a thread reads the source; the list holds what stopped it, but for its end."""
+    faults: list[Exception] = []
+
+    def push() -> None:
+        try:
+            with open_camera(source) as pictures:
+                for time, picture in pictures:
+                    live.push(picture, time)
+            live.end()
+        except Exception as error:  # told in the other thread
+            if not live.is_closed:
+                faults.append(error)
+                live.close()
+
+    reader = threading.Thread(target=push, name=f"pictures of {source}", daemon=True)
+    reader.start()
+    try:
+        yield faults
+    finally:
+        live.close()
+        reader.join(_FAREWELL)

@@ -1,0 +1,103 @@
+"""Pictures from sources that never end: a camera of this machine, a network address, a pipe."""
+
+from __future__ import annotations
+
+import re
+import stat
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal
+
+import av
+import av.error
+import numpy as np
+from av.format import ContainerFormat
+
+from mdsgen.errors import MediaError
+from mdsgen.media.container import picture_stream, reading
+from mdsgen.media.frames import Scaler
+
+PIPE = "-"
+"""What stands for standard input, or standard output."""
+PATIENCE = 10.0
+"""Seconds that an address may take to answer, and then to send the next picture."""
+
+_ADDRESS = re.compile(r"^(rtsps?|rtmps?|srt|udp|tcp|https?):/+")
+
+
+def is_endless(source: Path) -> bool:
+    """Whether this names a source without an end: ``-``, an address such as ``rtsp://…``, or a device."""
+    if str(source) == PIPE or _ADDRESS.match(str(source)):
+        return True
+    try:
+        mode = source.stat().st_mode
+    except OSError:
+        return False
+    return stat.S_ISCHR(mode) or stat.S_ISFIFO(mode)
+
+
+@contextmanager
+def open_camera(source: Path) -> Iterator[Iterator[tuple[float | None, np.ndarray]]]:
+    """Open a source, or play a file at its own speed, and give its pictures as they come.
+
+    Each is its time stamp in seconds, None where it has none, and uint8 ``[224, 224, 3]`` RGB. Raises
+    :class:`MediaError` where it cannot be opened, for instance since this build of PyAV has no such device, and for
+    whatever a library raises in the block.
+    """
+    with reading(source, "cannot open {} as a source of pictures"):
+        container = _opened(source)
+    with container, reading(source):
+        stream = picture_stream(container)
+        if stream is None:
+            raise MediaError(f"{source} holds no moving pictures: expected a video")
+        pictures = _pictures(container, stream)
+        yield pictures if is_endless(source) else at_own_speed(pictures)
+
+
+def at_own_speed(
+    pictures: Iterator[tuple[float | None, np.ndarray]],
+    clock: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], None] = time.sleep,
+) -> Iterator[tuple[float | None, np.ndarray]]:
+    """The pictures of a file, each not before its time."""
+    begun = None
+    for stamp, picture in pictures:
+        if stamp is not None:
+            begun = clock() - stamp if begun is None else begun
+            sleep(max(0.0, begun + stamp - clock()))
+        yield stamp, picture
+
+
+def _pictures(container: Any, stream: Any) -> Iterator[tuple[float | None, np.ndarray]]:
+    scaler = Scaler()
+    for packet in container.demux(stream):
+        try:
+            frames = packet.decode()
+        except av.error.InvalidDataError:  # the next one may be whole
+            continue
+        for frame in frames:
+            yield frame.time, scaler(frame)
+
+
+def _opened(source: Path) -> Any:
+    opened: Any = av.open
+    name = str(source)
+    if name == PIPE:
+        return opened("pipe:0")
+    if _ADDRESS.match(name):
+        options = {"rtsp_transport": "tcp"} if name.startswith("rtsp") else {}
+        return opened(_ADDRESS.sub(r"\1://", name), container_options=options, timeout=PATIENCE)
+    if source.exists() and stat.S_ISCHR(source.stat().st_mode):
+        return opened(name, format=device_format("video4linux2", "r", name))
+    return opened(f"file:{name}")
+
+
+def device_format(name: str, mode: Literal["r", "w"], device: str) -> str:
+    """The name of an input (``r``) or output (``w``) device. Raises :class:`MediaError` where this build has none."""
+    try:
+        ContainerFormat(name, mode)
+    except ValueError as error:
+        raise MediaError(f"cannot open {device}: this build of PyAV has no device {name}") from error
+    return name

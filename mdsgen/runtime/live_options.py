@@ -1,0 +1,54 @@
+"""How a live source is heard: how fast pictures come, in which blocks sound goes out, and how much is looked ahead."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from mdsgen.errors import SettingsError
+from mdsgen.geometry import SAMPLE_RATE, Geometry
+from mdsgen.runtime.windows import WindowPlan
+
+
+@dataclass(frozen=True)
+class LiveOptions:
+    """``frame_rate`` is how many pictures come in a second where they have no time stamps, and about how many where
+    they have. ``block`` and ``lookahead`` are in seconds and rounded up to whole columns. Raises
+    :class:`SettingsError` for impossible values.
+    """
+
+    frame_rate: float = 30.0
+    block: float = 0.512
+    lookahead: float = 0.256
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.frame_rate) and self.frame_rate > 0):
+            raise SettingsError(f"frame_rate must be a positive number, not {self.frame_rate!r}")
+        if not (math.isfinite(self.block) and self.block > 0):
+            raise SettingsError(f"block must be a positive number of seconds, not {self.block!r}")
+        if not (math.isfinite(self.lookahead) and self.lookahead >= 0):
+            raise SettingsError(f"lookahead must be 0 seconds or more, not {self.lookahead!r}")
+        if self.seed < 0:
+            raise SettingsError(f"a seed must be 0 or more, not {self.seed}")
+
+    def plan(self, geometry: Geometry) -> WindowPlan:
+        """The windows: those of a film where a block is as long as a window.
+
+        Raises :class:`SettingsError` where block and lookahead do not fit into a window.
+        """
+        film = WindowPlan.of_film(geometry)
+        block, lookahead = (_columns(seconds, geometry) for seconds in (self.block, self.lookahead))
+        if block >= geometry.time_columns:
+            return film
+        room = geometry.time_columns - block - lookahead
+        if room < 0:
+            raise SettingsError(
+                f"a block of {self.block:g} s with {self.lookahead:g} s of lookahead is longer than the model's "
+                f"window of {geometry.duration:g} s"
+            )
+        return WindowPlan(geometry, min(film.context, room), block, lookahead)
+
+
+def _columns(seconds: float, geometry: Geometry) -> int:
+    return math.ceil(round(seconds * SAMPLE_RATE / geometry.column_samples, 6))
