@@ -71,6 +71,10 @@ class TrainingError(MdsgenError, ValueError):
     """A training that cannot start or go on: its configuration, its checkpoint or what it computed."""
 
 
+class ServerError(MdsgenError):
+    """A server that cannot listen, or has nowhere to keep its films, or whose libraries are missing."""
+
+
 class Cancelled(MdsgenError):
     """The caller's progress callback asked to stop."""
 

@@ -47,4 +47,5 @@ eval = partial(_start, "eval")  # the command's name
 export = partial(_start, "export")
 info = partial(_start, "info")
 run = partial(_start, "run")
+serve = partial(_start, "serve")
 train = partial(_start, "train")

@@ -7,7 +7,7 @@ import sys
 HEAVY = ["torch", "onnx", "PIL", "diffusers", "transformers"]
 
 IMPORT_ALL = """
-import importlib, importlib.abc, importlib.util, json, pkgutil, sys
+import importlib, importlib.abc, json, pkgutil, sys
 
 class Refusal(importlib.abc.MetaPathFinder):
     def find_spec(self, name, path=None, target=None):
@@ -16,10 +16,10 @@ class Refusal(importlib.abc.MetaPathFinder):
 
 sys.meta_path.insert(0, Refusal())
 names = ["mdsgen", "mdsgen.geometry", "mdsgen.tensor", "mdsgen.errors"]
-for package in ("runtime", "media", "bundle", "engines", "kernels", "scenes", "evaluation"):
+for package in ("runtime", "media", "bundle", "engines", "kernels", "scenes", "evaluation", "server"):
     package = importlib.import_module(f"mdsgen.{package}")
     names += [package.__name__] + [m.name for m in pkgutil.walk_packages(package.__path__, package.__name__ + ".")]
-names += [f"mdsgen.cli.{n}" for n in ("errors", "eval", "info", "run") if importlib.util.find_spec(f"mdsgen.cli.{n}")]
+names += [f"mdsgen.cli.{n}" for n in ("eval", "info", "run", "serve")]
 refused = {}
 for name in names + EXTRA:
     try:

@@ -11,7 +11,7 @@ import pytest
 from mdsgen import start
 from tests.children import LIMIT, child, finished
 
-COMMANDS = ("bench", "eval", "export", "info", "run", "train")
+COMMANDS = ("bench", "eval", "export", "info", "run", "serve", "train")
 
 
 @pytest.mark.parametrize("command", COMMANDS)

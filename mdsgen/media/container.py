@@ -27,6 +27,11 @@ _METADATA = {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) 
 _NOT_VIDEO = frozenset({"tty", "lrc"})
 """Demuxers that take a text file for a film."""
 
+_REFERRING = frozenset({"concat", "dash", "hls", "imf", "mlv", "rtp", "rtsp", "sdp", "vobsub", "webm_dash_manifest"})
+"""Demuxers of files that name other files, or addresses: a film is read from nothing but its own file."""
+
+_OPTIONS = {"fflags": "+genpts", "format_whitelist": ",".join(sorted(av.formats_available - _REFERRING))}
+
 
 @contextmanager
 def open_input(path: str | os.PathLike[str]) -> Iterator[InputContainer]:
@@ -65,7 +70,7 @@ def _opened(path: Path) -> InputContainer:
     # B-frames) are generated. Metadata in an odd encoding stop PyAV before 19 unless told, and leave the file open.
     # The options are the container's alone: PyAV 14 crashes over those of streams that appear late (FLV, MPEG-PS).
     opened: Any = av.open
-    container: InputContainer = opened(f"file:{path}", container_options={"fflags": "+genpts"}, **_METADATA)
+    container: InputContainer = opened(f"file:{path}", container_options=_OPTIONS, **_METADATA)
     return container
 
 

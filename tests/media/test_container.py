@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from mdsgen.errors import MediaError
 from mdsgen.media.container import SEEK_MARGIN, decode, open_input, picture_stream, sound_stream
 
 
@@ -31,3 +32,17 @@ def test_metadata_in_an_odd_encoding_stops_nobody(render):
     with open_input(path) as container:
         assert container.metadata["encoder"].startswith("L")
     assert len(list(decode(path, picture_stream))) == 8
+
+
+LISTS = {
+    "list.m3u8": "#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXTINF:2,\nnamed.ts\n#EXT-X-ENDLIST\n",
+    "list.ffconcat": "ffconcat version 1.0\nfile named.ts\n",
+}
+
+
+@pytest.mark.parametrize("name", LISTS)
+def test_a_file_cannot_name_others_to_be_read(render, name):
+    path = render("named.ts").with_name(name)
+    path.write_text(LISTS[name])
+    with pytest.raises(MediaError, match=r"cannot read .* as a video"), open_input(path):
+        pass
