@@ -366,7 +366,7 @@ def with_nothing(folder: Path) -> None:
         (with_nothing, ["--video", __file__], "test_export.py"),
         (with_nothing, ["--tolerance", "nan"], "tolerance must be from 0 to 100 dB, not nan"),
         (with_nothing, ["--tolerance", "-3"], "tolerance must be from 0 to 100 dB, not -3.0"),
-        (with_nothing, ["--guidance", "inf"], "must be a finite number, not inf"),
+        (with_nothing, ["--guidance", "inf"], "must be a number from -1000 to 1000, not inf"),
         (with_nothing, ["--precision", "int8", "--calibration-scenes", "3"], "on 4 clips or more, not on 3 scenes"),
         (with_nothing, ["--precision", "int8", "--calibrate-on", "nowhere"], "there is no folder nowhere with videos"),
         (with_a_bundle, ["--precision", "int8"], "exists: choose another place, or ask to replace it"),
