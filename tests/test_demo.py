@@ -48,6 +48,7 @@ def test_it_says_how_it_was_trained() -> None:
     provenance = Bundle.open(FOLDER, verify=False).manifest.provenance
     for stage in ("video_encoder", "autoencoder", "vocoder", "denoiser"):
         assert provenance[stage]["steps"] == provenance[stage][stage]["training"]["steps"]
+    assert 0 < provenance["noisy_vocoder"]["steps"] <= provenance["noisy_vocoder"]["noisy_vocoder"]["training"]["steps"]
 
 
 def test_a_seed_makes_the_same_file_and_another_seed_another_sound(tmp_path: Path) -> None:
@@ -80,3 +81,5 @@ def test_its_sound_belongs_to_pictures_that_it_has_never_seen() -> None:
     assert score.kind >= 0.75
     assert score.onsets is not None
     assert score.onsets.f1 >= 0.6
+    assert score.hop_autocorrelation is not None
+    assert score.hop_autocorrelation < 0.1  # no buzz

@@ -26,9 +26,8 @@ from mdsgen.training.shards import Shards
 from mdsgen.training.stage import LOSS, Stage, choose, generator_from
 from mdsgen.training.vocoding import magnitudes, picture_of, smoothed
 
-_STANDS_OUT = 3.0  # times the mean around it: of noise, one value in a thousand
+_STANDS_OUT = 2.5  # times the mean around it: of noise, one value in a hundred
 _AROUND = 15  # bins or frames
-_FEW = 0.02  # of all values: fewer that stand out count for less, as those of noise
 _EDGE = 2  # frames at either end of a crop whose window reaches beyond it
 
 
@@ -144,18 +143,15 @@ def _mel_error(made: Tensor, wanted: Tensor, grained: Tensor) -> Tensor:
 
 
 def peak_error(made: Tensor, real: Tensor, paired: Tensor, fft: int) -> Tensor:
-    """How far the magnitudes of tones and blows are apart; 0 where a sound is not paired.
+    """How far the magnitudes of tones and blows are apart, over all magnitudes; 0 where a sound is not paired.
 
-    Tones stand out of their neighbours in frequency, blows of those in time. Their error over all magnitudes, for what
-    is loud, and the difference of their logarithms, for what has nearly died away.
+    Tones stand out of their neighbours in frequency, blows of those in time.
     """
     window = torch.hann_window(fft, device=made.device)
     a, b = (magnitudes(sound, fft, window) for sound in (made, real))  # [B, bins, frames]
     stands_out = (b > _STANDS_OUT * _mean_around(b, (_AROUND, 1))) | (b > _STANDS_OUT * _mean_around(b, (1, _AROUND)))
-    loud = ((a - b) * stands_out).flatten(1).norm(dim=1) / b.flatten(1).norm(dim=1).clamp(min=0.1)  # [B]
-    share = stands_out.float().flatten(1).mean(dim=1).clamp(min=_FEW)  # [B]
-    quiet = ((a.log() - b.log()).abs() * stands_out).flatten(1).mean(dim=1) / share
-    error: Tensor = ((loud + quiet) * paired).sum() / paired.sum().clamp(min=1)
+    apart = ((a - b) * stands_out).flatten(1).norm(dim=1) / b.flatten(1).norm(dim=1).clamp(min=0.1)  # [B]
+    error: Tensor = (apart * paired).sum() / paired.sum().clamp(min=1)
     return error
 
 
