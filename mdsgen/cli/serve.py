@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from mdsgen.cli.sampling import finite
+from mdsgen.cli.options import finite
 from mdsgen.command import command
 from mdsgen.engines import ENGINES
 from mdsgen.errors import ServerError

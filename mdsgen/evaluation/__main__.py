@@ -15,22 +15,22 @@ from mdsgen.geometry import FRAME_RATE, SAMPLE_RATE
 from mdsgen.media import probe, read_frames, read_sound
 from mdsgen.media.png import png_bytes
 
-_SMALLER = 4  # the pictures of the strip are a quarter of a frame's side
+_EVERY, _SMALLER = 2, 2  # of the strip: which frames it has, and how much smaller their sides are
 
 
 @command("python -m mdsgen.evaluation")
 @click.argument("video", type=click.Path(path_type=Path))
 @click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="The .png file to write.")
 def main(video: Path, output: Path) -> None:
-    """Draw VIDEO as a film strip above the spectrogram of its sound, with a mark where an onset is heard."""
+    """Draw VIDEO as a film strip above the spectrogram of its sound, with marks at onsets and at every second."""
     info = probe(video)
     sound = np.concatenate(list(read_sound(info)))
-    frames = np.stack([frame[:, ::_SMALLER, ::_SMALLER] for frame in read_frames(info)])  # [F, 3, 56, 56]
-    pictures = np.rint(255 * frames.transpose(0, 2, 3, 1)).astype(np.uint8)
-    duration = len(pictures) / FRAME_RATE
+    frames = np.stack([frame[:, ::_SMALLER, ::_SMALLER] for frame in read_frames(info)])  # [F, 3, 112, 112]
+    pictures = np.rint(255 * frames[::_EVERY].transpose(0, 2, 3, 1)).astype(np.uint8)
+    duration = len(frames) / FRAME_RATE
     samples = round(duration * SAMPLE_RATE)
     heard = np.pad(sound[:samples], (0, max(0, samples - len(sound))))
-    drawn = film_with_sound(pictures, heard, duration, np.empty(0), onsets(heard))
+    drawn = film_with_sound(pictures, heard, duration, onsets(heard), _EVERY / FRAME_RATE)
     try:
         output.write_bytes(png_bytes(drawn))
     except OSError as error:

@@ -7,8 +7,8 @@ import numpy as np
 from mdsgen.evaluation.spectrogram import log_mel
 from mdsgen.geometry import FRAME_RATE
 
-TRUE_COLOUR, FOUND_COLOUR = (255, 255, 255), (80, 220, 255)
-"""Marks of what happens, and of what was heard to begin."""
+FOUND_COLOUR, SECOND_COLOUR = (80, 220, 255), (130, 130, 130)
+"""Marks of what was heard to begin, and of every second."""
 
 _FLOOR = 0.15  # of the spectrogram's 0..1: what is darker is black
 _HEIGHT, _MARK = 2, 14  # pixels per bin; of a row of marks
@@ -16,22 +16,25 @@ _STOPS = np.array([[0, 0, 4], [60, 15, 110], [150, 40, 110], [225, 90, 45], [250
 
 
 def film_with_sound(
-    pictures: np.ndarray, sound: np.ndarray, duration: float, true: np.ndarray, found: np.ndarray
+    pictures: np.ndarray, sound: np.ndarray, duration: float, found: np.ndarray, spacing: float = 1 / FRAME_RATE
 ) -> np.ndarray:
-    """Pictures uint8 ``[F, h, w, 3]`` in a row, the onsets that are ``true`` below, the spectrogram, those ``found``.
+    """Pictures uint8 ``[P, h, w, 3]`` in a row, one every ``spacing`` seconds; the spectrogram; the onsets ``found``.
 
-    All four share one time axis: ``duration`` seconds over the whole width. Gives uint8 ``[H, W, 3]``.
+    All share one time axis: ``duration`` seconds over the whole width, with a stroke at every second below. Gives uint8
+    ``[H, W, 3]``.
     """
     strip = film_strip(pictures)
-    width = max(strip.shape[1], round(strip.shape[1] * duration * FRAME_RATE / len(pictures)))
-    strip = np.pad(strip, ((0, 0), (0, width - strip.shape[1]), (0, 0)))  # the last picture's time is not over yet
-    rows = [
-        strip,
-        marks(true, duration, width, TRUE_COLOUR),
-        spectrogram(sound, width),
-        marks(found, duration, width, FOUND_COLOUR),
-    ]
-    return np.concatenate(rows)
+    width = round(strip.shape[1] * duration / (len(pictures) * spacing))
+    strip = np.pad(strip, ((0, 0), (0, max(0, width - strip.shape[1])), (0, 0)))[:, :width]
+    seconds = np.arange(1, int(duration) + 1, dtype=float)
+    return np.concatenate(
+        [
+            strip,
+            spectrogram(sound, width),
+            marks(found, duration, width, FOUND_COLOUR),
+            marks(seconds, duration, width, SECOND_COLOUR),
+        ]
+    )
 
 
 def film_strip(pictures: np.ndarray) -> np.ndarray:

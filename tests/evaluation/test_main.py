@@ -17,7 +17,7 @@ def test_the_picture_is_as_wide_as_the_film_strip(tmp_path: Path) -> None:
     assert result.exit_code == 0, result.output
     with av.open(str(tmp_path / "bell.png")) as picture:
         (frame,) = picture.decode(video=0)
-    assert (frame.width, frame.height) == (16 * 56, 56 + 14 + 256 + 14)
+    assert (frame.width, frame.height) == (8 * 112, 112 + 256 + 14 + 14)
 
 
 def test_a_silent_video_has_nothing_to_draw(tmp_path: Path) -> None:

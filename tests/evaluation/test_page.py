@@ -12,7 +12,7 @@ import pytest
 from mdsgen.errors import MediaError
 from mdsgen.evaluation import Clip, Evaluation
 from mdsgen.evaluation.page import write_page
-from mdsgen.evaluation.picture import FOUND_COLOUR, TRUE_COLOUR, film_strip, film_with_sound, marks, spectrogram
+from mdsgen.evaluation.picture import FOUND_COLOUR, film_strip, film_with_sound, marks, spectrogram
 from mdsgen.geometry import DEMO
 from mdsgen.media import probe, read_sound
 
@@ -82,14 +82,19 @@ def test_marks_and_spectrogram_share_the_film_strip_s_time() -> None:
     pictures = np.random.default_rng(0).integers(0, 255, (32, 8, 8, 3), np.uint8)
     sound = np.zeros(131072, np.float32)
     sound[65536:65700] = 0.5
-    picture = film_with_sound(pictures, sound, 8.192, np.array([4.096]), np.array([2.0]))
+    picture = film_with_sound(pictures, sound, 8.192, np.array([2.0]))
     width = picture.shape[1]
     assert width == round(8.192 * 4 * 8)
     np.testing.assert_array_equal(picture[:8, :256], film_strip(pictures))
-    loud = picture[22:-14].sum(axis=(0, 2)).argmax()
+    loud = picture[8:-28].sum(axis=(0, 2)).argmax()
     assert loud == pytest.approx(width / 2, abs=2)
-    assert (picture[8:22, width // 2] == TRUE_COLOUR).any()
-    assert (picture[-14:, round(2.0 / 8.192 * width)] == FOUND_COLOUR).any()
+    assert (picture[-28:-14, round(2.0 / 8.192 * width)] == FOUND_COLOUR).any()
+    assert np.count_nonzero(np.diff((picture[-8, :, 0] > 0).astype(int)) == 1) == 8  # a stroke at every second
+
+
+def test_a_strip_of_fewer_pictures_takes_as_long() -> None:
+    pictures = np.full((17, 8, 8, 3), 9, np.uint8)
+    assert film_with_sound(pictures, np.zeros(130_560, np.float32), 8.25, np.empty(0), 0.5).shape[1] == round(16.5 * 8)
 
 
 def test_low_tones_lie_below() -> None:
@@ -99,4 +104,4 @@ def test_low_tones_lie_below() -> None:
 
 
 def test_no_marks_are_a_black_row() -> None:
-    assert not marks(np.zeros(0), 8.0, 30, TRUE_COLOUR).any()
+    assert not marks(np.zeros(0), 8.0, 30, FOUND_COLOUR).any()
