@@ -6,7 +6,8 @@ milliseconds, and raw streams have no time stamps at all. :func:`scan` looks at 
 
 - every packet has a DTS and a PTS, DTS rises strictly, and no PTS lies before its DTS;
 - from one packet to the next it is never longer than the clock's ``longest_gap``;
-- where the clock restarts or jumps, the film goes on with its usual interval, and :func:`follow` moves the sound along.
+- where the clock restarts or jumps, the film goes on with its usual interval, and :func:`follow` moves the sound along;
+- one that does not say how long it lasts (older FFmpeg says so of no MP4 file with B-frames) lasts until the next DTS.
 
 The rules are few. Decoding times (DTS) decide, since they should rise. One that lies :data:`RESTART` or more before its
 predecessor, or further after it than ``longest_gap``, begins a new segment, which is moved to where the film had come
@@ -242,6 +243,8 @@ class _Mender:
         self._before: int | None = None  # the last DTS, mended
         self._step = self._interval  # what the last packet lasts
         self._delay: int | None = None  # from DTS to PTS of a key frame
+        self._open: _Stamps | None = None  # the last packet, where it does not say how long it lasts
+        self._measured: int | None = None  # what the one before such a packet lasted
 
     def place(self, packet: Any) -> Sequence[_Stamps]:
         """Take the next packet; give the stamps that are certain by now, in order."""
@@ -254,13 +257,16 @@ class _Mender:
             packet.is_discard,
         )
         if self._before is not None:
-            return (self._settled(stamps, self._before),)
+            return self._settled(stamps, self._before)
         self._held.append(stamps)
         return self._release() if dts is not None or len(self._held) > HELD else ()
 
     def finish(self) -> Sequence[_Stamps]:
-        """Give the packets that still wait for a first DTS, and end the last segment."""
+        """Give the packets that still wait for a DTS, and end the last segment."""
         released = self._release()
+        if self._open is not None:
+            self._open.duration = min(self._open.duration, self._measured or self._open.duration)
+            released.append(self._open)
         if self._before is not None:
             self._end_segment()
         return released
@@ -282,18 +288,24 @@ class _Mender:
             later = stamps.dts
         self._begin = held[0].dts or 0
         self._before = self._begin - 1
-        return [self._settled(stamps, self._before) for stamps in held]
+        return [certain for stamps in held for certain in self._settled(stamps, self._before)]
 
     def _lasting(self, stamps: _Stamps) -> int:
         return stamps.duration if 0 < stamps.duration <= self._gap else self._interval
 
-    def _settled(self, stamps: _Stamps, before: int) -> _Stamps:
+    def _settled(self, stamps: _Stamps, before: int) -> list[_Stamps]:
+        """Mend the next packet; give those that are certain by now: one without duration waits for the next DTS."""
         dts = self._placed(stamps, before)
+        certain = []
+        if self._open is not None:
+            self._open.duration = self._measured = dts - before
+            certain.append(self._open)
         pts = self._presented(stamps, dts)
         self.moved |= pts != stamps.pts if stamps.pts is not None else stamps.dts is None
         self._before, self._step = dts, self._lasting(stamps)
+        self._open = None if stamps.duration == self._step else stamps
         stamps.dts, stamps.pts, stamps.duration = dts, pts, self._step
-        return stamps
+        return certain if self._open is stamps else [*certain, stamps]
 
     def _placed(self, stamps: _Stamps, before: int) -> int:
         """The packet's DTS on the film's time line: later than ``before``, that of the packet before."""

@@ -29,7 +29,11 @@ class Expected:
 
 @dataclass
 class _Found:
-    """One stream as it is read."""
+    """One stream as it is read.
+
+    ``open`` is when the last packet is shown and decoded, where it does not say how long it lasts: until the next is
+    decoded, which is ``step``.
+    """
 
     type: str
     codec: str | None
@@ -37,6 +41,8 @@ class _Found:
     is_shown: bool = False
     first: Fraction | None = None
     end: Fraction = Fraction(0)
+    open: tuple[Fraction, Fraction] | None = None
+    step: Fraction = Fraction(0)
 
     def add(self, packet: Any) -> None:
         self.packets += 1
@@ -44,13 +50,19 @@ class _Found:
         stamp = packet.pts if packet.pts is not None else packet.dts
         if stamp is None:
             return
-        time = stamp * packet.time_base
+        time, lasts = stamp * packet.time_base, (packet.duration or 0) * packet.time_base
+        decoded = time if packet.dts is None else packet.dts * packet.time_base
+        if self.open is not None:
+            self.step = max(decoded - self.open[1], Fraction(0))
+            self.end = max(self.end, self.open[0] + self.step)
         self.first = time if self.first is None else min(self.first, time)
-        self.end = max(self.end, time + (packet.duration or 0) * packet.time_base)
+        self.end = max(self.end, time + lasts)
+        self.open = None if lasts else (time, decoded)
 
     @property
     def seconds(self) -> float:
-        return float(self.end - self.first) if self.first is not None else 0.0
+        end = self.end if self.open is None else max(self.end, self.open[0] + self.step)
+        return float(end - self.first) if self.first is not None else 0.0
 
 
 def reread(file: Path, expected: list[Expected]) -> set[str]:

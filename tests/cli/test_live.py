@@ -12,11 +12,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from click.testing import CliRunner
 
 from mdsgen.cli.run import main
 from mdsgen.geometry import SAMPLE_RATE
 from tests.media.conftest import Renderer
+from tests.runner import Runner
 
 
 def samples_of(path: Path) -> int:
@@ -38,8 +38,8 @@ def started() -> Iterator[list[subprocess.Popen[bytes]]]:
 
 def test_a_file_plays_as_a_camera_would(bundle_path: Path, film: Renderer, tmp_path: Path) -> None:
     path, target = film("a.mp4", frames=20, rate=20), tmp_path / "sound.wav"
-    result = CliRunner().invoke(main, [str(path), "--live", "-o", str(target), "--bundle", str(bundle_path), *FAST])
-    assert result.exit_code == 0, result.output
+    result = Runner().invoke(main, [str(path), "--live", "-o", str(target), "--bundle", str(bundle_path), *FAST])
+    assert result.exit_code == 0, result.stderr
     assert result.stdout == ""
     assert "s of sound for 20 pictures" in result.stderr
     assert samples_of(target) == pytest.approx(SAMPLE_RATE, abs=SAMPLE_RATE / 20)
@@ -89,7 +89,7 @@ def _grown_file(folder: Path, process: subprocess.Popen[bytes]) -> Path:
 
 def test_a_source_that_cannot_be_opened_leaves_nothing(bundle_path: Path, tmp_path: Path) -> None:
     target = tmp_path / "sound.wav"
-    result = CliRunner().invoke(main, ["rtsp://127.0.0.1:1/x", "-o", str(target), "--bundle", str(bundle_path), *FAST])
+    result = Runner().invoke(main, ["rtsp://127.0.0.1:1/x", "-o", str(target), "--bundle", str(bundle_path), *FAST])
     assert result.exit_code == 1
     assert "cannot open rtsp:/" in result.stderr
     assert not list(tmp_path.iterdir())
@@ -97,6 +97,6 @@ def test_a_source_that_cannot_be_opened_leaves_nothing(bundle_path: Path, tmp_pa
 
 @pytest.mark.parametrize("option", [["--start", "1"], ["--mix", "0.5"], ["--keep-original"]], ids=" ".join)
 def test_what_only_a_film_can_have_is_refused(option: list[str]) -> None:
-    result = CliRunner().invoke(main, ["-", *option])
+    result = Runner().invoke(main, ["-", *option])
     assert result.exit_code == 2
-    assert option[0] in result.output
+    assert option[0] in result.stderr

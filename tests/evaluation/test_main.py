@@ -24,5 +24,5 @@ def test_a_silent_video_has_nothing_to_draw(tmp_path: Path) -> None:
     write_video(sample_scene(1, "bell", 4.0), tmp_path / "bell.mp4", silent=True)
     result = Runner().invoke(main, [str(tmp_path / "bell.mp4"), "-o", str(tmp_path / "bell.png")])
     assert result.exit_code == 1
-    assert "has no sound of its own" in result.output
+    assert "has no sound of its own" in result.stderr
     assert not (tmp_path / "bell.png").exists()

@@ -134,6 +134,20 @@ def test_packets_of_one_tick_share_it() -> None:
     assert [packet.dts for packet in mend(packets, scan.clock)] == [0, 16, 32, 48, 49, 64]
 
 
+def test_a_packet_that_does_not_say_how_long_it_lasts_lasts_until_the_next() -> None:
+    packets = [Packet(dts, pts, 0) for dts, pts in [(0, 40), (10, 2000), (60, 60), (70, 75)]]
+    scan = scanned(packets)
+    assert scan.timeline.duration == pytest.approx(2.01)
+    assert [packet.duration for packet in mend(packets, scan.clock)] == [10, 50, 10, 10]
+
+
+def test_the_last_packet_lasts_no_longer_than_usual() -> None:
+    packets = [Packet(time, time, None) for time in (0, 40, 1040)]
+    scan = scanned(packets)
+    assert scan.timeline.duration == pytest.approx(1.08)
+    assert [packet.duration for packet in mend(packets, scan.clock)] == [40, 1000, 40]
+
+
 def test_a_longer_gap_is_kept_when_it_is_to_be_believed() -> None:
     packets = [Packet(time, time) for time in (0, 40, 300_000, 300_040)]
     assert scanned(packets).leapt
