@@ -14,7 +14,9 @@ _LONGEST = 120  # characters, of a line
 PAGE = Path(__file__).with_name("python.md")
 
 _SHOWN: tuple[tuple[str, Any, tuple[str, ...]], ...] = (
-    ("mdsgen.Pipeline", mdsgen.Pipeline, ("open", "__call__", "stream", "engine", "providers", "close")),
+    ("mdsgen.Pipeline", mdsgen.Pipeline, ("open", "__call__", "stream", "live", "engine", "providers", "close")),
+    ("mdsgen.runtime.Live", runtime.Live, ("push", "pull", "end", "finish", "latency", "statistics", "close")),
+    ("mdsgen.runtime.Statistics", runtime.Statistics, ()),
     ("mdsgen.Sound", mdsgen.Sound, ("duration",)),
     ("mdsgen.Sampling", mdsgen.Sampling, ("changed", "to_dict", "from_dict")),
     ("mdsgen.runtime.Progress", runtime.Progress, ("fraction",)),

@@ -1,6 +1,7 @@
 """A camera's sound to the sound card, with two threads: one reads pictures, the other plays.
 
-python examples/live.py /dev/video0
+python examples/live.py /dev/video0               # to alsa:default
+python examples/live.py film.mp4 sound.wav        # a film at its own speed in the camera's place, into a file
 """
 
 import sys
@@ -27,10 +28,11 @@ def read(source: Path, live: Live) -> None:
 
 def main() -> None:
     """Play until the camera ends, or Ctrl-C."""
-    with Pipeline.open() as pipeline, pipeline.live() as live, open_sink("alsa:default") as speaker:
-        threading.Thread(target=read, args=(Path(sys.argv[1]), live), daemon=True).start()
+    camera, speaker = Path(sys.argv[1]), sys.argv[2] if len(sys.argv) > 2 else "alsa:default"
+    with Pipeline.open() as pipeline, pipeline.live() as live, open_sink(speaker) as sink:
+        threading.Thread(target=read, args=(camera, live), daemon=True).start()
         for sound in live.pull():  # float32, 16 kHz, without gaps
-            speaker.write(sound)
+            sink.write(sound)
 
 
 if __name__ == "__main__":

@@ -19,10 +19,10 @@ from mdsgen.errors import ExportError
 from mdsgen.geometry import Geometry
 from mdsgen.parity import Parity, snr_db
 from mdsgen.precision import CLIP, SPECTROGRAM, Thresholds
-from mdsgen.runtime.clip import ClipGenerator
 from mdsgen.runtime.networks import Networks
 from mdsgen.runtime.sampler import Estimates, seeded_noise, solve
 from mdsgen.runtime.solver import plan_steps, timesteps_of
+from mdsgen.runtime.window_generator import WindowGenerator
 from mdsgen.sampling import Sampling
 from mdsgen.schedule import NoiseSchedule
 
@@ -151,7 +151,7 @@ def _noise(networks: Networks, latent: np.ndarray, modulations: np.ndarray) -> n
 def _clip(networks: Networks, reference: Reference, features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Log-mel ``[1, frames, bins]`` and waveform ``[1, samples]`` of the networks' own features and the same noise."""
     modulations = networks.condition(features, reference.timesteps)  # [steps, 2, V, D]
-    latent = ClipGenerator(networks, reference.sampling).denoise(reference.noise, modulations)  # [1, C, H, W]
+    latent = WindowGenerator(networks, reference.sampling).denoise(reference.noise, modulations)  # [1, C, H, W]
     log_mel = networks.decode(latent)
     return log_mel, networks.vocode(log_mel)
 

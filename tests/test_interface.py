@@ -9,6 +9,7 @@ import sys
 from importlib.util import find_spec
 from pathlib import Path
 
+import av
 import pytest
 
 from mdsgen.media import probe
@@ -40,6 +41,12 @@ def test_the_example_of_frames(bundle_path: Path) -> None:
     lines = example("frames.py", bundle=bundle_path).splitlines()
     assert "100%" in lines
     assert sum(int(line.split()[0]) for line in lines if "samples" in line) == 2 * 16_000
+
+
+def test_the_example_of_a_live_source(bundle_path: Path, film: Renderer, tmp_path: Path) -> None:
+    example("live.py", film(frames=15, rate=15), tmp_path / "out.wav", bundle=bundle_path)
+    with av.open(str(tmp_path / "out.wav")) as container:
+        assert container.duration / 1e6 == pytest.approx(1.0, abs=0.1)
 
 
 @pytest.mark.skipif(not find_spec("onnx"), reason="converting needs ONNX")

@@ -8,11 +8,11 @@ import numpy as np
 
 from mdsgen.geometry import FRAME_SIZE
 from mdsgen.kernels import module as kernels
-from mdsgen.runtime.clip import Timings
-from mdsgen.runtime.device_clip import SOURCES, DeviceClip
+from mdsgen.runtime.device_window import SOURCES, DeviceWindow
 from mdsgen.runtime.networks import Networks
 from mdsgen.runtime.sampler import seeded_noise
 from mdsgen.runtime.solver import plan_steps
+from mdsgen.runtime.window_generator import Timings
 from mdsgen.sampling import Sampling
 from mdsgen.timing import Measurement
 
@@ -31,7 +31,7 @@ class DeviceStages:
 
     def __init__(self, networks: Networks, sampling: Sampling) -> None:
         plan = plan_steps(sampling, networks.schedule)
-        self._clip = DeviceClip(networks.device_engines, kernels.Kernels(SOURCES), len(plan))
+        self._clip = DeviceWindow(networks.device_engines, kernels.Kernels(SOURCES), len(plan))
         self._geometry = networks.geometry
         try:
             self._clip.load(plan)

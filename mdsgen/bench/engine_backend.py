@@ -14,10 +14,10 @@ from mdsgen.bundle import CONDITIONING, DENOISER
 from mdsgen.engines import EngineOptions, open_engine
 from mdsgen.errors import EngineError
 from mdsgen.precision import PRECISIONS, DataType
-from mdsgen.runtime.clip import ClipGenerator, Timings
 from mdsgen.runtime.generators import Generators
 from mdsgen.runtime.networks import Networks, graph_options
 from mdsgen.runtime.solver import plan_steps, timesteps_of
+from mdsgen.runtime.window_generator import Timings, WindowGenerator
 from mdsgen.sampling import Sampling
 
 
@@ -81,7 +81,7 @@ class EngineBackend(Backend):
     def loop(self, inputs: Inputs, sampling: Sampling) -> Run:
         networks = self._open()
         timesteps = timesteps_of(plan_steps(sampling, networks.schedule))
-        generator = ClipGenerator(networks, sampling)
+        generator = WindowGenerator(networks, sampling)
         return lambda: generator.denoise(inputs.latent, networks.condition(inputs.features, timesteps))
 
     def clip(self, inputs: Inputs, sampling: Sampling) -> Run:

@@ -12,7 +12,7 @@ from mdsgen.bench.subject import Inputs, Subject
 from mdsgen.engines.cuda import Pinned
 from mdsgen.errors import EngineError
 from mdsgen.kernels import module as kernels
-from mdsgen.runtime.device_clip import SOURCES, DeviceClip
+from mdsgen.runtime.device_window import SOURCES, DeviceWindow
 from mdsgen.runtime.replay import Mark, Replay
 from mdsgen.runtime.solver import plan_steps
 from mdsgen.sampling import Sampling
@@ -44,12 +44,12 @@ class TensorRtBackend(EngineBackend):
         self._require_graph(clip.replay)
         return lambda: clip(inputs.pictures, inputs.latent)
 
-    def _clip(self, sampling: Sampling) -> DeviceClip:
+    def _clip(self, sampling: Sampling) -> DeviceWindow:
         networks, held = self._open(), self._hold()
         plan = plan_steps(sampling, networks.schedule)
         loaded = kernels.Kernels(SOURCES)
         held.callback(loaded.close)
-        clip = DeviceClip(networks.device_engines, loaded, len(plan), graph=self._graph)
+        clip = DeviceWindow(networks.device_engines, loaded, len(plan), graph=self._graph)
         held.callback(clip.close)
         clip.load(plan)
         return clip
@@ -66,7 +66,7 @@ class DeviceLoop:
     The features are on the device already. Whoever makes it closes it before the clip.
     """
 
-    def __init__(self, clip: DeviceClip, graph: bool) -> None:
+    def __init__(self, clip: DeviceWindow, graph: bool) -> None:
         self._clip = clip
         self._latent: Pinned = clip.device.pinned(clip.latent_shape, "float32")
         self.replay = Replay(clip.device, clip.connect, self._enqueue, self._latent, graph, clip.shape_changes)

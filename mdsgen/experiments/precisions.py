@@ -40,7 +40,7 @@ from mdsgen.geometry import FEATURE_CHANNELS
 from mdsgen.media import prepare_frames
 from mdsgen.precision import PRECISIONS
 from mdsgen.report import Report
-from mdsgen.runtime import ClipGenerator, Networks, Timings, seeded_noise
+from mdsgen.runtime import Networks, Timings, WindowGenerator, seeded_noise
 from mdsgen.runtime.solver import plan_steps, timesteps_of
 from mdsgen.timing import Measurement, side_by_side
 
@@ -110,7 +110,7 @@ def compare_bundles(
         opened = {name: stack.enter_context(Networks(bundle, engine, options)) for name, bundle in bundles.items()}
         report("timing the denoiser's step")
         steps = _time_steps(opened, timesteps_of(plan_steps(first.sampling, first.manifest.schedule)))
-        generators = [(networks, ClipGenerator(networks, first.sampling)) for networks in opened.values()]
+        generators = [(networks, WindowGenerator(networks, first.sampling)) for networks in opened.values()]
         figures = compare_variants(
             list(opened),
             partial(_sounds, generators),
@@ -151,7 +151,7 @@ def _time_steps(opened: Mapping[str, Networks], timesteps: np.ndarray) -> dict[s
 
 
 def _sounds(
-    generators: Sequence[tuple[Networks, ClipGenerator]], clip: Clip, frames: np.ndarray
+    generators: Sequence[tuple[Networks, WindowGenerator]], clip: Clip, frames: np.ndarray
 ) -> Iterator[np.ndarray]:
     for networks, generate in generators:
         geometry = networks.geometry

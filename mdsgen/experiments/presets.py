@@ -22,7 +22,7 @@ from mdsgen.evaluation.judge import fitted
 from mdsgen.experiments.variants import compare_variants
 from mdsgen.media import prepare_frames
 from mdsgen.report import Report
-from mdsgen.runtime import ClipGenerator, Networks, seeded_noise
+from mdsgen.runtime import Networks, WindowGenerator, seeded_noise
 from mdsgen.runtime.solver import passes_of, plan_steps, timesteps_of
 from mdsgen.sampling import PRESETS, SOLVERS, Sampling
 from mdsgen.table import markdown
@@ -102,7 +102,7 @@ def _sounds(networks: Networks, clip: Clip, frames: np.ndarray, settings: Sequen
         modulations = networks.condition(
             features, timesteps_of(plan_steps(chosen, networks.schedule))
         )  # [steps, 2, V, D]
-        latent = ClipGenerator(networks, chosen).denoise(seeded_noise(geometry, clip.scene.seed), modulations)
+        latent = WindowGenerator(networks, chosen).denoise(seeded_noise(geometry, clip.scene.seed), modulations)
         yield fitted(np.clip(networks.vocode(networks.decode(latent))[0], -1.0, 1.0))
 
 

@@ -1,15 +1,14 @@
 """The lean runtime: from video to sound through a bundle's engines. NumPy and the engine; never PyTorch."""
 
-from mdsgen.runtime.clip import ClipGenerator, Timings
 from mdsgen.runtime.live import Live, Statistics
 from mdsgen.runtime.live_options import LiveOptions
 from mdsgen.runtime.networks import Networks
 from mdsgen.runtime.pipeline import Pipeline, Progress, Sound
 from mdsgen.runtime.render import Rendered, default_target, render
 from mdsgen.runtime.sampler import Network, sample, seeded_noise
+from mdsgen.runtime.window_generator import Timings, WindowGenerator
 
 __all__ = [
-    "ClipGenerator",
     "Live",
     "LiveOptions",
     "Network",
@@ -20,6 +19,7 @@ __all__ = [
     "Sound",
     "Statistics",
     "Timings",
+    "WindowGenerator",
     "default_target",
     "render",
     "sample",

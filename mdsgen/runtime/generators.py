@@ -13,14 +13,14 @@ from mdsgen.engines.device import DeviceEngine
 from mdsgen.errors import MdsgenError
 from mdsgen.geometry import FRAME_SIZE
 from mdsgen.media import check_pictures
-from mdsgen.runtime.clip import ClipGenerator, Timings
 from mdsgen.runtime.networks import Networks
 from mdsgen.runtime.sampler import OnStep
 from mdsgen.runtime.solver import Plan, plan_steps
+from mdsgen.runtime.window_generator import Timings, WindowGenerator
 from mdsgen.sampling import Sampling
 
 if TYPE_CHECKING:
-    from mdsgen.runtime.device_clip import DeviceClip, StepKernels
+    from mdsgen.runtime.device_window import DeviceWindow, StepKernels
 
 
 _PICTURE = (FRAME_SIZE, FRAME_SIZE)  # as the runtime reads them from a video
@@ -41,34 +41,34 @@ class Generators:
     def __init__(self, networks: Networks) -> None:
         self._networks = networks
         self._kernels: StepKernels | None = None
-        self._clip: DeviceClip | None = None
+        self._clip: DeviceWindow | None = None
 
     def of(self, sampling: Sampling) -> Generator:
         """What generates with this sampling. Raises :class:`~mdsgen.errors.SettingsError` for more steps than the model
         was trained in."""
         plan, engines = plan_steps(sampling, self._networks.schedule), self._networks.device_engines
         if not engines:
-            return ClipGenerator(self._networks, sampling)
+            return WindowGenerator(self._networks, sampling)
         try:
             self.clip(engines, len(plan)).load(plan)
         except MdsgenError as error:
             warn_once(f"the diffusion loop goes through the host: {error}")
-            return ClipGenerator(self._networks, sampling)
+            return WindowGenerator(self._networks, sampling)
         return _OnDevice(self, engines, plan)
 
     def clip(
         self, engines: Mapping[str, DeviceEngine], steps: int, picture: tuple[int, int] | None = None
-    ) -> DeviceClip:
+    ) -> DeviceWindow:
         """Buffers and graph for so many steps and pictures of that size: those at hand, or new ones in their place."""
         picture = picture or (self._clip.picture if self._clip else _PICTURE)
         if self._clip is None or (self._clip.steps, self._clip.picture) != (steps, picture):
             from mdsgen.kernels.module import Kernels
-            from mdsgen.runtime.device_clip import SOURCES, DeviceClip
+            from mdsgen.runtime.device_window import SOURCES, DeviceWindow
 
             self._close_clip()
             engines[DENOISER].device.make_current()
             self._kernels = self._kernels or Kernels(SOURCES)
-            self._clip = DeviceClip(engines, self._kernels, steps, picture)
+            self._clip = DeviceWindow(engines, self._kernels, steps, picture)
         return self._clip
 
     def close(self) -> None:

@@ -15,7 +15,6 @@ from mdsgen.bundle import Bundle, default_bundle
 from mdsgen.engines import EngineOptions, provider_names
 from mdsgen.errors import Cancelled, SettingsError
 from mdsgen.geometry import SAMPLE_RATE
-from mdsgen.runtime.clip import ClipGenerator, Timings
 from mdsgen.runtime.generators import Generator, Generators
 from mdsgen.runtime.live import Live
 from mdsgen.runtime.live_options import LiveOptions
@@ -24,6 +23,7 @@ from mdsgen.runtime.soundtrack import Soundtrack
 from mdsgen.runtime.source import VideoSource, open_source
 from mdsgen.runtime.turn import Turn
 from mdsgen.runtime.views import Pictures, Views
+from mdsgen.runtime.window_generator import Timings, WindowGenerator
 from mdsgen.runtime.windows import Window
 from mdsgen.sampling import PRESETS, Changes, Sampling
 
@@ -210,8 +210,8 @@ class Pipeline:
         fewer = None
         with self._turn.taken():
             generator = self._generators.of(chosen)
-            if isinstance(generator, ClipGenerator) and chosen.steps > 1:
-                fewer = ClipGenerator(self._networks, chosen.changed(steps=chosen.steps // 2))
+            if isinstance(generator, WindowGenerator) and chosen.steps > 1:
+                fewer = WindowGenerator(self._networks, chosen.changed(steps=chosen.steps // 2))
         return Live(self.bundle.manifest.geometry, generator, fewer, options, self._turn.taken)
 
     def close(self) -> None:

@@ -10,8 +10,8 @@ from typing import Any
 
 from mdsgen.geometry import SAMPLE_RATE
 from mdsgen.media import DEFAULT_OUTPUT, Output, open_writer, probe, sample_count
-from mdsgen.runtime.clip import Timings
 from mdsgen.runtime.pipeline import OnProgress, Pipeline
+from mdsgen.runtime.window_generator import Timings
 from mdsgen.sampling import Sampling
 
 MARK = ".mdsgen"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from mdsgen.engines import warn_once
 from mdsgen.errors import MdsgenError
-from mdsgen.runtime.clip import Timings
+from mdsgen.runtime.window_generator import Timings
 
 if TYPE_CHECKING:
     from mdsgen.engines.capture import CapturedGraph

@@ -13,9 +13,9 @@ import numpy as np
 
 from mdsgen.errors import SettingsError
 from mdsgen.kernels import StepCoefficients
+from mdsgen.runtime.continuous_schedule import ContinuousSchedule
 from mdsgen.runtime.guidance import guidance_scale
 from mdsgen.runtime.multistep import NoiseLevels, dpm_solver, unipc
-from mdsgen.runtime.schedule import ContinuousSchedule
 from mdsgen.sampling import PURE_NOISE, Sampling
 from mdsgen.schedule import NoiseSchedule
 

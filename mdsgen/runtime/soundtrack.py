@@ -8,10 +8,10 @@ import numpy as np
 
 from mdsgen.geometry import SAMPLE_RATE, Geometry
 from mdsgen.runtime.assembling import Assembler
-from mdsgen.runtime.clip import ClipGenerator, Timings
 from mdsgen.runtime.generators import Generator
 from mdsgen.runtime.known import Known, moved
 from mdsgen.runtime.sampler import OnStep, seeded_noise
+from mdsgen.runtime.window_generator import Timings, WindowGenerator
 from mdsgen.runtime.windows import Window, WindowPlan
 
 FADE = 0.064
@@ -26,7 +26,7 @@ class Soundtrack:
     """
 
     def __init__(self, geometry: Geometry, generator: Generator, seed: int, plan: WindowPlan | None = None) -> None:
-        goes_on = isinstance(generator, ClipGenerator)
+        goes_on = isinstance(generator, WindowGenerator)
         self.plan = plan or (WindowPlan.of_film(geometry) if goes_on else WindowPlan.apart(geometry))
         apart = min(self.plan.context, self.plan.block) * geometry.column_samples
         self.fade = fade_samples(geometry) if goes_on else apart
@@ -50,7 +50,7 @@ class Soundtrack:
         """
         chosen = generator or self._generator
         noise = seeded_noise(self._geometry, self._seed, window.index)  # [1, C, H, W]
-        if isinstance(chosen, ClipGenerator):
+        if isinstance(chosen, WindowGenerator):
             sound, self._latent = chosen.go_on(frames, noise, self._known_to(window), timings, on_step)
             self._start, self._known = window.start, window.until
         else:

@@ -14,7 +14,7 @@ from mdsgen.bench.subject import Subject
 from mdsgen.bundle import CONDITIONING, Bundle
 from mdsgen.engines import open_engine
 from mdsgen.errors import EngineError
-from mdsgen.runtime.device_clip import TABLE_COLUMNS
+from mdsgen.runtime.device_window import TABLE_COLUMNS
 from mdsgen.sampling import Sampling
 from tests.bench.stand_ins import paper_inputs
 from tests.engines.fake_gpu import FakeGpu

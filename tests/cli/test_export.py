@@ -25,7 +25,7 @@ from mdsgen.geometry import PAPER, RELEASE, SAMPLE_RATE, Geometry
 from mdsgen.model.denoiser import SIZES, DenoiserConfig
 from mdsgen.model.video_encoder import VideoEncoder
 from mdsgen.precision import CLIP, PRECISIONS, SPECTROGRAM
-from mdsgen.runtime import ClipGenerator, Networks
+from mdsgen.runtime import Networks, WindowGenerator
 from mdsgen.runtime.solver import plan_steps, timesteps_of
 from mdsgen.sampling import Sampling
 from mdsgen.schedule import NoiseSchedule
@@ -255,7 +255,7 @@ def test_the_bundle_samples_what_the_published_code_samples(published: tuple[Pat
     timesteps = timesteps_of(plan_steps(sampling, NoiseSchedule()))
     with Networks(Bundle.open(published[0])) as networks:
         modulations = networks.condition(arrays["video_features"][None], timesteps)
-        latent = ClipGenerator(networks, sampling).denoise(arrays["latent"], modulations)
+        latent = WindowGenerator(networks, sampling).denoise(arrays["latent"], modulations)
     assert relative_error(latent, arrays["sample_25"]) <= 1e-4
 
 

@@ -11,7 +11,7 @@ import pytest
 from mdsgen.bundle import DENOISER, Bundle
 from mdsgen.engines import EngineOptions, open_engine
 from mdsgen.errors import EngineError, TensorError
-from mdsgen.runtime import ClipGenerator, Networks, Timings, seeded_noise
+from mdsgen.runtime import Networks, Timings, WindowGenerator, seeded_noise
 from mdsgen.sampling import Sampling
 from mdsgen.tensor import TensorSpec
 from tests.children import finished
@@ -122,5 +122,5 @@ class TestInstalled:
         for name in ("onnxruntime", "openvino"):
             with Networks(Bundle.open(bundle_path), name) as networks:
                 noise = seeded_noise(networks.geometry, 0)
-                sounds.append(ClipGenerator(networks, settings)(frames, noise, Timings()))
+                sounds.append(WindowGenerator(networks, settings)(frames, noise, Timings()))
         np.testing.assert_allclose(sounds[1], sounds[0], atol=1e-3)

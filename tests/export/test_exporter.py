@@ -28,7 +28,7 @@ from mdsgen.geometry import FRAME_SIZE, PAPER
 from mdsgen.parity import snr_db
 from mdsgen.precision import CLIP, PRECISIONS, SPECTROGRAM
 from mdsgen.report import Interim
-from mdsgen.runtime import ClipGenerator, Networks, Timings, sample, seeded_noise
+from mdsgen.runtime import Networks, Timings, WindowGenerator, sample, seeded_noise
 from mdsgen.sampling import Sampling
 from tests.export.conftest import SAMPLING, least, still_clips
 
@@ -111,7 +111,7 @@ def test_a_whole_clip_of_the_bundle_is_pytorch_s_from_the_same_noise(
     """Another noise, more steps and other guidance than the export was verified with."""
     settings, noise = Sampling(steps=8, guidance=2.0, guidance_power=0.5), seeded_noise(PAPER, 7)
     with Networks(bundles["fp32"]) as networks:
-        sound = ClipGenerator(networks, settings)(frames, noise, Timings())
+        sound = WindowGenerator(networks, settings)(frames, noise, Timings())
     features = models.video_encoder(torch.from_numpy(frames)[None])
 
     def network(latent: np.ndarray, timestep: float) -> tuple[np.ndarray, ...]:

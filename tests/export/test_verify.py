@@ -16,7 +16,7 @@ from mdsgen.export.original import PyTorchOriginal
 from mdsgen.export.verify import Reference, compare, run_reference
 from mdsgen.parity import UNUSABLE
 from mdsgen.precision import CLIP, PRECISIONS, SPECTROGRAM
-from mdsgen.runtime import ClipGenerator, seeded_noise
+from mdsgen.runtime import WindowGenerator, seeded_noise
 from mdsgen.runtime.solver import plan_steps, timesteps_of
 from mdsgen.sampling import Sampling
 from tests.export.conftest import least, small_models
@@ -96,7 +96,7 @@ def test_the_clip_is_sampled_as_the_bundle_says(
     other = run_reference(PyTorchOriginal(models), frames, sampling)
     both = sampling.changed(unconditional_every=1)
     assert other.sampling == both
-    sampled = ClipGenerator(networks, both).denoise(other.noise, other.modulations)  # type: ignore[arg-type]
+    sampled = WindowGenerator(networks, both).denoise(other.noise, other.modulations)  # type: ignore[arg-type]
     np.testing.assert_allclose(other.latent, sampled, atol=1e-3)
     assert np.abs(other.latent - reference.latent).max() > 0.1
     assert min(figures(networks, other).values()) > 80

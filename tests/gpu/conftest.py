@@ -13,7 +13,7 @@ from mdsgen.engines.cuda import Device
 from mdsgen.errors import MdsgenError
 from mdsgen.geometry import FRAME_SIZE, Geometry
 from mdsgen.runtime import Networks, Timings, seeded_noise
-from mdsgen.runtime.device_clip import DeviceClip
+from mdsgen.runtime.device_window import DeviceWindow
 from mdsgen.runtime.generators import Generators
 from mdsgen.sampling import Sampling
 from tests.gpu import BUNDLE, there_is_no
@@ -47,12 +47,12 @@ def generators(networks: Networks) -> Iterator[Generators]:
 
 
 @pytest.fixture
-def clip(generators: Generators, networks: Networks) -> DeviceClip:
+def clip(generators: Generators, networks: Networks) -> DeviceWindow:
     """Captured."""
     return captured(generators, networks, SETTINGS)
 
 
-def captured(generators: Generators, networks: Networks, settings: Sampling) -> DeviceClip:
+def captured(generators: Generators, networks: Networks, settings: Sampling) -> DeviceWindow:
     """A clip that is one launch, with these settings."""
     generators.of(settings)(frames_of(networks.geometry), seeded_noise(networks.geometry, 0), Timings())
     made = generators.clip(networks.device_engines, settings.steps)

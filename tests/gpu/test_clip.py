@@ -14,8 +14,8 @@ from mdsgen.engines.capture import CapturedGraph
 from mdsgen.engines.cuda import Device
 from mdsgen.engines.tensorrt import TensorRtEngine
 from mdsgen.kernels.module import Kernels
-from mdsgen.runtime import ClipGenerator, Networks, Timings, seeded_noise
-from mdsgen.runtime.device_clip import DeviceClip
+from mdsgen.runtime import Networks, Timings, WindowGenerator, seeded_noise
+from mdsgen.runtime.device_window import DeviceWindow
 from mdsgen.runtime.generators import Generators
 from mdsgen.sampling import Sampling
 from tests.gpu import measured, rehearsed
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.gpu
 LEAST_DB = 45.0
 
 
-def test_a_replay_is_stream_order_to_the_last_bit(clip: DeviceClip, networks: Networks) -> None:
+def test_a_replay_is_stream_order_to_the_last_bit(clip: DeviceWindow, networks: Networks) -> None:
     noise, sounds = seeded_noise(networks.geometry, 0), []
     clip.fill(frames_of(networks.geometry), noise)
     clip.replay.in_stream_order(Timings())
@@ -36,7 +36,7 @@ def test_a_replay_is_stream_order_to_the_last_bit(clip: DeviceClip, networks: Ne
     measured("replay", int(np.count_nonzero(sounds[1] != in_order)))
 
 
-def test_a_clip_is_one_launch(clip: DeviceClip, networks: Networks, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_clip_is_one_launch(clip: DeviceWindow, networks: Networks, monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[str] = []
 
     def watch(owner: type, name: str) -> None:
@@ -66,10 +66,10 @@ def test_a_plan_runs_through_arrays_too(bundle: Bundle) -> None:
     assert snr_db(expected, found) > LEAST_DB
 
 
-def test_the_clip_is_that_of_the_same_plans_through_the_host(clip: DeviceClip, networks: Networks) -> None:
+def test_the_clip_is_that_of_the_same_plans_through_the_host(clip: DeviceWindow, networks: Networks) -> None:
     frames, noise = frames_of(networks.geometry), seeded_noise(networks.geometry, 0)
     on_device = clip(frames, noise, Timings())
-    through_host = ClipGenerator(networks, SETTINGS)(frames, noise, Timings())
+    through_host = WindowGenerator(networks, SETTINGS)(frames, noise, Timings())
     assert snr_db(through_host, on_device) > 30  # frames differ in the last bit, which FP16 may round otherwise
 
 
@@ -82,7 +82,7 @@ def test_frames_of_another_size_are_prepared_on_the_device(networks: Networks) -
     finally:
         generators.close()
     np.testing.assert_array_equal(first, again)
-    through_host = ClipGenerator(networks, SETTINGS)(frames, noise, Timings())
+    through_host = WindowGenerator(networks, SETTINGS)(frames, noise, Timings())
     assert snr_db(through_host, first) >= 20  # the host's pictures are rounded to bytes
 
 
@@ -106,7 +106,7 @@ def test_it_is_opened_and_closed_again_and_again(bundle: Bundle) -> None:
         Pipeline.open(bundle.folder, "tensorrt").close()
 
 
-def test_clip_after_clip_device_memory_stays_as_it_is(clip: DeviceClip, networks: Networks) -> None:
+def test_clip_after_clip_device_memory_stays_as_it_is(clip: DeviceWindow, networks: Networks) -> None:
     """By the slope of a line through free memory: single steps are the driver's own, who takes it by pages."""
     frames, noise = frames_of(networks.geometry), seeded_noise(networks.geometry, 0)
     free = []

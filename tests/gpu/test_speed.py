@@ -10,7 +10,7 @@ import pytest
 
 from mdsgen.bench.tensorrt_backend import DeviceLoop
 from mdsgen.runtime import Networks, seeded_noise
-from mdsgen.runtime.device_clip import DeviceClip
+from mdsgen.runtime.device_window import DeviceWindow
 from mdsgen.runtime.generators import Generators
 from mdsgen.runtime.replay import Replay
 from tests.gpu import measured, rehearsed
@@ -34,12 +34,12 @@ def test_four_evaluations(generators: Generators, networks: Networks) -> None:
     measured("clip-4", 1e3 * seconds(lambda: clip(frames, noise)))
 
 
-def test_25_steps(clip: DeviceClip, networks: Networks) -> None:
+def test_25_steps(clip: DeviceWindow, networks: Networks) -> None:
     frames, noise = frames_of(networks.geometry), seeded_noise(networks.geometry, 1)
     print(f"clip of 25 guided steps: {1e3 * seconds(lambda: clip(frames, noise)):.3f} ms")
 
 
-def test_the_host_needs_little_between_replays(clip: DeviceClip, networks: Networks) -> None:
+def test_the_host_needs_little_between_replays(clip: DeviceWindow, networks: Networks) -> None:
     """From the return of one wait to that of the next launch, the next noise put into its place in between.
 
     The clip's next pictures are megabytes to copy: its time is printed, with and without them.
@@ -68,7 +68,7 @@ def seconds(run: Callable[[], object]) -> float:
     return float(np.median(taken))
 
 
-def host_microseconds(clip: DeviceClip, replay: Replay, fill: Callable[[], None]) -> float:
+def host_microseconds(clip: DeviceWindow, replay: Replay, fill: Callable[[], None]) -> float:
     """Median from the return of one wait to that of the next launch."""
     taken = []
     for _ in range(REPEATS):

@@ -8,9 +8,9 @@ import pytest
 from mdsgen.geometry import Geometry
 from mdsgen.runtime import seeded_noise
 from mdsgen.runtime.continuation import Held
+from mdsgen.runtime.continuous_schedule import ContinuousSchedule
 from mdsgen.runtime.known import Known, moved
 from mdsgen.runtime.sampler import Estimates, solve
-from mdsgen.runtime.schedule import ContinuousSchedule
 from mdsgen.runtime.solver import plan_steps
 from mdsgen.sampling import Sampling
 from mdsgen.schedule import NoiseSchedule

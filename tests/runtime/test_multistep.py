@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from mdsgen.kernels import guided_step
+from mdsgen.runtime.continuous_schedule import ContinuousSchedule
 from mdsgen.runtime.multistep import NoiseLevels, dpm_solver, unipc
-from mdsgen.runtime.schedule import ContinuousSchedule
 from mdsgen.runtime.solver import plan_steps
 from mdsgen.sampling import Sampling
 from mdsgen.schedule import NoiseSchedule

@@ -19,7 +19,7 @@ from mdsgen.bundle import Bundle, write_manifest
 from mdsgen.errors import BundleError, Cancelled, EngineError, MediaError, SettingsError, TensorError
 from mdsgen.geometry import FRAME_RATE, PAPER, SAMPLE_RATE
 from mdsgen.media import prepare_frames, probe
-from mdsgen.runtime import ClipGenerator, Network, Networks, Progress, Timings, sample, seeded_noise
+from mdsgen.runtime import Network, Networks, Progress, Timings, WindowGenerator, sample, seeded_noise
 from mdsgen.runtime.known import moved
 from mdsgen.runtime.solver import Plan, plan_steps, timesteps_of
 from mdsgen.runtime.soundtrack import fade_samples
@@ -206,7 +206,7 @@ def test_a_part_in_memory_is_the_same_part_of_a_file(
 
 def test_every_window_sees_its_own_frames_and_goes_on_from_what_was_given_out(pipeline: Pipeline) -> None:
     """Behind the fade the sound is the second window's, which begins 1.28 s after the first and knows 26 columns."""
-    frames, generator = moving(36), ClipGenerator(pipeline._networks, pipeline.bundle.sampling)
+    frames, generator = moving(36), WindowGenerator(pipeline._networks, pipeline.bundle.sampling)
     first, second = WindowPlan.of_film(PAPER).film(9 * SAMPLE_RATE)
     _, latent = generator.go_on(prepare_frames(frames[:32]), seeded_noise(PAPER, 3), None, Timings())
     begin = second.start * PAPER.column_samples

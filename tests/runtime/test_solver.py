@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mdsgen.errors import SettingsError
+from mdsgen.runtime.continuous_schedule import ContinuousSchedule
 from mdsgen.runtime.guidance import guidance_scale
-from mdsgen.runtime.schedule import ContinuousSchedule
 from mdsgen.runtime.solver import FRESH, KEPT, NONE, TABLES, Plan, SolverStep, passes_of, plan_steps, timesteps_of
 from mdsgen.sampling import PRESETS, SOLVERS, Sampling
 from mdsgen.schedule import NoiseSchedule

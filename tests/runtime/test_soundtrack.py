@@ -7,7 +7,7 @@ import pytest
 
 from mdsgen import Pipeline, Sampling
 from mdsgen.geometry import FRAME_SIZE, PAPER
-from mdsgen.runtime import ClipGenerator, Timings
+from mdsgen.runtime import Timings, WindowGenerator
 from mdsgen.runtime.soundtrack import Soundtrack, fade_samples
 from mdsgen.runtime.windows import WindowPlan
 
@@ -16,11 +16,11 @@ FRAMES = np.random.default_rng(0).integers(0, 256, (32, 1, 1, 3), dtype=np.uint8
 
 
 @pytest.fixture
-def generator(pipeline: Pipeline) -> ClipGenerator:
-    return ClipGenerator(pipeline._networks, Sampling(steps=2))
+def generator(pipeline: Pipeline) -> WindowGenerator:
+    return WindowGenerator(pipeline._networks, Sampling(steps=2))
 
 
-def track(generator: ClipGenerator, windows: int, silent: frozenset[int] = frozenset(), seed: int = 0) -> np.ndarray:
+def track(generator: WindowGenerator, windows: int, silent: frozenset[int] = frozenset(), seed: int = 0) -> np.ndarray:
     made = Soundtrack(PAPER, generator, seed, PLAN)
     blocks = []
     for window in PLAN:
@@ -31,7 +31,7 @@ def track(generator: ClipGenerator, windows: int, silent: frozenset[int] = froze
     raise AssertionError("a plan has no end")
 
 
-def test_windows_that_overlap_agree_on_what_is_known(generator: ClipGenerator) -> None:
+def test_windows_that_overlap_agree_on_what_is_known(generator: WindowGenerator) -> None:
     """The next window's own sound before its block is what was given out, so that the fade hides nothing."""
     made = Soundtrack(PAPER, generator, 0, PLAN)
     windows = iter(PLAN)
@@ -43,7 +43,7 @@ def test_windows_that_overlap_agree_on_what_is_known(generator: ClipGenerator) -
     np.testing.assert_array_equal(known.latent[known.part], made._latent[known.part])  # type: ignore[index]
 
 
-def test_silence_takes_the_place_of_a_window_and_fades(generator: ClipGenerator) -> None:
+def test_silence_takes_the_place_of_a_window_and_fades(generator: WindowGenerator) -> None:
     whole, broken = track(generator, 3), track(generator, 3, frozenset({1}))
     column, fade = PAPER.column_samples, fade_samples(PAPER)
     assert len(broken) == len(whole)
@@ -52,7 +52,7 @@ def test_silence_takes_the_place_of_a_window_and_fades(generator: ClipGenerator)
     assert np.abs(np.diff(broken)).max() <= 2 * np.abs(np.diff(whole)).max()
 
 
-def test_after_silence_it_goes_on_from_what_is_known_before(generator: ClipGenerator) -> None:
+def test_after_silence_it_goes_on_from_what_is_known_before(generator: WindowGenerator) -> None:
     made = Soundtrack(PAPER, generator, 0, PLAN)
     windows = iter(PLAN)
     made.add(next(windows), FRAMES, Timings())

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from mdsgen.runtime.schedule import ContinuousSchedule
+from mdsgen.runtime.continuous_schedule import ContinuousSchedule
 from mdsgen.schedule import NoiseSchedule
 from mdsgen.training.diffusion import Diffusion, Gaussian, bin_log_likelihood, kl_divergence
 

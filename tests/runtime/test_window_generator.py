@@ -11,7 +11,7 @@ import pytest
 from mdsgen.bundle import Bundle
 from mdsgen.errors import SettingsError
 from mdsgen.geometry import FRAME_SIZE, PAPER
-from mdsgen.runtime import ClipGenerator, Networks, Timings, sample, seeded_noise
+from mdsgen.runtime import Networks, Timings, WindowGenerator, sample, seeded_noise
 from mdsgen.runtime.solver import plan_steps, timesteps_of
 from mdsgen.sampling import Sampling
 
@@ -45,12 +45,12 @@ def test_the_loop_is_the_sampler_s(networks: Networks, modulations: np.ndarray) 
         SAMPLING,
         networks.schedule,
     )
-    latent = ClipGenerator(networks, SAMPLING).denoise(seeded_noise(PAPER, 3), modulations)
+    latent = WindowGenerator(networks, SAMPLING).denoise(seeded_noise(PAPER, 3), modulations)
     np.testing.assert_array_equal(latent, expected)
 
 
 def test_a_window_is_its_five_stages(networks: Networks, frames: np.ndarray, modulations: np.ndarray) -> None:
-    generator, noise = ClipGenerator(networks, SAMPLING), seeded_noise(PAPER, 3)
+    generator, noise = WindowGenerator(networks, SAMPLING), seeded_noise(PAPER, 3)
     sound = generator(frames, noise, Timings())
     expected = networks.vocode(networks.decode(generator.denoise(noise, modulations)))[0]
     np.testing.assert_array_equal(sound, expected)
@@ -60,12 +60,12 @@ def test_a_window_is_its_five_stages(networks: Networks, frames: np.ndarray, mod
 
 def test_the_noise_stays_the_caller_s(networks: Networks, modulations: np.ndarray) -> None:
     noise = seeded_noise(PAPER, 3)
-    ClipGenerator(networks, SAMPLING).denoise(noise, modulations)
+    WindowGenerator(networks, SAMPLING).denoise(noise, modulations)
     np.testing.assert_array_equal(noise, seeded_noise(PAPER, 3))
 
 
 def test_one_window_after_the_other_starts_afresh(networks: Networks, frames: np.ndarray) -> None:
-    generator = ClipGenerator(networks, SAMPLING)
+    generator = WindowGenerator(networks, SAMPLING)
     first = generator(frames, seeded_noise(PAPER, 0), Timings())
     generator(1 - frames, seeded_noise(PAPER, 1), Timings())
     np.testing.assert_array_equal(generator(frames, seeded_noise(PAPER, 0), Timings()), first)
@@ -73,7 +73,7 @@ def test_one_window_after_the_other_starts_afresh(networks: Networks, frames: np
 
 def test_every_step_is_reported_once_it_is_done(networks: Networks, modulations: np.ndarray) -> None:
     done: list[int] = []
-    ClipGenerator(networks, SAMPLING).denoise(seeded_noise(PAPER, 0), modulations, done.append)
+    WindowGenerator(networks, SAMPLING).denoise(seeded_noise(PAPER, 0), modulations, done.append)
     assert done == [1, 2, 3, 4, 5]
 
 
@@ -85,7 +85,7 @@ def test_a_report_that_raises_stops_the_loop(networks: Networks, modulations: np
         if step == 2:
             raise InterruptedError
 
-    generator = ClipGenerator(networks, SAMPLING)
+    generator = WindowGenerator(networks, SAMPLING)
     with pytest.raises(InterruptedError):
         generator.denoise(seeded_noise(PAPER, 0), modulations, stop)
     assert done == [1, 2]
@@ -93,7 +93,7 @@ def test_a_report_that_raises_stops_the_loop(networks: Networks, modulations: np
 
 
 def test_stages_are_timed_in_their_order_and_added_up(networks: Networks, frames: np.ndarray) -> None:
-    generator, timings = ClipGenerator(networks, SAMPLING), Timings()
+    generator, timings = WindowGenerator(networks, SAMPLING), Timings()
     generator(frames, seeded_noise(PAPER, 0), timings)
     assert list(timings.seconds) == STAGES
     assert all(seconds > 0 for seconds in timings.seconds.values())
@@ -113,4 +113,4 @@ def test_a_stage_that_fails_is_timed_as_well() -> None:
 
 def test_more_steps_than_the_model_was_trained_in_are_refused(networks: Networks) -> None:
     with pytest.raises(SettingsError, match="steps must be a whole number from 1 to 1000, not 1001"):
-        ClipGenerator(networks, Sampling(1001))
+        WindowGenerator(networks, Sampling(1001))

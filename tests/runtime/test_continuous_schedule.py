@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mdsgen.runtime.schedule import ContinuousSchedule
+from mdsgen.runtime.continuous_schedule import ContinuousSchedule
 from mdsgen.schedule import NoiseSchedule
 
 SCHEDULE = ContinuousSchedule(NoiseSchedule())

@@ -14,8 +14,8 @@ from mdsgen.bundle import CONDITIONING, DENOISER, Bundle
 from mdsgen.engines import EngineOptions
 from mdsgen.errors import EngineError, TensorError
 from mdsgen.geometry import FRAME_SIZE, PAPER
-from mdsgen.runtime import ClipGenerator, Networks, Timings, seeded_noise
-from mdsgen.runtime.device_clip import DeviceClip
+from mdsgen.runtime import Networks, Timings, WindowGenerator, seeded_noise
+from mdsgen.runtime.device_window import DeviceWindow
 from mdsgen.runtime.generators import Generators
 from mdsgen.runtime.replay import GRAPH
 from mdsgen.sampling import Sampling
@@ -43,7 +43,7 @@ def sounds(bundle_path: Path, frames: np.ndarray) -> dict[Sampling, np.ndarray]:
     with Networks(Bundle.open(bundle_path), "onnxruntime", EngineOptions(threads=1)) as networks:
         noise = seeded_noise(PAPER, 0)
         return {
-            s: ClipGenerator(networks, s)(frames, noise, Timings()) for s in (SAMPLING, OTHER_GUIDANCE, OTHER_SOLVER)
+            s: WindowGenerator(networks, s)(frames, noise, Timings()) for s in (SAMPLING, OTHER_GUIDANCE, OTHER_SOLVER)
         }
 
 
@@ -75,7 +75,7 @@ def test_a_denoiser_of_one_branch_takes_half_the_work(
     pytest.importorskip("onnx", reason="ONNX makes the bundle of one branch")
     unguided = SAMPLING.changed(guidance=1.0)
     with Networks(Bundle.open(bundle_path), "onnxruntime") as networks:
-        expected = ClipGenerator(networks, unguided)(frames, seeded_noise(PAPER, 0), Timings())
+        expected = WindowGenerator(networks, unguided)(frames, seeded_noise(PAPER, 0), Timings())
     shutil.copytree(bundle_path, tmp_path / "one")
     bundle = with_one_branch(tmp_path / "one", DENOISER)
     write_plans(bundle.folder, machine(), branches=1)
@@ -152,17 +152,17 @@ def test_a_table_that_was_brought_half_way_is_brought_again(
     sounds: dict[Sampling, np.ndarray],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    put = DeviceClip.put
+    put = DeviceWindow.put
 
-    def break_off(clip: DeviceClip, name: str, array: np.ndarray) -> None:
+    def break_off(clip: DeviceWindow, name: str, array: np.ndarray) -> None:
         if name == "timesteps":
             raise EngineError("the device is lost")
         put(clip, name, array)
 
     generators.of(SAMPLING)(frames, seeded_noise(PAPER, 0), Timings())
     with monkeypatch.context() as patch:
-        patch.setattr(DeviceClip, "put", break_off)
-        assert isinstance(generators.of(OTHER_GUIDANCE), ClipGenerator)
+        patch.setattr(DeviceWindow, "put", break_off)
+        assert isinstance(generators.of(OTHER_GUIDANCE), WindowGenerator)
     sound = generators.of(SAMPLING)(frames, seeded_noise(PAPER, 0), Timings())
     np.testing.assert_allclose(sound, sounds[SAMPLING], rtol=0, atol=1e-4)
 
@@ -199,7 +199,7 @@ def test_frames_of_any_size_are_prepared_on_the_device(
     on_device = [generators.of(SAMPLING)(frames, noise, Timings()) for _ in range(2)][1]
     with Networks(Bundle.open(planned_bundle), "onnxruntime", EngineOptions(threads=1)) as networks:
         prepared = prepare_rgb(frames, FRAME_SIZE).astype(np.float32)  # FFmpeg's own scaler rounds to bytes
-        on_host = ClipGenerator(networks, SAMPLING)(prepared, noise, Timings())
+        on_host = WindowGenerator(networks, SAMPLING)(prepared, noise, Timings())
     np.testing.assert_allclose(on_device, on_host, rtol=0, atol=1e-4)
     assert fake_gpu.calls.count("cuStreamBeginCapture") == 1  # only of this size
 
@@ -302,7 +302,7 @@ def test_a_graph_that_sounds_different_is_not_used(
 def test_steps_that_no_plan_takes_are_refused_up_front(
     generators: Generators, caplog: pytest.LogCaptureFixture
 ) -> None:
-    assert isinstance(generators.of(SAMPLING.changed(steps=9)), ClipGenerator)
+    assert isinstance(generators.of(SAMPLING.changed(steps=9)), WindowGenerator)
     assert "the plan takes 1 to 8 steps, not 9: build plans for it with mdsgen-export" in caplog.text
 
 

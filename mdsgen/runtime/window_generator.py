@@ -41,7 +41,7 @@ class Timings:
         return sum(self.seconds.values())
 
 
-class ClipGenerator:
+class WindowGenerator:
     """Runs the five networks of one window after the other; what depends on the sampling alone is computed once."""
 
     def __init__(self, networks: Networks, sampling: Sampling) -> None:

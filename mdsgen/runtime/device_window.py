@@ -20,10 +20,10 @@ from mdsgen.geometry import FRAME_SIZE
 from mdsgen.kernels import coefficient_table
 from mdsgen.kernels.launch import Launch, RgbFrames, StepArrays, guided_step_launch, prepare_frames_launch
 from mdsgen.kernels.step import MOST_OLDER
-from mdsgen.runtime.clip import Timings
 from mdsgen.runtime.outputs import check_finite
 from mdsgen.runtime.replay import Mark, Replay
 from mdsgen.runtime.solver import NONE, Plan, timesteps_of
+from mdsgen.runtime.window_generator import Timings
 
 if TYPE_CHECKING:
     from mdsgen.engines.cuda import Memory, Pinned
@@ -45,7 +45,7 @@ class StepKernels(Protocol):
     def close(self) -> None: ...
 
 
-class DeviceClip:
+class DeviceWindow:
     """All buffers and the graph for one number of steps and one size of pictures, whatever the solver and the guidance.
 
     Every step computes the branches that the denoiser's plan has: both at once, or the conditional one alone, without
