@@ -9,7 +9,7 @@ import click
 
 from mdsgen.command import Group
 
-COMMANDS = ("run", "info", "export", "train", "eval", "bench")
+COMMANDS = ("run", "serve", "info", "export", "train", "eval", "bench")
 """The commands in the order in which they are listed; each is also installed as ``mdsgen-NAME``."""
 
 

@@ -9,6 +9,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from mdsgen import Pipeline
 from tests.media.conftest import Renderer, file_size_limit, heard, packets, sound_packets
@@ -20,6 +21,10 @@ collect_ignore = (
     if find_spec("torch")
     else ["model", "weights", "training", "export", "bench", "cli/test_export.py", "cli/test_train.py"]
 )
+
+# A machine that is busy is slow, and no fault of what is tested; pytest's own limit holds.
+settings.register_profile("mdsgen", deadline=None)
+settings.load_profile("mdsgen")
 
 __all__ = [
     "bundle_path",

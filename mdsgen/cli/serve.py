@@ -48,7 +48,10 @@ def main(
     max_steps: int,
     queue: int,
 ) -> None:
-    """Serve HTTP until a signal comes; print the address of the page when it is ready."""
+    """Serve sound for films over HTTP.
+
+    It prints the address of its page when it is ready, and ends at a signal.
+    """
     try:
         from mdsgen.server import Limits, ServerSettings, serve
     except ModuleNotFoundError as error:
