@@ -18,12 +18,12 @@ from mdsgen.cache import cache_folder
 from mdsgen.engines.base import EngineOptions
 from mdsgen.engines.trial import processor
 from mdsgen.errors import EngineError
-from mdsgen.files import whole_folder
+from mdsgen.files import sha256, whole_folder
 
 T = TypeVar("T")
 
-GRAPH, WEIGHTS = "graph.onnx", "graph.weights"
-"""The files of a kept graph."""
+GRAPH, WEIGHTS, SUMS = "graph.onnx", "graph.weights", "sha256"
+"""The files of a kept graph, and their checksums: a bit that flips on the disk must not become another sound."""
 
 LARGEST = 64_000_000
 """Bytes that a graph with its weights may have to be kept: what is kept takes up to twice as many on the disk."""
@@ -47,11 +47,13 @@ class KeptGraph:
         self.folder = cache_folder("graphs") / f"{graph}-{digest[:32]}"
 
     def find(self) -> Path | None:
-        """The graph's file; None where it is not kept."""
-        path = self.folder / GRAPH
+        """The graph's file; None where it is not kept, or no longer what was."""
         with suppress(OSError):
+            kept = (self.folder / SUMS).read_text("ascii", "replace")
             os.utime(self.folder)  # the last that was opened
-            return path if path.is_file() else None
+            if kept == _checksums(self.folder):
+                return self.folder / GRAPH
+        self.forget()
         return None
 
     def forget(self) -> None:
@@ -66,7 +68,12 @@ class KeptGraph:
             _forget_oldest(self.folder.parent)
             with whole_folder(self.folder) as folder:
                 opened.append(open_with(folder / GRAPH))
+                (folder / SUMS).write_text(_checksums(folder), "ascii")
         return opened[0] if opened else open_with(None)
+
+
+def _checksums(folder: Path) -> str:
+    return "\n".join(sha256(folder / name) for name in (GRAPH, WEIGHTS) if (folder / name).exists())
 
 
 def _forget_oldest(place: Path) -> None:

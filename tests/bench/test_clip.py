@@ -25,7 +25,7 @@ def _no_processes(monkeypatch: pytest.MonkeyPatch) -> None:
     """Their own test runs them."""
     seconds = {READY: Measurement((0.5,)), FINISHED: Measurement((2.0,))}
     peaks = {READY: 100_000_000, FINISHED: 200_000_000}
-    monkeypatch.setattr(clip, "time_processes", lambda command, repeat: (dict(seconds), peaks))
+    monkeypatch.setattr(clip, "time_processes", lambda command, repeat, progress: (dict(seconds), peaks))
 
 
 def time(bundle_path: Path, steps: int | None, repeat: int, warmup: int, peak: bool = False) -> Report:

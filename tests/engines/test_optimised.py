@@ -11,7 +11,7 @@ import pytest
 from mdsgen.bundle import DENOISER, Bundle
 from mdsgen.cache import cache_folder
 from mdsgen.engines import EngineOptions, open_engine
-from mdsgen.engines.optimised import GRAPH, MOST
+from mdsgen.engines.optimised import GRAPH, MOST, SUMS, WEIGHTS
 from mdsgen.runtime import Networks
 
 OPTIONS = EngineOptions(threads=1, checksum="a")
@@ -44,14 +44,16 @@ def test_a_kept_graph_computes_the_same_to_the_bit(bundle_path: Path) -> None:
     np.testing.assert_array_equal(again, plain)
 
 
-def test_it_is_the_kept_one_that_is_opened_and_a_damaged_one_is_made_anew(bundle_path: Path) -> None:
+@pytest.mark.parametrize("name", [GRAPH, WEIGHTS, SUMS])
+def test_one_of_which_a_bit_has_flipped_is_made_anew(bundle_path: Path, name: str) -> None:
     bundle = Bundle.open(bundle_path)
     plain = output(bundle, OPTIONS)
     (folder,) = kept()
-    before = (folder / GRAPH).read_bytes()
-    (folder / GRAPH).write_bytes(b"damaged")
+    before = (folder / name).read_bytes()
+    damaged = before[:-9] + bytes([before[-9] ^ 1]) + before[-8:]
+    (folder / name).write_bytes(damaged)
     np.testing.assert_array_equal(output(bundle, OPTIONS), plain)
-    assert (folder / GRAPH).read_bytes()[:1000] == before[:1000]  # some of its names are counted up in a process
+    assert (folder / name).read_bytes() != damaged  # nor always as before: older ONNX Runtime counts some names up
 
 
 def test_other_weights_and_other_options_are_another_graph(bundle_path: Path) -> None:
