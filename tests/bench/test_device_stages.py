@@ -25,7 +25,9 @@ STAGES = ["upload", "frames", "video encoder", "conditioning", "denoiser", "late
 @pytest.fixture(autouse=True)
 def _no_processes(monkeypatch: pytest.MonkeyPatch) -> None:
     seconds = {READY: Measurement((0.5,)), FINISHED: Measurement((2.0,))}
-    monkeypatch.setattr(clip, "time_processes", lambda command, repeat, progress: (dict(seconds), {READY: 1, FINISHED: 2}))
+    monkeypatch.setattr(
+        clip, "time_processes", lambda command, repeat, progress: (dict(seconds), {READY: 1, FINISHED: 2})
+    )
     monkeypatch.setattr(device_stages, "_LAUNCHES", 3)  # on the stand-in a launch computes the clip
 
 
