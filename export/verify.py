@@ -15,7 +15,7 @@ from mdsgen.bundle import (
     VIDEO_ENCODER,
     VOCODER,
 )
-from mdsgen.errors import ExportError
+from mdsgen.errors import ExportError, NotFiniteError
 from mdsgen.geometry import Geometry
 from mdsgen.parity import Parity, snr_db
 from mdsgen.precision import CLIP, SPECTROGRAM, Thresholds
@@ -122,23 +122,41 @@ def compare(networks: Networks, reference: Reference, thresholds: Thresholds) ->
     def figure(graph: str, what: str, value: float) -> Parity:
         return Parity(graph, what, value, thresholds.of(graph))
 
-    worst = min(
-        snr_db(noise[: networks.branches], _noise(networks, latent, reference.modulations[step]))
-        for step, latent, noise in reference.trajectory
-    )
-    features = networks.encode(reference.frames)  # [1, F, 512]
-    modulations = networks.condition(reference.features, reference.timesteps)
-    log_mel, waveform = _clip(networks, reference, features)
+    def noise(step: int, latent: np.ndarray, like: np.ndarray) -> float:
+        given = _given(lambda: _noise(networks, latent, reference.modulations[step]), like[: networks.branches])
+        return snr_db(like[: networks.branches], given)
+
+    worst = min(noise(step, latent, like) for step, latent, like in reference.trajectory)
+    features = _given(lambda: networks.encode(reference.frames), reference.features)  # [1, F, 512]
+    modulations = _given(lambda: networks.condition(reference.features, reference.timesteps), reference.modulations)
+    decoded = _given(lambda: networks.decode(reference.latent), reference.log_mel)
+    vocoded = _given(lambda: networks.vocode(reference.log_mel), reference.waveform)
+    try:
+        log_mel, waveform = _clip(networks, reference, features)
+    except NotFiniteError:
+        log_mel, waveform = _no_numbers(reference.log_mel), _no_numbers(reference.waveform)
     after = f"after {reference.sampling.steps} steps"
     return [
         figure(VIDEO_ENCODER, "features of the clip", snr_db(reference.features, features)),
         figure(CONDITIONING, "modulations of all steps", snr_db(reference.modulations, modulations)),
         figure(DENOISER, f"noise at {len(reference.trajectory)} steps, worst", worst),
-        figure(LATENT_DECODER, "log-mel spectrogram", snr_db(reference.log_mel, networks.decode(reference.latent))),
-        figure(VOCODER, "waveform", snr_db(reference.waveform, networks.vocode(reference.log_mel))),
+        figure(LATENT_DECODER, "log-mel spectrogram", snr_db(reference.log_mel, decoded)),
+        figure(VOCODER, "waveform", snr_db(reference.waveform, vocoded)),
         figure(SPECTROGRAM, f"log-mel spectrogram {after}", snr_db(reference.log_mel, log_mel)),
         figure(CLIP, f"waveform {after}", snr_db(reference.waveform, waveform)),
     ]
+
+
+def _given(run: Callable[[], np.ndarray], like: np.ndarray) -> np.ndarray:
+    """What a network gives, which is refused elsewhere where it is not finite: here that is a figure among others."""
+    try:
+        return run()
+    except NotFiniteError:
+        return _no_numbers(like)
+
+
+def _no_numbers(like: np.ndarray) -> np.ndarray:
+    return np.full(like.shape, np.nan, np.float32)
 
 
 def _noise(networks: Networks, latent: np.ndarray, modulations: np.ndarray) -> np.ndarray:

@@ -43,6 +43,10 @@ class EngineError(MdsgenError):
     """An engine that is unknown, not installed, or failed."""
 
 
+class NotFiniteError(EngineError):
+    """A network that gave NaN or infinite numbers."""
+
+
 class KernelError(MdsgenError):
     """A CUDA kernel that cannot be compiled, loaded or launched."""
 

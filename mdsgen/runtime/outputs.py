@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from mdsgen.errors import EngineError
+from mdsgen.errors import EngineError, NotFiniteError
 
 
 def check_shape(graph: str, output: np.ndarray, expected: tuple[int, ...]) -> None:
@@ -16,8 +16,8 @@ def check_shape(graph: str, output: np.ndarray, expected: tuple[int, ...]) -> No
 
 
 def check_finite(graph: str, output: np.ndarray) -> None:
-    """Raise :class:`EngineError` for NaN and infinite numbers, which would become silence or noise."""
+    """Raise :class:`NotFiniteError` for NaN and infinite numbers, which would become silence or noise."""
     if not np.isfinite(output).all():
-        raise EngineError(
+        raise NotFiniteError(
             f"{graph}: its output is not finite: the weights are damaged, or their precision is too low for the model"
         )

@@ -107,7 +107,7 @@ def test_a_graph_that_came_out_wrong_keeps_nothing(
     lines: list[str] = []
     with pytest.raises(ExportError, match="not exported, too far from the source bundle in fp32: denoiser "):
         convert_bundle(stored_half, tmp_path / "b", ExportOptions("fp32"), frames=frames, report=lines.append)
-    assert lines[5] == "verifying against the source bundle over 3 steps"
+    assert "verifying against the source bundle over 3 steps" in lines
     assert lines[-3].startswith(VOCODER)
     assert not list(tmp_path.iterdir())
 
