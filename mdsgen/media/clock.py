@@ -105,7 +105,7 @@ class ClockScan:
         rate = stream.average_rate or stream.guessed_rate
         interval = 1 / Fraction(rate) if rate and rate > 0 else _USUAL_INTERVAL
         self._rough = Clock(Fraction(stream.time_base) / FINE, interval, Fraction(longest_gap))
-        self._coarse = stream.time_base
+        self._coarse = Fraction(stream.time_base)  # PyAV 19 has rationals of its own, with less arithmetic
         self._mender = _Mender(self._coarse, self._rough)
         self.timeline = Timeline(self._rough.unit)
 
@@ -157,7 +157,7 @@ def mended(packets: Iterable[Any], stream: Any, clock: Clock) -> Iterator[Any]:
 
 def dated(packets: Iterable[Any], stream: Any, clock: Clock) -> Iterator[Any]:
     """As :func:`mended`, for a decoder: without time stamps, pictures that are out of order have their DTS for PTS."""
-    mender = _Mender(stream.time_base, clock)
+    mender = _Mender(Fraction(stream.time_base), clock)
     waiting: deque[Any] = deque()
     flush = None
     for packet in packets:

@@ -189,7 +189,7 @@ def stream_like(template: Any, output: OutputContainer, kind: Format, unit: Frac
 
 def _rate(pictures: Any) -> Fraction:
     """Pictures per second: the lower of two guesses, since each is a multiple of it in some films."""
-    return min((rate for rate in (pictures.guessed_rate, pictures.average_rate) if rate), default=_ANY_RATE)
+    return min((Fraction(rate) for rate in (pictures.guessed_rate, pictures.average_rate) if rate), default=_ANY_RATE)
 
 
 def _fastest(template: Any, rate: Fraction) -> Fraction:

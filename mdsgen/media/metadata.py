@@ -71,5 +71,5 @@ def _chapters(container: Any) -> list[Any]:
 
 
 def _moved(chapter: Any, start: float) -> dict[str, Any]:
-    first = round(start / chapter["time_base"])
+    first = round(start / Fraction(chapter["time_base"]))
     return {**chapter, "start": max(0, chapter["start"] - first), "end": max(0, chapter["end"] - first)}
