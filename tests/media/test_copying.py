@@ -168,7 +168,10 @@ def test_high_dynamic_range_is_kept(render, tmp_path, suffix):
     def light(file):
         with av.open(str(file)) as container:
             frame = next(container.decode(video=0))
-            kinds = {str(data.type).rpartition(".")[2]: bytes(data) for data in frame.side_data}
+            found = [
+                data if hasattr(data, "type") else frame.side_data[data] for data in frame.side_data
+            ]  # PyAV 19: keys
+            kinds = {str(data.type).rpartition(".")[2]: bytes(data) for data in found}
             context = container.streams.video[0].codec_context
             colours = context.color_primaries, context.color_trc, context.colorspace
             return colours, kinds.get("MASTERING_DISPLAY_METADATA"), kinds.get("CONTENT_LIGHT_LEVEL")
