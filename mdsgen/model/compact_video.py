@@ -1,50 +1,88 @@
-"""The compact video encoder: one unit vector per video frame from 1.4 M parameters, 22 times fewer than CAVP's.
+"""The compact video encoder: what is seen slowly, what moves fast, one vector per time column.
 
-Every picture is averaged down to 56×56 and goes through a small convolutional network; convolutions over time then tell
-*when* between two pictures something happens. Input and output are those of
-:class:`~mdsgen.model.video_encoder.VideoEncoder`, and so is the way it is trained (:mod:`mdsgen.training.contrast`).
+As SlowFast (Feichtenhofer et al., ICCV 2019) it looks at a film twice. The slow path sees one colour picture of every
+column and says *what* there is. The fast path sees every picture, but grey, tiny, and beside its difference from the one
+before: it says *when*. What it finds of a column's pictures is joined, not averaged, so that the time within the column
+survives. The last channels of a column's vector are its onset cue: how likely something begins to sound in each of the
+column's spectrogram frames (after TARO, arXiv 2504.05684, which conditions a denoiser on onsets).
 """
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mdsgen.geometry import FEATURE_CHANNELS, FRAME_SIZE, PICTURE_SIZE
+from mdsgen.geometry import FEATURE_CHANNELS, Geometry
 
-_POOLING = FRAME_SIZE // PICTURE_SIZE
+_FAST = 2  # the fast path's pictures are so many times smaller
 
 
 class CompactVideoEncoder(nn.Module):
-    """RGB frames at 4 per second to features that tell what happens, and when."""
+    """RGB pictures, a whole number per time column, to features that tell what happens, and when.
 
-    def __init__(self, channels: int = 96, width: int = 256) -> None:
+    Raises ``ValueError`` for a geometry whose pictures do not come at a whole number per column, or in which a
+    column's spectrogram frames cannot be divided among its pictures.
+    """
+
+    def __init__(self, geometry: Geometry, channels: int = 64, width: int = 192, fast: int = 96) -> None:
         super().__init__()
-        self.picture = nn.Sequential(
-            _conv(3, channels // 4, stride=2),  # [B·T, C/4, 28, 28]
-            _conv(channels // 4, channels // 2, stride=2),  # [B·T, C/2, 14, 14]
-            _conv(channels // 2, channels, stride=2),  # [B·T, C, 7, 7]
-            _Residual(channels),
-            nn.Conv2d(
-                channels, channels // 4, kernel_size=1
-            ),  # where things are must survive: no mean over the picture
-            nn.Flatten(),
-            nn.Linear(channels // 4 * (PICTURE_SIZE // 8) ** 2, width),
-        )
-        self.motion = nn.Sequential(*(_Motion(width, dilation) for dilation in (1, 2, 1)))
-        self.head = nn.Linear(width, FEATURE_CHANNELS)
+        self.per_column = geometry.pictures_per_column or 0
+        self.onsets = frames = geometry.patch * geometry.compression  # spectrogram frames of a column
+        if not self.per_column or frames % self.per_column or geometry.frame_size % 8:
+            raise ValueError(
+                f"the compact video encoder needs pictures that share a column's {frames} spectrogram frames, of a size "
+                f"that divides by 8: the {geometry.name} geometry has {geometry.frame_rate:g} of "
+                f"{geometry.frame_size} pixels a second"
+            )
+        self.embedding = FEATURE_CHANNELS - frames
+        self.slow = _picture(3, channels, geometry.frame_size, width)
+        self.fast = _picture(2, channels // 2, geometry.frame_size // _FAST, fast)
+        self.moves = nn.Sequential(*(_Motion(fast, dilation) for dilation in (1, 2, 4)))
+        self.cue = nn.Linear(fast, frames // self.per_column)
+        self.join = nn.Linear(self.per_column * fast, width)
+        self.around = nn.Sequential(*(_Motion(width, dilation) for dilation in (1, 2, 1)))
+        self.head = nn.Linear(width, self.embedding)
 
     def forward(self, frames: Tensor) -> Tensor:
-        """``[B, T, 3, 224, 224]`` in 0..1 to ``[B, T, 512]`` of length 1."""
-        pictures = F.avg_pool2d(frames.flatten(0, 1), _POOLING)  # [B·T, 3, 56, 56]
-        return self.features(pictures.reshape(*frames.shape[:2], *pictures.shape[1:]))
+        """``[B, T, 3, H, W]`` in 0..1 to ``[B, columns, 512]``: unit vectors, and behind them the onset cues in 0..1."""
+        embedding, onsets = self.see(frames)
+        return torch.cat([embedding, onsets.sigmoid()], dim=-1)
 
-    def features(self, pictures: Tensor) -> Tensor:
-        """As :meth:`forward`, of pictures that are small already: ``[B, T, 3, 56, 56]`` to ``[B, T, 512]``."""
-        batch, count = pictures.shape[:2]
-        seen = self.picture(4.0 * pictures.flatten(0, 1) - 2.0)  # [B·T, D]
-        x = self.motion(seen.reshape(batch, count, -1).transpose(1, 2))  # [B, D, T]
-        return F.normalize(self.head(x.transpose(1, 2)), dim=-1)  # [B, T, 512]
+    def see(self, frames: Tensor) -> tuple[Tensor, Tensor]:
+        """As :meth:`forward`, in two: unit vectors ``[B, columns, E]``, and the cues as logits ``[B, columns, frames]``."""
+        count = frames.shape[1] // self.per_column  # columns
+        moving = self.moves(self._motion(frames).transpose(1, 2)).transpose(1, 2)  # [B, T, fast]
+        joined = self.join(moving.reshape(-1, count, self.per_column * moving.shape[2]))  # [B, columns, D]
+        still = self.slow(4.0 * frames[:, self.per_column // 2 :: self.per_column].flatten(0, 1) - 2.0)
+        x = still.reshape(joined.shape) + joined
+        x = self.around(x.transpose(1, 2)).transpose(1, 2)  # [B, columns, D]
+        onsets = self.cue(moving).reshape(-1, count, self.per_column * self.cue.out_features)
+        return F.normalize(self.head(x), dim=-1), onsets
+
+    def _motion(self, frames: Tensor) -> Tensor:
+        """Every picture grey and small beside its difference from the one before, seen: ``[B, T, fast]``."""
+        batch, time = frames.shape[:2]
+        grey = F.avg_pool2d(frames.mean(dim=2), _FAST)  # [B, T, H/2, W/2]
+        change = grey - torch.cat([grey[:, :1], grey[:, :-1]], dim=1)
+        both = torch.stack([4.0 * grey - 2.0, 8.0 * change], dim=2)  # [B, T, 2, H/2, W/2]
+        seen: Tensor = self.fast(both.flatten(0, 1))
+        return seen.reshape(batch, time, -1)
+
+
+def _picture(inputs: int, channels: int, size: int, width: int) -> nn.Sequential:
+    """``[N, inputs, size, size] -> [N, width]``. Where things are must survive: there is no mean over the picture."""
+    layers, side, have = [], size, inputs
+    while side > 7:
+        layers.append(_conv(have, max(channels * 7 // (side // 2), 8), stride=2))
+        side, have = side // 2, max(channels * 7 // (side // 2), 8)
+    return nn.Sequential(
+        *layers,
+        _Residual(have),
+        nn.Conv2d(have, 16, kernel_size=1),
+        nn.Flatten(),
+        nn.Linear(16 * side**2, width),
+    )
 
 
 class _Residual(nn.Module):
@@ -59,7 +97,7 @@ class _Residual(nn.Module):
 
 
 class _Motion(nn.Module):
-    """Looks at the neighbouring pictures, ``[B, D, T] -> [B, D, T]``."""
+    """Looks at what is before and after, ``[B, D, T] -> [B, D, T]``."""
 
     def __init__(self, width: int, dilation: int) -> None:
         super().__init__()

@@ -9,7 +9,7 @@ pictures come.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -17,26 +17,39 @@ import torch
 from torch import Tensor, distributed, nn
 from torch.nn import functional as F
 
-from mdsgen.geometry import FEATURE_CHANNELS, Geometry
+from mdsgen.geometry import Geometry
 from mdsgen.model.compact_video import CompactVideoEncoder
+from mdsgen.training.disturbances import Disturbances
 from mdsgen.training.shards import Shards
-from mdsgen.training.stage import LOSS, Stage, choose
+from mdsgen.training.stage import LOSS, Stage, choose, generator_from
 
 _COLDEST = math.log(100.0)  # similarity is multiplied by this at most, as in CLIP
+_SMEAR = (0.3, 0.7, 1.0, 0.7, 0.3)  # of an onset, over spectrogram frames of 16 ms
+_RARE = 4.0  # how much more a frame with an onset counts than one without
 
 
 @dataclass(frozen=True)
 class VideoEncoderConfig:
-    """Sizes of the compact video encoder, and how far its shifted negatives are shifted."""
+    """Sizes of the compact video encoder, how far its shifted negatives are shifted, and how its pictures are disturbed.
 
-    channels: int = 96
-    width: int = 256
+    ``crop`` is how many of a clip's columns are looked at, from any of them on. ``onset_weight`` is that of the onset
+    cue's cross-entropy, beside which the contrast counts 1.
+    """
+
+    channels: int = 64
+    width: int = 192
+    fast: int = 96
+    crop: int = 16
     shift_least: float = 0.06  # seconds
     shift_most: float = 0.3
+    onset_weight: float = 4.0
+    disturbances: Disturbances = field(default_factory=Disturbances)
 
 
 class VideoEncoderStage(Stage):
     """Contrastive training of :class:`~mdsgen.model.compact_video.CompactVideoEncoder` beside a sound encoder.
+
+    Where the dataset knows when something begins to sound, its field ``onsets`` is the target of the onset cue.
 
     Several processes contrast all their clips with each other, as one would. Their batch norms are one only on GPUs
     (see :class:`~mdsgen.training.loop.Trainer`).
@@ -48,8 +61,8 @@ class VideoEncoderStage(Stage):
     def __init__(self, geometry: Geometry, config: VideoEncoderConfig) -> None:
         super().__init__()
         self.geometry, self.config = geometry, config
-        self.video = CompactVideoEncoder(config.channels, config.width)
-        self.sound = SoundEncoder(geometry)
+        self.video = CompactVideoEncoder(geometry, config.channels, config.width, config.fast)
+        self.sound = SoundEncoder(geometry, self.video.embedding)
         self.log_temperature = nn.Parameter(torch.tensor(math.log(10.0)))
 
     @property
@@ -57,43 +70,72 @@ class VideoEncoderStage(Stage):
         return self.video
 
     def draw(self, clips: Shards, size: int, rng: np.random.Generator) -> dict[str, Tensor]:
-        """``frames`` uint8, ``log_mel``, and ``shifted``: the same spectrogram too late or too early."""
-        indices = choose(clips, size, rng)
-        log_mel = torch.from_numpy(clips.batch("log_mel", indices)).float()  # [B, frames, bins]
+        """``frames`` disturbed, ``log_mel``, and ``shifted``: the same spectrogram too late or too early."""
+        indices, crop = choose(clips, size, rng), self.config.crop
+        starts = rng.integers(self.geometry.time_columns - crop + 1, size=size)  # in columns
         second = self.geometry.mel_frames / self.geometry.duration
         shift = rng.uniform(self.config.shift_least, self.config.shift_most, size) * rng.choice([-1, 1], size)
-        rolled = [clip.roll(round(by * second), dims=0) for clip, by in zip(log_mel, shift, strict=True)]
-        frames = torch.from_numpy(clips.batch("frames", indices))  # [B, F, 56, 56, 3]
-        return {"frames": frames, "log_mel": log_mel, "shifted": torch.stack(rolled)}
 
-    def forward(self, frames: Tensor, log_mel: Tensor, shifted: Tensor) -> dict[str, Tensor]:  # type: ignore[override]
-        video = self.video.features(frames.permute(0, 1, 4, 2, 3).float() / 255.0)  # [B, F, 512]
-        sound, late = self.sound(torch.cat([log_mel, shifted])).chunk(2)  # [B, F, 512] each
-        return self._contrast(*(_gathered(features).float() for features in (video, sound, late)))
+        def cut(field: str, per_column: int, late: np.ndarray | None = None) -> Tensor:
+            """The crops of a field that has so many values per column, some of them too late."""
+            found = []
+            for number, (index, start) in enumerate(zip(indices, starts, strict=True)):
+                clip = clips.clip(field, index)
+                clip = clip if late is None else np.roll(clip, late[number], axis=0)
+                found.append(clip[start * per_column : (start + crop) * per_column])
+            return torch.from_numpy(np.stack(found))
+
+        frames = self.config.disturbances(cut("frames", self.video.per_column), generator_from(rng))
+        batch = {"frames": frames, "log_mel": cut("log_mel", self.video.onsets).float()}  # [B, T, ...], [B, frames, ...]
+        batch["shifted"] = cut("log_mel", self.video.onsets, np.rint(shift * second).astype(int)).float()
+        if "onsets" in clips.fields:
+            batch["onsets"] = cut("onsets", self.video.onsets).float()  # [B, frames]
+        return batch
+
+    def forward(  # type: ignore[override]
+        self, frames: Tensor, log_mel: Tensor, shifted: Tensor, onsets: Tensor | None = None
+    ) -> dict[str, Tensor]:
+        video, cue = self.video.see(frames.permute(0, 1, 4, 2, 3).float() / 255.0)  # [B, columns, E], [B, columns, 16]
+        sound, late = self.sound(torch.cat([log_mel, shifted])).chunk(2)  # [B, columns, E] each
+        losses = self._contrast(*(_gathered(features).float() for features in (video, sound, late)))
+        if onsets is not None:
+            losses["onset"] = onset_loss(cue.flatten(1).float(), onsets)
+            losses[LOSS] = losses[LOSS] + self.config.onset_weight * losses["onset"]
+        return losses
 
     def _contrast(self, video: Tensor, sound: Tensor, late: Tensor) -> dict[str, Tensor]:
         scale = self.log_temperature.clamp(max=_COLDEST).exp()
         count = video.shape[1]
         alike = scale * video.flatten(0, 1) @ sound.flatten(0, 1).T  # [B·F, B·F]
-        too_late = scale * video @ late.transpose(1, 2)  # [B, F, F]: every frame against its own clip's shifted sound
+        too_late = scale * video @ late.transpose(1, 2)  # [B, F, F]: every column against its own clip's shifted sound
         among_sounds = torch.cat([alike, too_late.flatten(0, 1)], dim=1)  # [B·F, B·F + F]
         right = torch.arange(len(alike), device=alike.device)
         loss = 0.5 * (F.cross_entropy(among_sounds, right) + F.cross_entropy(alike.T, right))
         with torch.no_grad():
             own = alike.reshape(len(video), count, len(video), count)
-            own = own.diagonal(dim1=0, dim2=2).permute(2, 0, 1)  # [B, F, F]: frames of one clip
+            own = own.diagonal(dim1=0, dim2=2).permute(2, 0, 1)  # [B, F, F]: columns of one clip
             when = (own.argmax(dim=2) == torch.arange(count, device=own.device)).float().mean()
             unshifted = (own.diagonal(dim1=1, dim2=2) > too_late.diagonal(dim1=1, dim2=2)).float().mean()
             what = (alike.argmax(dim=1) // count == right // count).float().mean()
-        return {LOSS: loss, "right_clip": what, "right_frame": when, "right_shift": unshifted}
+        return {LOSS: loss, "right_clip": what, "right_column": when, "right_shift": unshifted}
+
+
+def onset_loss(cue: Tensor, onsets: Tensor) -> Tensor:
+    """Cross-entropy of the cue's logits ``[B, frames]`` with onsets that are smeared over their neighbours.
+
+    A blow that is seen a frame beside its place is nearly right; without the smear, nothing would be learned from it.
+    """
+    smear = onsets.new_tensor(_SMEAR)[None, None]
+    target = F.conv1d(onsets[:, None], smear, padding=len(_SMEAR) // 2).squeeze(1).clamp(max=1.0)
+    return F.binary_cross_entropy_with_logits(cue, target, pos_weight=cue.new_tensor(_RARE))
 
 
 class SoundEncoder(nn.Module):
-    """A spectrogram to one unit vector per video frame, ``[B, frames, bins] -> [B, F, 512]``; only for training."""
+    """A spectrogram to one unit vector per time column, ``[B, frames, bins] -> [B, F, E]``; only for training."""
 
-    def __init__(self, geometry: Geometry, width: int = 256) -> None:
+    def __init__(self, geometry: Geometry, embedding: int, width: int = 256) -> None:
         super().__init__()
-        steps = geometry.mel_frames // geometry.video_frames  # spectrogram frames per video frame
+        steps = geometry.patch * geometry.compression  # spectrogram frames per column
         self.layers = nn.Sequential(
             nn.Conv1d(geometry.mel.bins, width, kernel_size=5, padding=2),
             nn.GELU(),
@@ -107,11 +149,11 @@ class SoundEncoder(nn.Module):
             nn.GELU(),
             nn.Conv1d(2 * width, width, kernel_size=3, padding=1),
             nn.GELU(),
-            nn.Conv1d(width, FEATURE_CHANNELS, kernel_size=1),
+            nn.Conv1d(width, embedding, kernel_size=1),
         )
 
     def forward(self, log_mel: Tensor) -> Tensor:
-        features = self.layers(2.0 * log_mel.transpose(1, 2) - 1.0)  # [B, 512, F]
+        features = self.layers(2.0 * log_mel.transpose(1, 2) - 1.0)  # [B, E, F]
         return F.normalize(features.transpose(1, 2), dim=-1)
 
 
