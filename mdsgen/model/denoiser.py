@@ -12,11 +12,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from mdsgen.errors import TensorError
 from mdsgen.geometry import FEATURE_CHANNELS, Geometry
+from mdsgen.marks import known_mark
 from mdsgen.model.attention import Attention
 from mdsgen.model.embedding import PatchEmbedding, TimestepEmbedding, sincos_position_embedding
 from mdsgen.model.masking import Mask
@@ -144,7 +146,8 @@ class Denoiser(nn.Module):
     """Estimates the noise in a latent, given how noisy it is and what the video shows.
 
     ``denoiser(latent [B, C, H, W], timestep [B], features [B, 32, 512])`` returns ``[B, 2C, H, W]``: the noise, then
-    the learned variance that only training uses. ``features=None`` is the unconditional branch of guidance.
+    the learned variance that only training uses. ``features=None`` is the unconditional branch of guidance, and
+    ``known [B]`` says how many first time columns of a latent are clean already.
     """
 
     def __init__(self, geometry: Geometry, config: DenoiserConfig) -> None:
@@ -162,6 +165,8 @@ class Denoiser(nn.Module):
         self.mlp_feat = FrameProjection(FEATURE_CHANNELS, width)
         self.conv1d_feat = FramePooling(geometry.video_frames, width)
         self.columns = FrameColumns(geometry, width) if config.video == "columns" else None
+        self.known_mark: Tensor  # fixed, and no part of the weights
+        self.register_buffer("known_mark", torch.from_numpy(np.array(known_mark(width))), persistent=False)
         self._initialise()
 
     def _initialise(self) -> None:
@@ -196,11 +201,18 @@ class Denoiser(nn.Module):
             reduced = reduced.masked_fill(drop[:, None], 0.0)
         return embedded + reduced
 
-    def modulations(self, condition: Tensor, features: Tensor | None = None, drop: Tensor | None = None) -> Tensor:
+    def modulations(
+        self,
+        condition: Tensor,
+        features: Tensor | None = None,
+        drop: Tensor | None = None,
+        known: Tensor | None = None,
+    ) -> Tensor:
         """What the loop is told in one step, ``[B, 6·depth + 2, D]``: the vectors of all blocks and the final layer.
 
         Where the config has ``video="columns"``, what is added to the tokens of each time column follows, ``[B, 6·depth
-        + 2 + columns, D]``: ``features [1 or B, 32, 512]`` and ``drop`` as in :meth:`condition`.
+        + 2 + columns, D]``: ``features [1 or B, 32, 512]`` and ``drop`` as in :meth:`condition`. ``known [B]`` marks so
+        many first columns of each clip as clean, with video or without.
         """
         vectors = [layer.modulation(condition) for layer in (*self.blocks, self.final_layer)]  # [B, 6 or 2, D] each
         if self.columns is not None:
@@ -209,7 +221,13 @@ class Denoiser(nn.Module):
                 added = self.columns(self.mlp_feat(features))  # [1 or B, columns, D]
             if drop is not None:
                 added = added.masked_fill(drop[:, None, None], 0.0)
-            vectors.append(added.expand(condition.shape[0], -1, -1).to(vectors[0].dtype))
+            added = added.expand(condition.shape[0], -1, -1)  # [B, columns, D]
+            if known is not None:
+                marked = torch.arange(added.shape[1], device=known.device) < known[:, None]  # [B, columns]
+                added = added + marked[:, :, None] * self.known_mark.to(added.dtype)
+            vectors.append(added.to(vectors[0].dtype))
+        elif known is not None:
+            raise ValueError("only a denoiser of video = 'columns' can be told which columns are known")
         return torch.cat(vectors, dim=1)
 
     @property
@@ -260,9 +278,10 @@ class Denoiser(nn.Module):
         features: Tensor | None = None,
         mask: Mask | None = None,
         drop_condition: Tensor | None = None,
+        known: Tensor | None = None,
     ) -> Tensor:
         condition = self.condition(timestep, features, drop_condition)  # [B, D]
-        modulations = self.modulations(condition, features, drop_condition)  # [B, V, D]
+        modulations = self.modulations(condition, features, drop_condition, known)  # [B, V, D]
         x = self.embed(latent)  # [B, N, D]
         if mask is None:
             return self.denoise(x, modulations)

@@ -16,6 +16,7 @@ from mdsgen.model.masking import Mask
 from mdsgen.runtime.sampler import sample
 from mdsgen.sampling import Sampling
 from mdsgen.schedule import NoiseSchedule
+from mdsgen.training.beginnings import Beginnings
 from mdsgen.training.diffusion import Diffusion
 from mdsgen.training.objective import Draw, Objective
 from mdsgen.training.shards import Shards
@@ -23,6 +24,7 @@ from mdsgen.training.stage import LOSS, Stage, choose, generator_from
 
 _PICTURED = Sampling(steps=10, guidance=3.0)
 _OF_SCHEDULE = ("beta_start", "beta_end", "noise_steps")
+_OF_GOING_ON = ("known_share", "known_noise")
 _BRIGHTNESS = 8.0  # a picture shows latents of up to half of this many standard deviations from zero
 
 
@@ -31,7 +33,8 @@ class DenoiserStageConfig:
     """Size and conditioning of the denoiser, and its loss (see :class:`~mdsgen.training.objective.Objective`).
 
     ``masked_share`` of the steps take the masked pass as well: MDT and MDSGen take it in all. ``beta_start``,
-    ``beta_end`` and ``noise_steps`` are those of the noise schedule, which is part of the model.
+    ``beta_end`` and ``noise_steps`` are those of the noise schedule, which is part of the model. ``known_share`` of the
+    clips begin with columns that are known, which teaches a denoiser of ``video = "columns"`` to go on.
     """
 
     size: str = "tiny"
@@ -44,9 +47,13 @@ class DenoiserStageConfig:
     beta_start: float = NoiseSchedule.beta_start
     beta_end: float = NoiseSchedule.beta_end
     noise_steps: int = NoiseSchedule.train_steps
+    known_share: float = 0.0
+    known_noise: float = 0.1
 
     def __post_init__(self) -> None:
         _ = self.schedule  # raises for one that cannot be trained with
+        if self.known_share and self.video != "columns":
+            raise ValueError("known_share needs video = 'columns': only there a column can be marked as known")
 
     @property
     def schedule(self) -> NoiseSchedule:
@@ -71,6 +78,8 @@ class DenoiserStage(Stage):
             config.condition_dropout,
             config.variational_weight,
             config.min_snr_gamma,
+            config.known_share,
+            config.known_noise,
             Diffusion(config.schedule),
         )
 
@@ -79,11 +88,11 @@ class DenoiserStage(Stage):
         return self.denoiser
 
     def describe(self) -> dict[str, Any]:
-        """A training from before there was a choice has the default schedule, and may go on: that one is not named."""
-        named = super().describe()
-        if self.config.schedule == NoiseSchedule():
-            named = {name: value for name, value in named.items() if name not in _OF_SCHEDULE}
-        return named
+        """A training from before there were these choices may go on: the default schedule is not named, nor is what
+        is known where nothing ever is."""
+        left_out: tuple[str, ...] = _OF_SCHEDULE if self.config.schedule == NoiseSchedule() else ()
+        left_out += () if self.config.known_share else _OF_GOING_ON
+        return {name: value for name, value in super().describe().items() if name not in left_out}
 
     def draw(self, clips: Shards, size: int, rng: np.random.Generator) -> dict[str, Tensor]:
         """Latents and features, and everything random of the objective."""
@@ -98,6 +107,8 @@ class DenoiserStage(Stage):
         }
         if draw.mask is not None and rng.random() < self.config.masked_share:
             batch |= {"keep": draw.mask.keep, "dropped": draw.mask.dropped}
+        if draw.beginnings is not None:
+            batch |= {"known": draw.beginnings.columns, "known_sigma": draw.beginnings.sigma}
         return batch
 
     def forward(  # type: ignore[override]
@@ -109,9 +120,13 @@ class DenoiserStage(Stage):
         drop: Tensor,
         keep: Tensor | None = None,
         dropped: Tensor | None = None,
+        known: Tensor | None = None,
+        known_sigma: Tensor | None = None,
     ) -> dict[str, Tensor]:
         mask = None if keep is None or dropped is None else Mask(keep, dropped)
-        losses = self.objective.losses(self.denoiser, latent, features, Draw(timestep, noise, drop, mask))
+        beginnings = None if known is None or known_sigma is None else Beginnings(known, known_sigma)
+        draw = Draw(timestep, noise, drop, mask, beginnings)
+        losses = self.objective.losses(self.denoiser, latent, features, draw)
         parts = losses._asdict()
         return {LOSS: parts.pop("total"), **parts}
 

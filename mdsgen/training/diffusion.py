@@ -102,18 +102,34 @@ class Diffusion:
         return Gaussian(mean, share * high + (1.0 - share) * low)
 
     def variational_bound(
-        self, latent: Tensor, noisy: Tensor, timestep: Tensor, noise: Tensor, variance: Tensor
+        self,
+        latent: Tensor,
+        noisy: Tensor,
+        timestep: Tensor,
+        noise: Tensor,
+        variance: Tensor,
+        counts: Tensor | None = None,
     ) -> Tensor:
         """One term of the bound on the negative log-likelihood, in bits per dimension, ``[B]``.
 
         The divergence between true and estimated step; at timestep 0, where no earlier step exists, how unlikely the
-        clean latent is under the estimate. ``noise`` and ``variance`` are the denoiser's two outputs.
+        clean latent is under the estimate. ``noise`` and ``variance`` are the denoiser's two outputs, ``counts`` as in
+        :func:`mean_where`.
         """
         estimate = self.estimate(noisy, timestep, noise, variance)
         divergence = kl_divergence(self.posterior(latent, noisy, timestep), estimate)  # [B, C, H, W]
         surprise = -bin_log_likelihood(latent, estimate)
-        nats = torch.where(timestep == 0, surprise.mean(dim=(1, 2, 3)), divergence.mean(dim=(1, 2, 3)))  # [B]
+        nats = torch.where(timestep == 0, mean_where(counts, surprise), mean_where(counts, divergence))  # [B]
         return nats / math.log(2.0)
+
+
+def mean_where(counts: Tensor | None, values: Tensor) -> Tensor:
+    """The mean of each clip, ``[B, C, H, W] -> [B]``, over all of it, with 0 in the places that do not count.
+
+    ``counts`` is 1 or 0 and broadcasts to the values; None counts all of them. So every value of a batch that counts
+    has the same weight.
+    """
+    return (values if counts is None else values * counts).mean(dim=(1, 2, 3))
 
 
 def kl_divergence(true: Gaussian, estimate: Gaussian) -> Tensor:

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from mdsgen.errors import TensorError
 from mdsgen.geometry import PAPER, RELEASE, Geometry
+from mdsgen.marks import known_mark
 from mdsgen.model.denoiser import SIZES, Denoiser, DenoiserConfig, config, inference_parameters
 from mdsgen.model.embedding import sincos_position_embedding
 from mdsgen.model.masking import Mask, sample_mask
@@ -372,3 +373,33 @@ def test_masking_nothing_but_the_columns_of_the_kept_tokens_arrive() -> None:
 def test_a_video_that_is_neither_clip_nor_columns_is_refused() -> None:
     with pytest.raises(ValueError, match="'clip' or 'columns'"):
         replace(QUICK, video="frames")
+
+
+# Known columns
+
+
+def test_known_columns_are_marked_with_video_and_without() -> None:
+    denoiser = seeded(PAPER, replace(QUICK, video="columns"))
+    _, timestep, features = inputs(PAPER)
+    condition, known = denoiser.condition(timestep, features), torch.tensor([0, 5])
+    drop = torch.tensor([False, True])
+    first = QUICK.modulations
+    for seen, dropped in ((features, None), (features, drop), (None, None)):
+        plain = denoiser.modulations(condition, seen, dropped)
+        marked = denoiser.modulations(condition, seen, dropped, known)
+        difference = marked - plain  # [B, V, D]
+        expected = torch.zeros_like(difference)
+        expected[1, first : first + 5] = torch.from_numpy(np.array(known_mark(QUICK.width)))
+        torch.testing.assert_close(difference, expected, atol=1e-5, rtol=0)
+
+
+def test_the_mark_is_no_weight() -> None:
+    denoiser = Denoiser(PAPER, replace(QUICK, video="columns"))
+    assert not [name for name in denoiser.state_dict() if "mark" in name]
+
+
+def test_a_denoiser_of_the_whole_clip_cannot_be_told_of_columns() -> None:
+    denoiser = seeded(PAPER, QUICK)
+    latent, timestep, features = inputs(PAPER)
+    with pytest.raises(ValueError, match="which columns are known"):
+        denoiser(latent, timestep, features, known=torch.tensor([1, 2]))

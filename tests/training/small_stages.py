@@ -52,7 +52,7 @@ def small_stage(name: str) -> Stage:
     if name == "noisy_vocoder":
         config_of_noise = NoisyVocoderConfig(width=16, depth=1, crop=32, windows=(256, 1024), channels=4)
         return NoisyVocoderStage(TINY, config_of_noise)
-    config = DenoiserStageConfig(size="small-test", video="columns", masked_share=0.5)
+    config = DenoiserStageConfig(size="small-test", video="columns", masked_share=0.5, known_share=0.5)
     return DenoiserStage(TINY, config)
 
 

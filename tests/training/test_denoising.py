@@ -50,6 +50,27 @@ def test_a_training_from_before_there_was_a_choice_of_schedules_goes_on() -> Non
     assert not {"beta_start", "beta_end", "noise_steps"} & DenoiserStage(TINY, DenoiserStageConfig()).describe().keys()
 
 
+GOING_ON = DenoiserStageConfig(size="small-test", video="columns", known_share=0.5, masked_share=0.5)
+
+
+def test_a_training_from_before_known_columns_goes_on() -> None:
+    """Its checkpoint's identity does not name them; that of a training with them does."""
+    assert not {"known_share", "known_noise"} & DenoiserStage(TINY, DenoiserStageConfig()).describe().keys()
+    assert DenoiserStage(TINY, GOING_ON).describe()["known_share"] == 0.5
+
+
+def test_some_clips_begin_with_known_columns(latents: Shards) -> None:
+    stage = DenoiserStage(TINY, GOING_ON)
+    batch = stage.draw(latents, 40, np.random.default_rng(0))
+    assert 8 <= int((batch["known"] > 0).sum()) <= 32
+    assert all(torch.isfinite(loss) for loss in stage(**batch).values())
+
+
+def test_known_columns_need_a_denoiser_that_can_be_told_of_them() -> None:
+    with pytest.raises(ValueError, match="known_share needs video = 'columns'"):
+        DenoiserStageConfig(known_share=0.5)
+
+
 def test_a_schedule_that_cannot_be_trained_with_is_refused() -> None:
     with pytest.raises(ValueError, match="betas must rise between 0 and 1"):
         DenoiserStageConfig(beta_end=1.5)

@@ -25,9 +25,16 @@ class Recorder(nn.Module):
         self.outputs: list[Tensor] = []
 
     def forward(
-        self, latent: Tensor, timestep: Tensor, features: Tensor, mask: Mask | None, drop_condition: Tensor
+        self,
+        latent: Tensor,
+        timestep: Tensor,
+        features: Tensor,
+        mask: Mask | None,
+        drop_condition: Tensor,
+        known: Tensor | None = None,
     ) -> Tensor:
-        self.calls.append({"latent": latent, "timestep": timestep, "mask": mask, "drop": drop_condition})
+        call = {"latent": latent, "timestep": timestep, "mask": mask, "drop": drop_condition, "known": known}
+        self.calls.append(call)
         output = torch.cat([0.5 * latent, 0.1 * latent], dim=1).requires_grad_()  # [B, 2C, H, W]
         self.outputs.append(output)
         return output
@@ -176,8 +183,53 @@ def test_a_few_steps_make_it_smaller(batch: tuple[Tensor, Tensor]) -> None:
         {"condition_dropout": 1.1},
         {"variational_weight": -1.0},
         {"min_snr_gamma": 0.0},
+        {"known_share": 1.5},
+        {"known_noise": 1.0},
     ],
 )
 def test_impossible_choices_are_refused(choice: dict[str, float]) -> None:
     with pytest.raises(ValueError, match="not"):
         Objective(**choice)
+
+
+# Clips that begin with what is known
+
+
+def test_nothing_is_known_unless_it_is_asked_for(batch: tuple[Tensor, Tensor]) -> None:
+    """And then chance decides the rest as it did before there was a choice."""
+    plain, going_on = Recorder(), Recorder()
+    losses(plain, batch)
+    losses(going_on, batch, known_share=1.0)
+    assert plain.calls[0]["known"] is None
+    for name in ("timestep", "drop"):
+        assert torch.equal(plain.calls[0][name], going_on.calls[0][name])
+    assert torch.equal(plain.calls[1]["mask"].keep, going_on.calls[1]["mask"].keep)
+
+
+def test_known_columns_are_given_nearly_clean_and_the_others_noisy(batch: tuple[Tensor, Tensor]) -> None:
+    plain, going_on = Recorder(), Recorder()
+    losses(plain, batch)
+    losses(going_on, batch, known_share=1.0, known_noise=0.1)
+    for clip, columns in enumerate(going_on.calls[0]["known"].tolist()):
+        end = columns * PAPER.patch
+        assert 1 <= columns < PAPER.time_columns
+        error = going_on.calls[0]["latent"][clip, :, :, :end] - batch[0][clip, :, :, :end]
+        assert 0 < error.std() < 0.12
+        assert torch.equal(going_on.calls[0]["latent"][clip, :, :, end:], plain.calls[0]["latent"][clip, :, :, end:])
+
+
+def test_known_columns_are_left_out_of_every_loss(batch: tuple[Tensor, Tensor]) -> None:
+    recorder = Recorder()
+    found = losses(recorder, batch, known_share=1.0)
+    for part, output in ((found.noise + found.variational, 0), (found.masked_noise + found.masked_variational, 1)):
+        (gradient,) = torch.autograd.grad(part, recorder.outputs[output])
+        for clip, columns in enumerate(recorder.calls[0]["known"].tolist()):
+            end = columns * PAPER.patch
+            assert torch.count_nonzero(gradient[clip, :, :, :end]) == 0
+            assert torch.count_nonzero(gradient[clip, :, :, end:]) == gradient[clip, :, :, end:].numel()
+
+
+def test_so_many_clips_begin_with_any_number_of_known_columns() -> None:
+    beginnings = Objective(known_share=0.5).draw(PAPER, 2000, torch.Generator().manual_seed(0)).beginnings
+    assert (beginnings.columns > 0).float().mean().item() == pytest.approx(0.5, abs=0.04)
+    assert set(beginnings.columns.tolist()) == set(range(PAPER.time_columns))
