@@ -10,9 +10,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mdsgen.geometry import FEATURE_CHANNELS, FRAME_SIZE, PICTURE_SIZE
-
-_POOLING = FRAME_SIZE // PICTURE_SIZE
+from mdsgen.geometry import FEATURE_CHANNELS, PICTURE_SIZE
 
 
 class CompactVideoEncoder(nn.Module):
@@ -36,7 +34,7 @@ class CompactVideoEncoder(nn.Module):
 
     def forward(self, frames: Tensor) -> Tensor:
         """``[B, T, 3, 224, 224]`` in 0..1 to ``[B, T, 512]`` of length 1."""
-        pictures = F.avg_pool2d(frames.flatten(0, 1), _POOLING)  # [B·T, 3, 56, 56]
+        pictures = F.avg_pool2d(frames.flatten(0, 1), frames.shape[-1] // PICTURE_SIZE)  # [B·T, 3, 56, 56]
         return self.features(pictures.reshape(*frames.shape[:2], *pictures.shape[1:]))
 
     def features(self, pictures: Tensor) -> Tensor:
