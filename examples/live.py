@@ -17,7 +17,7 @@ from mdsgen.runtime import Live
 def read(source: Path, live: Live) -> None:
     """Push every picture as it comes, uint8 [H, W, 3] with its time stamp; any other camera library does as well."""
     try:
-        with open_camera(source) as pictures:
+        with open_camera(source, live.frame_size) as pictures:
             for time, picture in pictures:
                 live.push(picture, time)
         live.end()

@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 
 from mdsgen.errors import ExportError, MediaError
-from mdsgen.export.clip import verification_frames
-from mdsgen.geometry import FRAME_SIZE, Geometry
-from mdsgen.media import prepare_frames, probe, read_folder
+from mdsgen.export.clip import scene_frames, verification_frames
+from mdsgen.geometry import Geometry
+from mdsgen.media import probe, read_folder
 from mdsgen.scenes import sample_scene
 from mdsgen.scenes.catalogue import SHORTEST
 
@@ -25,7 +25,7 @@ _FIRST_SCENE = 200_000
 
 @dataclass(frozen=True)
 class CalibrationClip:
-    """One clip: ``name`` for people, and what reads its frames, float32 ``[F, 3, 224, 224]`` in 0..1."""
+    """One clip: ``name`` for people, and what reads its frames, float32 ``[F, 3, size, size]`` in 0..1."""
 
     name: str
     frames: Callable[[], np.ndarray]
@@ -104,6 +104,4 @@ def _check_readable(videos: Sequence[Path]) -> None:
 
 
 def _rendered(geometry: Geometry, number: int) -> np.ndarray:
-    """The frames of a scene, float32 ``[F, 3, 224, 224]`` in 0..1."""
-    scene = sample_scene(number, duration=max(SHORTEST, geometry.duration))
-    return prepare_frames(scene.frames(FRAME_SIZE, geometry.video_frames))
+    return scene_frames(sample_scene(number, duration=max(SHORTEST, geometry.duration)), geometry)

@@ -29,7 +29,7 @@ class ConditioningNetworks:
             self._opened = opened.pop_all()
 
     def encode(self, frames: np.ndarray) -> np.ndarray:
-        """``frames [F, 3, 224, 224]`` in 0..1 -> features ``[1, F, 512]``."""
+        """``frames [F, 3, size, size]`` in 0..1 -> features ``[1, F, 512]``."""
         (features,) = self._encoder.run({"frames": frames[None]}).values()
         return features
 

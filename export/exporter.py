@@ -31,7 +31,7 @@ from mdsgen.export.original import PyTorchOriginal
 from mdsgen.export.verify import Reference, run_reference
 from mdsgen.export.writer import write_bundle
 from mdsgen.files import hidden_folder
-from mdsgen.geometry import FEATURE_CHANNELS, FRAME_SIZE
+from mdsgen.geometry import FEATURE_CHANNELS
 from mdsgen.model.codec import LatentDecoder, Vocoder
 from mdsgen.precision import PRECISIONS
 from mdsgen.report import Report
@@ -108,9 +108,9 @@ class PyTorchSource:
 def networks_of(models: Models) -> Iterator[Network]:
     """The five networks with example inputs, one after the other so that only one trace is in memory."""
     geometry = models.geometry
-    frames = torch.zeros(1, geometry.video_frames, 3, FRAME_SIZE, FRAME_SIZE)
+    frames = torch.zeros(1, geometry.video_frames, 3, geometry.frame_size, geometry.frame_size)
     yield Network(VIDEO_ENCODER, models.video_encoder, {"frames": frames}, "features", {})
-    features = torch.zeros(1, geometry.video_frames, FEATURE_CHANNELS)
+    features = torch.zeros(1, geometry.video_features, FEATURE_CHANNELS)
     timesteps = torch.zeros(2)
     yield Network(
         CONDITIONING,

@@ -50,8 +50,9 @@ def build_plans(
 ) -> Path:
     """Build and verify the plans of all graphs and keep them in the bundle; gives their folder.
 
-    ``frames [F, 3, 224, 224]`` are the clip on which they are compared. ``cache`` None is :func:`timing_cache`. Raises
-    :class:`ExportError` where one cannot be built or is too far off, with all figures. Older plans are then untouched.
+    ``frames [F, 3, size, size]`` are the clip on which they are compared. ``cache`` None is :func:`timing_cache`.
+    Raises :class:`ExportError` where one cannot be built or is too far off, with all figures. Older plans are then
+    untouched.
     """
     options, precision = options or PlanOptions(), PRECISIONS[bundle.manifest.precision]
     thresholds = plan_thresholds(precision).lowered(tolerance)

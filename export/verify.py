@@ -39,7 +39,7 @@ class Conditioner(Protocol):
     schedule: NoiseSchedule
 
     def encode(self, frames: np.ndarray) -> np.ndarray:
-        """``frames [F, 3, 224, 224]`` -> features ``[1, F, 512]``."""
+        """``frames [F, 3, size, size]`` -> features ``[1, F, 512]``."""
 
     def condition(self, features: np.ndarray, timesteps: np.ndarray) -> np.ndarray:
         """``features``, ``timesteps [steps]`` -> modulations ``[steps, 2, V, D]``."""
@@ -65,7 +65,7 @@ class Original(Conditioner, Protocol):
 class Reference:
     """What the original networks make of one clip, stage by stage, as NumPy arrays."""
 
-    frames: np.ndarray  # [F, 3, 224, 224]
+    frames: np.ndarray  # [F, 3, size, size]
     noise: np.ndarray  # [1, C, H, W]
     sampling: Sampling
     timesteps: np.ndarray  # [steps]

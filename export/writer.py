@@ -17,7 +17,7 @@ from mdsgen.export.options import ExportOptions
 from mdsgen.export.parity import require_passed, table
 from mdsgen.export.precision import in_precision
 from mdsgen.export.verify import Reference, compare
-from mdsgen.geometry import FRAME_SIZE, Geometry
+from mdsgen.geometry import Geometry
 from mdsgen.parity import Parity
 from mdsgen.precision import Thresholds
 from mdsgen.report import Report, counted
@@ -48,7 +48,7 @@ def write_bundle(
 ) -> Bundle:
     """Write, verify and keep a bundle. ``load`` is called once all that can be checked without the source is checked.
 
-    ``frames [F, 3, 224, 224]`` are a clip's, on which all graphs are compared with their originals.
+    ``frames [F, 3, size, size]`` are a clip's, on which all graphs are compared with their originals.
 
     Raises :class:`ExportError` with all figures where one is too low, and :class:`~mdsgen.errors.BundleError` where
     ``target`` may not be written. Whatever goes wrong, ``target`` is then as it was before.
@@ -86,6 +86,6 @@ def _verify(source: Source, bundle: Bundle, frames: np.ndarray, thresholds: Thre
 
 
 def _check_frames(geometry: Geometry, frames: np.ndarray) -> None:
-    expected = (geometry.video_frames, 3, FRAME_SIZE, FRAME_SIZE)
+    expected = (geometry.video_frames, 3, geometry.frame_size, geometry.frame_size)
     if frames.shape != expected or frames.dtype != np.float32:
         raise ExportError(f"expected verification frames float32 {expected}, got {frames.dtype} {frames.shape}")

@@ -1,4 +1,4 @@
-"""The one source of every length: token grid, time axis, window, samples, frames and mel format of a latent geometry.
+"""The one source of every length: token grid, time axis, window, samples, pictures and mel format of a latent geometry.
 
 Sources: MDSGen (ICLR 2025, arXiv 2410.02130) for :data:`PAPER`; its public release, which works in AudioLDM's latent
 space, for :data:`RELEASE`; Diff-Foley (NeurIPS 2023) for the frame rate and the mel format of the paper.
@@ -6,22 +6,21 @@ space, for :data:`RELEASE`; Diff-Foley (NeurIPS 2023) for the frame rate and the
 
 from __future__ import annotations
 
+import math
 import sys
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from typing import Any, Literal
 
 from mdsgen.errors import GeometryError
 
 SAMPLE_RATE = 16_000
 """Samples per second of every waveform (mono)."""
-FRAME_RATE = 4
-"""Video frames per second that the video encoder sees."""
-FRAME_SIZE = 224
-"""Height and width of a video frame, in pixels."""
 PICTURE_SIZE = 56
-"""The same of the averaged frames that the compact video encoder and the judge look at."""
+"""Height and width of the pictures that the compact video encoder works on: larger frames are averaged down to it."""
 FEATURE_CHANNELS = 512
-"""Length of one video frame's feature vector."""
+"""Length of one feature vector of the video encoder."""
+_MOST_FRAME_RATE, _LARGEST_FRAME = 1000, 4096  # more of a manifest or a recipe would only fill the memory
 
 
 @dataclass(frozen=True)
@@ -60,7 +59,8 @@ class Geometry:
 
     The latent is ``[channels, height, width]``; ``time_axis`` says which of the two spatial axes is time (0: height,
     1: width), the other is frequency. The autoencoder shrinks both mel axes by ``compression``. ``latent_scale`` is
-    what a latent is multiplied by after encoding, and divided by before decoding.
+    what a latent is multiplied by after encoding, and divided by before decoding. The video encoder sees ``frame_rate``
+    pictures a second, squares of ``frame_size`` pixels; a dictionary without these means those of released models.
     """
 
     name: str
@@ -72,10 +72,12 @@ class Geometry:
     latent_scale: float
     mel: MelFormat
     patch: int = 2
+    frame_rate: float = 4.0
+    frame_size: int = 224
 
     def __post_init__(self) -> None:
-        for name in ("channels", "height", "width", "compression", "patch"):
-            _positive(name, getattr(self, name))
+        for name in ("channels", "height", "width", "compression", "patch", "frame_size"):
+            _positive(name.replace("_", " "), getattr(self, name))
         if not isinstance(self.name, str) or not self.name.isidentifier():
             raise GeometryError(f"geometry name {self.name!r} must be a plain word")
         if self.time_axis not in (0, 1):
@@ -91,8 +93,16 @@ class Geometry:
             raise GeometryError(
                 f"{self.latent_bins} latent bins × compression {self.compression} is not {self.mel.bins} mel bins"
             )
+        _number("frame rate", self.frame_rate)
+        if not 0 < self.frame_rate <= _MOST_FRAME_RATE or self.frame_size > _LARGEST_FRAME:
+            raise GeometryError(
+                f"pictures of {self.frame_size} pixels at {self.frame_rate:g} per second: expected a rate of more than "
+                f"0, at most {_MOST_FRAME_RATE}, and at most {_LARGEST_FRAME} pixels"
+            )
         if self.video_frames < 1:
-            raise GeometryError(f"a window of {self.duration:.3f} s holds no video frame at {FRAME_RATE} per second")
+            raise GeometryError(
+                f"a window of {self.duration:.3f} s holds no video frame at {self.frame_rate:g} per second"
+            )
 
     # The latent and its tokens
 
@@ -157,13 +167,29 @@ class Geometry:
 
     @property
     def video_frames(self) -> int:
-        """Whole video frames that fit into one window, at :data:`FRAME_RATE`."""
-        return self.samples * FRAME_RATE // SAMPLE_RATE
+        """Whole video frames that fit into one window."""
+        return math.floor(self.samples / self.samples_per_frame)
 
     @property
-    def samples_per_frame(self) -> int:
-        """Samples between two video frames."""
-        return SAMPLE_RATE // FRAME_RATE
+    def samples_per_frame(self) -> Fraction:
+        """Samples from one video frame to the next, exactly. Frame ``n`` is taken in the middle of its time."""
+        return SAMPLE_RATE / Fraction(self.frame_rate)
+
+    @property
+    def pictures_per_column(self) -> int | None:
+        """Video frames of one token column; None where that is no whole number."""
+        pictures = self.column_samples / self.samples_per_frame
+        return pictures.numerator if pictures.denominator == 1 else None
+
+    @property
+    def video_features(self) -> int:
+        """Feature vectors that the video encoder gives a window: one a column, or else one a video frame."""
+        return self.video_frames if self.pictures_per_column is None else self.time_columns
+
+    @property
+    def picture_size(self) -> int:
+        """Side of the pictures that datasets keep: frames averaged down to :data:`PICTURE_SIZE`, or smaller ones."""
+        return min(self.frame_size, PICTURE_SIZE)
 
     def to_dict(self) -> dict[str, Any]:
         """As plain JSON values; :meth:`from_dict` reads it back."""
@@ -175,6 +201,8 @@ class Geometry:
             "compression": self.compression,
             "latent_scale": self.latent_scale,
             "mel": dict(vars(self.mel)),
+            "frame_rate": self.frame_rate,
+            "frame_size": self.frame_size,
         }
 
     @classmethod
@@ -192,11 +220,22 @@ class Geometry:
                 latent_scale=values["latent_scale"],
                 mel=MelFormat(**values["mel"]),
                 patch=values["patch"],
+                **{name: values[name] for name in ("frame_rate", "frame_size") if name in values},
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             if isinstance(error, GeometryError):
                 raise
             raise GeometryError(f"this is not a geometry ({type(error).__name__}: {error})") from error
+
+
+def completed(values: Any) -> Any:
+    """Nested tables of plain values, in which every ``geometry`` from before it had pictures says of which kind."""
+    if not isinstance(values, dict):
+        return values
+    found = {name: completed(value) for name, value in values.items()}
+    if isinstance(found.get("geometry"), dict):
+        found["geometry"] = {"frame_rate": Geometry.frame_rate, "frame_size": Geometry.frame_size, **found["geometry"]}
+    return found
 
 
 def _positive(name: str, value: object) -> None:

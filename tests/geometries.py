@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import replace
 from typing import Literal
 
 from hypothesis import strategies as st
 
-from mdsgen.geometry import FRAME_RATE, SAMPLE_RATE, Geometry, MelFormat
+from mdsgen.geometry import PAPER, SAMPLE_RATE, Geometry, MelFormat
 
 
 def _small(name: str, height: int, width: int, time_axis: int) -> Geometry:
@@ -18,6 +20,8 @@ WIDE = _small("wide", height=4, width=24, time_axis=1)
 """24 tokens in 2 rows of 12 time columns; 3 video frames."""
 TALL = _small("tall", height=24, width=4, time_axis=0)
 """The same sound with time along the height."""
+BRISK = replace(PAPER, name="brisk", frame_rate=15.625, frame_size=56)
+"""The paper's with four small pictures in every time column: 128 of them, and 32 features."""
 
 
 @st.composite
@@ -25,7 +29,8 @@ def geometries(draw: st.DrawFn) -> Geometry:
     """Any geometry that holds at least one video frame, up to a few hundred tokens."""
     patch, compression = draw(st.integers(1, 4)), draw(st.sampled_from([1, 2, 4, 8]))
     rows, hop = draw(st.integers(1, 8)), draw(st.integers(16, 512))
-    columns_of_a_frame = -(-SAMPLE_RATE // (FRAME_RATE * hop * compression * patch))
+    frame_rate = draw(st.sampled_from([4.0, 15.625, 1.5, 25, 29.97]) | st.floats(1, 60))
+    columns_of_a_frame = math.ceil(SAMPLE_RATE / (frame_rate * hop * compression * patch))
     frames = patch * draw(st.integers(columns_of_a_frame, columns_of_a_frame + 40))
     bins, time_axis = patch * rows, draw(st.sampled_from([0, 1]))
     height, width = (frames, bins) if time_axis == 0 else (bins, frames)
@@ -41,4 +46,6 @@ def geometries(draw: st.DrawFn) -> Geometry:
         latent_scale=draw(st.floats(1e-3, 1e3)),
         mel=MelFormat(bins * compression, hop, hop + draw(st.integers(0, 1024)), low, high, scale),
         patch=patch,
+        frame_rate=frame_rate,
+        frame_size=draw(st.integers(1, 336)),
     )

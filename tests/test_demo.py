@@ -9,14 +9,12 @@ import pytest
 
 import mdsgen
 from mdsgen.bundle import Bundle
-from mdsgen.evaluation import held_out, score_sounds
+from mdsgen.evaluation import Clip, evaluate, held_out
 from mdsgen.geometry import DEMO
 from mdsgen.runtime import Pipeline, render
 
 if TYPE_CHECKING:
     import numpy as np
-
-    from mdsgen.scenes import Scene
 
 ROOT = Path(__file__).parent.parent
 FOLDER = Path(mdsgen.__file__).parent / "demo"
@@ -65,16 +63,14 @@ def test_a_seed_makes_the_same_file_and_another_seed_another_sound(tmp_path: Pat
 
 def test_its_sound_belongs_to_pictures_that_it_has_never_seen() -> None:
     """A small share of what mdsgen-eval measures: enough to notice a bundle that was exported or run wrongly."""
-    clips: list[Scene] = []
-    films: list[np.ndarray] = []
+    clips: list[Clip] = []
     sounds: list[np.ndarray] = []
     with Pipeline.open() as pipeline:
-        for clip, frames in held_out(JUDGED, first_seed=500):
-            sound = pipeline(frames, seed=clip.scene.seed, duration=DEMO.duration)
-            clips.append(clip.scene)
-            films.append(frames)
+        for clip in held_out(JUDGED, first_seed=500):
+            sound = pipeline(clip.frames(DEMO), seed=clip.scene.seed, duration=DEMO.duration)
+            clips.append(clip)
             sounds.append(sound.audio)
-    score = score_sounds(films, sounds, clips).generated
+    score = evaluate(clips, sounds).scores.generated
     assert score.aligned is not None
     assert score.aligned >= 0.75
     assert score.kind is not None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from fractions import Fraction
 from typing import Any
 
 import pytest
@@ -11,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mdsgen.errors import GeometryError, MdsgenError
-from mdsgen.geometry import DEMO, FRAME_RATE, GEOMETRIES, PAPER, RELEASE, SAMPLE_RATE, Geometry, geometry
-from tests.geometries import geometries
+from mdsgen.geometry import DEMO, GEOMETRIES, PAPER, RELEASE, SAMPLE_RATE, Geometry, completed, geometry
+from tests.geometries import BRISK, geometries
 
 LENGTHS = ["latent_shape", "grid", "tokens", "time_columns", "frequency_rows", "mel_frames", "samples", "video_frames"]
 
@@ -34,8 +35,26 @@ def test_durations_are_the_published_ones() -> None:
     assert PAPER.samples_per_frame == RELEASE.samples_per_frame == 4000
 
 
-def test_the_papers_time_columns_are_its_video_frames() -> None:
-    assert PAPER.time_columns == PAPER.video_frames
+def test_the_paper_has_as_many_features_as_time_columns_though_these_are_longer_than_frames() -> None:
+    assert PAPER.time_columns == PAPER.video_frames == PAPER.video_features
+    assert PAPER.pictures_per_column is None
+    assert RELEASE.pictures_per_column is None
+
+
+def test_pictures_at_a_whole_number_per_column_give_a_feature_per_column() -> None:
+    assert (BRISK.video_frames, BRISK.pictures_per_column, BRISK.video_features) == (128, 4, 32)
+    assert BRISK.samples_per_frame == 1024
+    assert (PAPER.picture_size, BRISK.picture_size, replace(BRISK, frame_size=28).picture_size) == (56, 56, 28)
+
+
+def test_what_was_written_before_there_were_rates_and_sizes_means_those_of_released_models() -> None:
+    old = {name: value for name, value in PAPER.to_dict().items() if not name.startswith("frame_")}
+    assert Geometry.from_dict(old) == PAPER
+    nested = {"clips": {"geometry": old, "scenes": 3}, "geometry": old}
+    whole = completed(nested)
+    assert whole == {"clips": {"geometry": PAPER.to_dict(), "scenes": 3}, "geometry": PAPER.to_dict()}
+    assert nested["geometry"] is old, "a copy"
+    assert completed({"geometry": BRISK.to_dict()}) == {"geometry": BRISK.to_dict()}
 
 
 @settings(max_examples=60, deadline=None)
@@ -49,7 +68,14 @@ def test_any_geometry_agrees_with_itself(any_geometry: Geometry) -> None:
     assert g.samples == g.mel_frames * g.mel.hop
     assert g.mel.bins == g.latent_bins * g.compression
     assert g.video_frames >= 1
-    assert g.video_frames / FRAME_RATE <= g.duration < (g.video_frames + 1) / FRAME_RATE
+    step = g.samples_per_frame
+    assert step * Fraction(g.frame_rate) == SAMPLE_RATE
+    assert g.video_frames * step <= g.samples < (g.video_frames + 1) * step
+    if g.pictures_per_column is None:
+        assert g.video_features == g.video_frames
+    else:
+        assert g.pictures_per_column * step == g.column_samples
+        assert g.video_features == g.time_columns == g.video_frames / g.pictures_per_column
     assert g.duration * SAMPLE_RATE == pytest.approx(g.samples)
 
 
@@ -97,7 +123,15 @@ def test_what_constructs_is_whole(height: int, width: int, patch: int, compressi
         ({"latent_scale": float("nan")}, "latent scale must be a finite number, not nan"),
         ({"latent_scale": float("inf")}, "latent scale must be a finite number, not inf"),
         ({"latent_scale": "4"}, "latent scale must be a finite number, not '4'"),
-        ({"width": 1, "patch": 1}, r"0\.128 s holds no video frame"),
+        ({"width": 1, "patch": 1}, r"0\.128 s holds no video frame at 4 per second"),
+        ({"frame_rate": 0}, "0 per second: expected a rate of more than 0"),
+        ({"frame_rate": 1e4}, "at most 1000"),
+        ({"frame_rate": float("nan")}, "frame rate must be a finite number"),
+        ({"frame_rate": "4"}, "frame rate must be a finite number, not '4'"),
+        ({"frame_rate": 0.1}, r"8\.192 s holds no video frame at 0\.1 per second"),
+        ({"frame_size": 0}, "frame size must be a positive whole number"),
+        ({"frame_size": 56.0}, "frame size must be a positive whole number"),
+        ({"frame_size": 5000}, "at most 4096 pixels"),
         ({"name": "two words"}, "'two words' must be a plain word"),
         ({"name": ""}, "must be a plain word"),
         ({"name": 3}, "3 must be a plain word"),
@@ -153,7 +187,7 @@ def test_junk_in_one_place_is_refused_or_makes_a_geometry(place: str, junk: Any)
     assert Geometry.from_dict(read.to_dict()) == read
 
 
-@pytest.mark.parametrize("missing", sorted(PAPER.to_dict()))
+@pytest.mark.parametrize("missing", sorted(PAPER.to_dict().keys() - {"frame_rate", "frame_size"}))
 def test_a_missing_value_is_named(missing: str) -> None:
     values = {name: value for name, value in PAPER.to_dict().items() if name != missing}
     with pytest.raises(GeometryError, match=missing):

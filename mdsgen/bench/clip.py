@@ -20,7 +20,7 @@ from mdsgen.bundle import DENOISER
 from mdsgen.conditions import usable_cores
 from mdsgen.engines import EngineOptions
 from mdsgen.errors import MdsgenError
-from mdsgen.geometry import FRAME_SIZE, Geometry
+from mdsgen.geometry import Geometry
 from mdsgen.report import counted, silent
 from mdsgen.runtime.generators import Generator, Generators
 from mdsgen.runtime.networks import Networks
@@ -123,7 +123,8 @@ def _time_clips(
 ) -> dict[str, list[float]]:
     """The seconds of every stage of every clip, of every step, and of the whole clips."""
     random = np.random.default_rng(0)
-    frames = random.integers(0, 256, (geometry.video_frames, FRAME_SIZE, FRAME_SIZE, 3), dtype=np.uint8)
+    shape = (geometry.video_frames, geometry.frame_size, geometry.frame_size, 3)
+    frames = random.integers(0, 256, shape, dtype=np.uint8)
     seconds: dict[str, list[float]] = {}
     for clip in counted(range(clips), clips, "clip", progress):
         timings, clock = Timings(), StepClock()

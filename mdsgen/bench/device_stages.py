@@ -6,7 +6,6 @@ import time
 
 import numpy as np
 
-from mdsgen.geometry import FRAME_SIZE
 from mdsgen.kernels import module as kernels
 from mdsgen.runtime.device_window import SOURCES, DeviceWindow
 from mdsgen.runtime.networks import Networks
@@ -47,9 +46,10 @@ class DeviceStages:
     def time(self, whole: str, repeat: int, warmup: int) -> dict[str, Measurement]:
         """Seconds of each stage by events on the stream, of clips in both ways by the host's clock (the replayed ones
         under the name of the ``whole``), and of a launch."""
-        shape = (self._geometry.video_frames, FRAME_SIZE, FRAME_SIZE, 3)
+        geometry = self._geometry
+        shape = (geometry.video_frames, geometry.frame_size, geometry.frame_size, 3)
         frames = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
-        noise = seeded_noise(self._geometry, 0)
+        noise = seeded_noise(geometry, 0)
         for _ in range(1 + warmup):  # the first one is captured
             self._clip(frames, noise)
         seconds: dict[str, list[float]] = {}

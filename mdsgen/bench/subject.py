@@ -13,7 +13,7 @@ import numpy as np
 from mdsgen.bundle import GRAPHS, VIDEO_ENCODER, Bundle, Graph
 from mdsgen.engines import open_engine
 from mdsgen.errors import ExportError, MdsgenError
-from mdsgen.geometry import FRAME_SIZE, Geometry, geometry
+from mdsgen.geometry import Geometry, geometry
 from mdsgen.media import prepare_frames
 from mdsgen.runtime.sampler import seeded_noise
 from mdsgen.sampling import Sampling
@@ -93,7 +93,7 @@ class Subject:
         return Bundle(self._traced_in, self._source.describe(self._traced, "fp32"))
 
     def encode(self, frames: np.ndarray) -> np.ndarray:
-        """``frames [F, 3, 224, 224]`` -> features ``[1, F, 512]``, in FP32: the same ones for every backend."""
+        """``frames [F, 3, size, size]`` -> features ``[1, F, 512]``, in FP32: the same ones for every backend."""
         if self._bundle:
             with open_engine(self._bundle.path(VIDEO_ENCODER), "onnxruntime") as encoder:
                 return encoder.run({"frames": frames[None]})["features"]
@@ -141,15 +141,16 @@ class Subject:
 class Inputs:
     """What every backend gets: one clip of a rendered scene, and one step of it.
 
-    ``pictures`` uint8 ``[F, 224, 224, 3]`` are what the runtime takes, ``frames [F, 3, 224, 224]`` the same, prepared,
-    and ``features [1, F, 512]`` what ``encode`` makes of those: INT8 is calibrated on such, and on nothing else.
+    ``pictures`` uint8 ``[F, size, size, 3]`` are what the runtime takes, ``frames [F, 3, size, size]`` the same,
+    prepared, and ``features [1, F, 512]`` what ``encode`` makes of those: INT8 is calibrated on such, and on nothing
+    else.
     ``latent [1, C, H, W]`` is also the noise that a clip begins with; ``timestep [1]``.
     """
 
     def __init__(self, geometry: Geometry, encode: Callable[[np.ndarray], np.ndarray]) -> None:
         scene = sample_scene(_SCENE, "bounce")
-        self.pictures = scene.frames(FRAME_SIZE, geometry.video_frames)
-        self.frames = prepare_frames(self.pictures)
+        self.pictures = scene.frames(geometry.frame_size, geometry.video_frames, geometry.frame_rate)
+        self.frames = prepare_frames(self.pictures, geometry.frame_size)
         self.features = encode(self.frames)
         self.latent = seeded_noise(geometry, 0)
         self.timestep = np.array([_TIMESTEP], np.float32)

@@ -71,7 +71,7 @@ class TorchBackend(Backend):
         encode, decode = map(self._built, (self._models.video_encoder, self._models.codec))
 
         def clip() -> Tensor:
-            frames = self._up(inputs.pictures).permute(0, 3, 1, 2)[None].to(self._dtype) / 255  # [1, F, 3, 224, 224]
+            frames = self._up(inputs.pictures).permute(0, 3, 1, 2)[None].to(self._dtype) / 255  # [1, F, 3, size, size]
             features = encode(frames).clone()  # out of a graph's own memory, where there is one
             latent = denoise(self._up(inputs.latent), features)  # [1, C, H, W]
             waveform: Tensor = decode(latent.to(self._dtype))[0]  # [samples]

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from concurrent.futures import Executor, ThreadPoolExecutor
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import click
@@ -101,14 +104,30 @@ def _check(clips: int, seed: int) -> None:
 def _generate(
     pipeline: Pipeline, clips: int, seed: int, sampling: Sampling, report: Report
 ) -> tuple[list[Clip], list[np.ndarray]]:
-    """Held-out scenes and their sounds, of one window each."""
+    """Held-out scenes and their sounds, of one window each, made for compressed films of the scenes."""
     duration = pipeline.bundle.manifest.geometry.duration
     rendered, sounds = [], []
-    for clip, frames in counted(held_out(clips, seed), clips, "generating the sound of clip", report):
-        sound = pipeline(frames, seed=clip.scene.seed, duration=min(duration, clip.scene.duration), sampling=sampling)
-        rendered.append(clip)
-        sounds.append(sound.audio)
+    with TemporaryDirectory(prefix="mdsgen-") as folder, ThreadPoolExecutor(1) as beside:
+        films = _films(held_out(clips, seed), Path(folder), beside)
+        for clip, film in counted(films, clips, "generating the sound of clip", report):
+            sound = pipeline(film, seed=clip.scene.seed, duration=min(duration, clip.scene.duration), sampling=sampling)
+            film.unlink()
+            rendered.append(clip)
+            sounds.append(sound.audio)
     return rendered, sounds
+
+
+def _films(clips: Iterator[Clip], folder: Path, beside: Executor) -> Iterator[tuple[Clip, Path]]:
+    """Every scene with its film, which is made while the one before it is looked at."""
+
+    def make() -> tuple[Clip, Path] | None:
+        clip = next(clips, None)
+        return None if clip is None else (clip, clip.write_film(folder))
+
+    coming = beside.submit(make)
+    while made := coming.result():
+        coming = beside.submit(make)
+        yield made
 
 
 if __name__ == "__main__":

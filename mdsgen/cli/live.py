@@ -126,7 +126,7 @@ def _pushing(source: Path, live: Live) -> Iterator[list[Exception]]:
 
     def push() -> None:
         try:
-            with open_camera(source) as pictures:
+            with open_camera(source, live.frame_size) as pictures:
                 for time, picture in pictures:
                     live.push(picture, time)
             live.end()

@@ -11,11 +11,11 @@ from mdsgen.command import command
 from mdsgen.errors import MediaError
 from mdsgen.evaluation.onsets import onsets
 from mdsgen.evaluation.picture import film_with_sound
-from mdsgen.geometry import FRAME_RATE, SAMPLE_RATE
-from mdsgen.media import probe, read_frames, read_sound
+from mdsgen.geometry import SAMPLE_RATE
+from mdsgen.media import probe, read_pictures, read_sound
 from mdsgen.media.png import png_bytes
 
-_EVERY, _SMALLER = 2, 2  # of the strip: which frames it has, and how much smaller their sides are
+_RATE, _SIDE = 2, 112  # pictures of the strip in a second, and their side in pixels
 
 
 @command("python -m mdsgen.evaluation")
@@ -25,12 +25,11 @@ def main(video: Path, output: Path) -> None:
     """Draw VIDEO as a film strip above the spectrogram of its sound, with marks at onsets and at every second."""
     info = probe(video)
     sound = np.concatenate(list(read_sound(info)))
-    frames = np.stack([frame[:, ::_SMALLER, ::_SMALLER] for frame in read_frames(info)])  # [F, 3, 112, 112]
-    pictures = np.rint(255 * frames[::_EVERY].transpose(0, 2, 3, 1)).astype(np.uint8)
-    duration = len(frames) / FRAME_RATE
+    pictures = np.stack(list(read_pictures(info, _RATE, _SIDE)))
+    duration = len(pictures) / _RATE
     samples = round(duration * SAMPLE_RATE)
     heard = np.pad(sound[:samples], (0, max(0, samples - len(sound))))
-    drawn = film_with_sound(pictures, heard, duration, onsets(heard), _EVERY / FRAME_RATE)
+    drawn = film_with_sound(pictures, heard, duration, onsets(heard), 1 / _RATE)
     try:
         output.write_bytes(png_bytes(drawn))
     except OSError as error:

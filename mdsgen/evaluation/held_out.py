@@ -5,20 +5,26 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 
 from mdsgen.errors import SettingsError
-from mdsgen.evaluation.judge import thumbnails
+from mdsgen.evaluation.judge import PICTURE_RATE, PICTURE_SIZE, PICTURES, thumbnails
 from mdsgen.evaluation.labels import onset_times
 from mdsgen.evaluation.matching import coincide
-from mdsgen.geometry import DEMO, FRAME_SIZE, SAMPLE_RATE
-from mdsgen.scenes import IMPACTS, Scene, sample_scene
+from mdsgen.geometry import DEMO, SAMPLE_RATE, Geometry
+from mdsgen.scenes import IMPACTS, Scene, sample_scene, write_video
 
 HELD_OUT = 100_000
 """Scenes are evaluated on seeds below this one, and trained on seeds above it."""
 SHIFTS = 0.25, 3.0
 """Seconds by which the sound of a shifted pair is too early or too late: from one picture to several beats."""
+FILM_RATES = 24, 25, 30, 60
+"""Pictures a second of the films that scenes are judged as, in turn by their seeds."""
+
+_SIDE = 4 * PICTURE_SIZE  # scenes are drawn so large, and averaged for the judge
+_COMPRESSION = 30  # x264's constant rate factor: about as much as the films of the web
 
 
 @dataclass(frozen=True)
@@ -38,6 +44,17 @@ class Clip:
         """Seconds at which something is to be heard, ``[onsets]``."""
         return onset_times(self.scene.truth, DEMO.duration)
 
+    def write_film(self, folder: Path) -> Path:
+        """Write what is seen as a compressed film, without sound, at one of :data:`FILM_RATES`."""
+        path = folder / f"scene-{self.scene.seed}.mp4"
+        rate = FILM_RATES[self.scene.seed % len(FILM_RATES)]
+        write_video(self.scene, path, rate, _SIDE, silent=True, quality=_COMPRESSION)
+        return path
+
+    def frames(self, geometry: Geometry) -> np.ndarray:
+        """What is seen as a model of this geometry takes it, uncompressed: uint8 ``[F, size, size, 3]``."""
+        return self.scene.frames(geometry.frame_size, geometry.video_frames, geometry.frame_rate)
+
     def shifted(self) -> np.ndarray | None:
         """The scene's sound rolled in time, ``[131072]``; None where no shift that was tried could be heard.
 
@@ -53,8 +70,8 @@ class Clip:
         return None
 
 
-def held_out(count: int, first_seed: int = 0) -> Iterator[tuple[Clip, np.ndarray]]:
-    """Held-out scenes, each with the frames for a generator: uint8 ``[33, 224, 224, 3]``, more than its window.
+def held_out(count: int, first_seed: int = 0) -> Iterator[Clip]:
+    """Held-out scenes, rendered one by one.
 
     Raises :class:`SettingsError` as :func:`check_held_out` does.
     """
@@ -70,7 +87,6 @@ def check_held_out(count: int, first_seed: int) -> None:
         )
 
 
-def _render(seed: int) -> tuple[Clip, np.ndarray]:
+def _render(seed: int) -> Clip:
     scene = sample_scene(seed, duration=DEMO.duration)
-    frames = scene.frames(FRAME_SIZE, DEMO.video_frames + 1)  # the window ends in the last one
-    return Clip(scene, thumbnails(frames)), frames
+    return Clip(scene, thumbnails(scene.frames(_SIDE, PICTURES, PICTURE_RATE)))

@@ -14,12 +14,16 @@ from mdsgen.evaluation.labels import SOUNDS
 from mdsgen.evaluation.onsets import onsets
 from mdsgen.evaluation.periodicity import hop_autocorrelation
 from mdsgen.evaluation.spectrogram import log_mel
-from mdsgen.geometry import DEMO, PICTURE_SIZE
+from mdsgen.geometry import DEMO
 from mdsgen.media import averaged
 from mdsgen.scenes import KINDS
 
 FRAMES, LOG_MEL, FIGURES = "frames", "log_mel", "figures"
 """The inputs and the output of the judge's graph."""
+PICTURE_RATE, PICTURE_SIZE = 4, 56
+"""Pictures that the judge sees in a second, and their side in pixels, whatever the model that it judges sees."""
+PICTURES = int(DEMO.duration * PICTURE_RATE)
+"""Pictures of a clip."""
 JUDGE_FILE = Path(__file__).parent / "judge.onnx"
 """The judge that comes with the package."""
 
@@ -63,7 +67,7 @@ class Judge:
 
     def predict(self, pictures: np.ndarray, sounds: Sequence[np.ndarray]) -> list[Prediction]:
         """Judge several sounds ``[131072]`` for one film, uint8 ``[32, 56, 56, 3]``."""
-        expected = (DEMO.video_frames, PICTURE_SIZE, PICTURE_SIZE, 3)
+        expected = (PICTURES, PICTURE_SIZE, PICTURE_SIZE, 3)
         if pictures.shape != expected or any(sound.shape != (DEMO.samples,) for sound in sounds):
             shapes = [list(sound.shape) for sound in sounds]
             raise TensorError(f"expected pictures {list(expected)} and sounds [{DEMO.samples}], got {shapes}")
@@ -95,13 +99,13 @@ class Judge:
 
 
 def thumbnails(frames: np.ndarray) -> np.ndarray:
-    """Pictures averaged down to what the judge sees: uint8 ``[F, k·56, k·56, 3]`` → ``[32, 56, 56, 3]``."""
+    """Pictures, four a second, averaged down to the judge's: uint8 ``[F, k·56, k·56, 3]`` → ``[32, 56, 56, 3]``."""
     side = frames.shape[1]
-    if side % PICTURE_SIZE or frames.shape[1:] != (side, side, 3) or len(frames) < DEMO.video_frames:
+    if side % PICTURE_SIZE or frames.shape[1:] != (side, side, 3) or len(frames) < PICTURES:
         raise TensorError(
-            f"expected {DEMO.video_frames} square pictures, a multiple of {PICTURE_SIZE} wide, got {list(frames.shape)}"
+            f"expected {PICTURES} square pictures, a multiple of {PICTURE_SIZE} wide, got {list(frames.shape)}"
         )
-    return averaged(frames[: DEMO.video_frames], PICTURE_SIZE)
+    return averaged(frames[:PICTURES], PICTURE_SIZE)
 
 
 def fitted(sound: np.ndarray) -> np.ndarray:

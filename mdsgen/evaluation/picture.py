@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 
 from mdsgen.evaluation.spectrogram import log_mel
-from mdsgen.geometry import FRAME_RATE
 
 FOUND_COLOUR, SECOND_COLOUR = (80, 220, 255), (130, 130, 130)
 """Marks of what was heard to begin, and of every second."""
@@ -16,7 +15,7 @@ _STOPS = np.array([[0, 0, 4], [60, 15, 110], [150, 40, 110], [225, 90, 45], [250
 
 
 def film_with_sound(
-    pictures: np.ndarray, sound: np.ndarray, duration: float, found: np.ndarray, spacing: float = 1 / FRAME_RATE
+    pictures: np.ndarray, sound: np.ndarray, duration: float, found: np.ndarray, spacing: float
 ) -> np.ndarray:
     """Pictures uint8 ``[P, h, w, 3]`` in a row, one every ``spacing`` seconds; the spectrogram; the onsets ``found``.
 

@@ -37,7 +37,6 @@ from mdsgen.experiments.precision_tables import tables
 from mdsgen.experiments.variants import compare_variants
 from mdsgen.files import hidden_folder
 from mdsgen.geometry import FEATURE_CHANNELS
-from mdsgen.media import prepare_frames
 from mdsgen.precision import PRECISIONS
 from mdsgen.report import Report
 from mdsgen.runtime import Networks, Timings, WindowGenerator, seeded_noise
@@ -140,7 +139,7 @@ def keep_figures(bundle: Bundle, judged: Judged, reference: Judged, settings: Ma
 def _time_steps(opened: Mapping[str, Networks], timesteps: np.ndarray) -> dict[str, Measurement]:
     """Both branches at once, in turn with all denoisers on the same input."""
     reference = next(iter(opened.values()))
-    shape = (1, reference.geometry.video_frames, FEATURE_CHANNELS)
+    shape = (1, reference.geometry.video_features, FEATURE_CHANNELS)
     features = np.random.default_rng(0).standard_normal(shape, np.float32) / np.float32(FEATURE_CHANNELS**0.5)
     modulations = reference.condition(features, timesteps)[0]  # [2, V, D]
     latent = seeded_noise(reference.geometry, 0)  # [1, C, H, W]
@@ -150,13 +149,11 @@ def _time_steps(opened: Mapping[str, Networks], timesteps: np.ndarray) -> dict[s
     return side_by_side(runs, _TIMED, _WARMUP, _LEAD)
 
 
-def _sounds(
-    generators: Sequence[tuple[Networks, WindowGenerator]], clip: Clip, frames: np.ndarray
-) -> Iterator[np.ndarray]:
-    for networks, generate in generators:
-        geometry = networks.geometry
-        noise = seeded_noise(geometry, clip.scene.seed)  # [1, C, H, W]
-        waveform = generate(prepare_frames(frames[: geometry.video_frames]), noise, Timings())  # [samples]
+def _sounds(generators: Sequence[tuple[Networks, WindowGenerator]], clip: Clip) -> Iterator[np.ndarray]:
+    geometry = generators[0][0].geometry  # that of all: they are one model
+    frames, noise = clip.frames(geometry), seeded_noise(geometry, clip.scene.seed)  # noise [1, C, H, W]
+    for _, generate in generators:
+        waveform = generate(frames, noise, Timings())  # [samples]
         yield fitted(np.clip(waveform, -1.0, 1.0))
 
 

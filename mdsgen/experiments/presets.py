@@ -83,7 +83,7 @@ def compare_settings(
     with Networks(bundle, engine, EngineOptions(threads)) as networks:
         figures = compare_variants(
             list(tried),
-            lambda clip, frames: _sounds(networks, clip, frames, list(tried.values())),
+            lambda clip: _sounds(networks, clip, list(tried.values())),
             clips=clips,
             first_seed=first_seed,
             threads=threads,
@@ -95,9 +95,9 @@ def compare_settings(
     }
 
 
-def _sounds(networks: Networks, clip: Clip, frames: np.ndarray, settings: Sequence[Sampling]) -> Iterator[np.ndarray]:
+def _sounds(networks: Networks, clip: Clip, settings: Sequence[Sampling]) -> Iterator[np.ndarray]:
     geometry = networks.geometry
-    features = networks.encode(prepare_frames(frames[: geometry.video_frames]))  # [1, F, 512]
+    features = networks.encode(prepare_frames(clip.frames(geometry), geometry.frame_size))  # [1, F, 512]
     for chosen in settings:
         modulations = networks.condition(
             features, timesteps_of(plan_steps(chosen, networks.schedule))

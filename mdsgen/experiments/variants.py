@@ -17,8 +17,8 @@ from mdsgen.report import Report
 
 _RANGE = 100.0  # decibels from 0 to 1 in the evaluation's log-mel spectrogram
 
-Sounds = Callable[[Clip, np.ndarray], Iterable[np.ndarray]]
-"""``sounds(clip, frames uint8 [33, 224, 224, 3])``: the sound ``[131072]`` of each way, the reference's first."""
+Sounds = Callable[[Clip], Iterable[np.ndarray]]
+"""``sounds(clip)``: the sound ``[131072]`` of each way, the reference's first."""
 
 
 @dataclass
@@ -63,8 +63,8 @@ def compare_variants(
     judged: list[Clip] = []
     real: list[Prediction] = []
     with Judge(threads=threads) as judge:
-        for clip, frames in held_out(clips, first_seed):
-            made = list(sounds(clip, frames))
+        for clip in held_out(clips, first_seed):
+            made = list(sounds(clip))
             truth, *predictions = judge.predict(clip.pictures, [clip.sound, *made])
             judged.append(clip)
             real.append(truth)

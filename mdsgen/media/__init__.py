@@ -8,6 +8,7 @@ from mdsgen.media.choice import choose_suffix
 from mdsgen.media.folder import VIDEO_SUFFIXES, Folder, read_folder
 from mdsgen.media.formats import FORMATS
 from mdsgen.media.frames import (
+    Scaler,
     averaged,
     check_pictures,
     prepare_frames,
@@ -28,6 +29,7 @@ __all__ = [
     "VIDEO_SUFFIXES",
     "Folder",
     "Output",
+    "Scaler",
     "VideoInfo",
     "Writer",
     "averaged",

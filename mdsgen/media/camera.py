@@ -39,10 +39,10 @@ def is_endless(source: Path) -> bool:
 
 
 @contextmanager
-def open_camera(source: Path) -> Iterator[Iterator[tuple[float | None, np.ndarray]]]:
+def open_camera(source: Path, size: int) -> Iterator[Iterator[tuple[float | None, np.ndarray]]]:
     """Open a source, or play a file at its own speed, and give its pictures as they come.
 
-    Each is its time stamp in seconds, None where it has none, and uint8 ``[224, 224, 3]`` RGB. Raises
+    Each is its time stamp in seconds, None where it has none, and uint8 ``[size, size, 3]`` RGB. Raises
     :class:`MediaError` where it cannot be opened, for instance since this build of PyAV has no such device, and for
     whatever a library raises in the block.
     """
@@ -52,7 +52,7 @@ def open_camera(source: Path) -> Iterator[Iterator[tuple[float | None, np.ndarra
         stream = picture_stream(container)
         if stream is None:
             raise MediaError(f"{source} holds no moving pictures: expected a video")
-        pictures = _pictures(container, stream)
+        pictures = _pictures(container, stream, size)
         yield pictures if is_endless(source) else at_own_speed(pictures)
 
 
@@ -70,8 +70,8 @@ def at_own_speed(
         yield stamp, picture
 
 
-def _pictures(container: Any, stream: Any) -> Iterator[tuple[float | None, np.ndarray]]:
-    scaler = Scaler()
+def _pictures(container: Any, stream: Any, size: int) -> Iterator[tuple[float | None, np.ndarray]]:
+    scaler = Scaler(size)
     for packet in container.demux(stream):
         try:
             frames = packet.decode()

@@ -13,7 +13,7 @@ import av.error
 from av.format import Flags
 
 from mdsgen.errors import MediaError
-from mdsgen.geometry import FRAME_RATE, SAMPLE_RATE
+from mdsgen.geometry import SAMPLE_RATE
 from mdsgen.media.clock import PLAUSIBLE_GAP, WITNESSED_GAP, Clock, ClockScan
 from mdsgen.media.container import open_input, picture_stream, sound_stream
 from mdsgen.media.orientation import display_matrix, rotation
@@ -53,12 +53,12 @@ class VideoInfo:
         return rest if duration is None else min(duration, rest)
 
 
-def frame_count(duration: float) -> int:
-    """Frames of a video of ``duration`` seconds at :data:`FRAME_RATE`: rounded to nearest, at least one.
+def frame_count(duration: float, frame_rate: float) -> int:
+    """Frames of a video of ``duration`` seconds at a rate: rounded to nearest, at least one.
 
-    This is what FFmpeg's fps filter makes of it: 8.16 s are 33 frames, the last of which stands for 0.16 s.
+    This is what FFmpeg's fps filter makes of it: 8.16 s at 4/s are 33 frames, the last of which stands for 0.16 s.
     """
-    return max(1, math.floor(duration * FRAME_RATE + 0.5))
+    return max(1, math.floor(duration * frame_rate + 0.5))
 
 
 def sample_count(duration: float) -> int:

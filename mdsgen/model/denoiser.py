@@ -163,7 +163,7 @@ class Denoiser(nn.Module):
         self.sideblocks = nn.ModuleList([Block(grid, width, config.heads)])
         self.final_layer = FinalLayer(width, geometry.patch**2 * 2 * geometry.channels)
         self.mlp_feat = FrameProjection(FEATURE_CHANNELS, width)
-        self.conv1d_feat = FramePooling(geometry.video_frames, width)
+        self.conv1d_feat = FramePooling(geometry.video_features, width)
         self.columns = FrameColumns(geometry, width) if config.video == "columns" else None
         self.known_mark: Tensor  # fixed, and no part of the weights
         self.register_buffer("known_mark", torch.from_numpy(np.array(known_mark(width))), persistent=False)

@@ -1,9 +1,11 @@
-"""The Reducer: 32 frame features become one vector that conditions the whole clip (MDSGen, section 3.2).
+"""The Reducer: a window's features, in the paper those of 32 frames, become one vector that conditions the whole clip
+(MDSGen, section 3.2).
 
 It has two parts, which the release keeps side by side in the denoiser under the names ``mlp_feat`` and ``conv1d_feat``.
 The second one weighs every frame by one number: what it can say of *when* something happens has to be in the features.
-:class:`FrameColumns` is this project's addition: in the paper's geometry each of the 32 columns of tokens is exactly as
-long as a video frame, and can be told of it directly.
+:class:`FrameColumns` is this project's addition: where there are as many features as columns of tokens, each column can
+be told of its own directly. Where a column has a whole number of pictures its feature is of just these; in the paper's
+geometry, with 32 of each, a column of 0.256 s is told of a frame of 0.25 s: over a window they part by 0.19 s.
 """
 
 from __future__ import annotations
@@ -39,16 +41,16 @@ class FramePooling(nn.Sequential):
 
 
 class FrameColumns(nn.Linear):
-    """What each time column's tokens are told of their own video frame, ``[B, frames, D] -> [B, columns, D]``.
+    """What each time column's tokens are told of their own feature, ``[B, features, D] -> [B, columns, D]``.
 
-    Raises ``ValueError`` for a geometry in which columns and frames are not the same.
+    Raises ``ValueError`` for a geometry in which there is not one feature per column.
     """
 
     def __init__(self, geometry: Geometry, width: int) -> None:
-        if geometry.time_columns != geometry.video_frames:
+        if geometry.time_columns != geometry.video_features:
             raise ValueError(
-                f"the {geometry.name} geometry has {geometry.time_columns} time columns for {geometry.video_frames} "
-                "video frames: expected one each"
+                f"the {geometry.name} geometry has {geometry.time_columns} time columns for {geometry.video_features} "
+                "features of its video: expected one each"
             )
         super().__init__(width, width)
         self.geometry = geometry

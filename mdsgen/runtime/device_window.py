@@ -16,7 +16,6 @@ import numpy as np
 from mdsgen.bundle import CONDITIONING, DENOISER, LATENT_DECODER, VIDEO_ENCODER, VOCODER
 from mdsgen.engines.device import DeviceEngine
 from mdsgen.errors import EngineError, TensorError
-from mdsgen.geometry import FRAME_SIZE
 from mdsgen.kernels import coefficient_table
 from mdsgen.kernels.launch import Launch, RgbFrames, StepArrays, guided_step_launch, prepare_frames_launch
 from mdsgen.kernels.step import MOST_OLDER
@@ -48,6 +47,7 @@ class StepKernels(Protocol):
 class DeviceWindow:
     """All buffers and the graph for one number of steps and one size of pictures, whatever the solver and the guidance.
 
+    ``picture`` is height and width of the pictures that are brought, None those that the video encoder takes.
     Every step computes the branches that the denoiser's plan has: both at once, or the conditional one alone, without
     guidance. Raises :class:`EngineError` where a plan does not take so many steps, or there is no memory left.
     ``graph=False`` stays in stream order.
@@ -58,16 +58,18 @@ class DeviceWindow:
         engines: Mapping[str, DeviceEngine],
         kernels: StepKernels,
         steps: int,
-        picture: tuple[int, int] = (FRAME_SIZE, FRAME_SIZE),
+        picture: tuple[int, int] | None = None,
         graph: bool = True,
     ) -> None:
-        self._engines, self._kernels, self.steps, self.picture = dict(engines), kernels, steps, picture
+        self._engines, self._kernels, self.steps = dict(engines), kernels, steps
         self.device = engines[DENOISER].device
         self._loaded: Plan = ()
         self._memory: dict[str, Memory] = {}
         self._host: dict[str, Pinned] = {}
         shapes = self._shapes()
-        self._pictures = (shapes["frames"][1], *picture, 3)
+        _, frames, _, self._size, _ = shapes["frames"]
+        self.picture = picture or (self._size, self._size)
+        self._pictures = (frames, *self.picture, 3)
         with ExitStack() as made:
             for name, shape in shapes.items():
                 self._memory[name] = self.device.allocate(4 * int(np.prod(shape)))
@@ -204,7 +206,7 @@ class DeviceWindow:
         mark("upload")
         count, height, width, _ = self._pictures
         pictures = RgbFrames(self._memory["pictures"].address, width, height, count)
-        launch = prepare_frames_launch(pictures, self._memory["frames"].address, FRAME_SIZE)
+        launch = prepare_frames_launch(pictures, self._memory["frames"].address, self._size)
         self._kernels.launch(launch, self.device.stream)
         mark("frames")
         self._engines[VIDEO_ENCODER].enqueue()

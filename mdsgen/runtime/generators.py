@@ -11,7 +11,6 @@ from mdsgen.bundle import DENOISER
 from mdsgen.engines import warn_once
 from mdsgen.engines.device import DeviceEngine
 from mdsgen.errors import MdsgenError
-from mdsgen.geometry import FRAME_SIZE
 from mdsgen.media import check_pictures
 from mdsgen.runtime.networks import Networks
 from mdsgen.runtime.sampler import OnStep
@@ -21,9 +20,6 @@ from mdsgen.sampling import Sampling
 
 if TYPE_CHECKING:
     from mdsgen.runtime.device_window import DeviceWindow, StepKernels
-
-
-_PICTURE = (FRAME_SIZE, FRAME_SIZE)  # as the runtime reads them from a video
 
 
 class Generator(Protocol):
@@ -60,7 +56,8 @@ class Generators:
         self, engines: Mapping[str, DeviceEngine], steps: int, picture: tuple[int, int] | None = None
     ) -> DeviceWindow:
         """Buffers and graph for so many steps and pictures of that size: those at hand, or new ones in their place."""
-        picture = picture or (self._clip.picture if self._clip else _PICTURE)
+        size = self._networks.geometry.frame_size  # as the runtime reads them from a video
+        picture = picture or (self._clip.picture if self._clip else (size, size))
         if self._clip is None or (self._clip.steps, self._clip.picture) != (steps, picture):
             from mdsgen.kernels.module import Kernels
             from mdsgen.runtime.device_window import SOURCES, DeviceWindow

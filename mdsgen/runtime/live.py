@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from itertools import islice
 from types import TracebackType
 
@@ -16,7 +17,7 @@ import numpy as np
 from mdsgen.engines import warn_once
 from mdsgen.errors import EngineError
 from mdsgen.geometry import SAMPLE_RATE, Geometry
-from mdsgen.media import scaled_pictures
+from mdsgen.media import Scaler, check_pictures
 from mdsgen.runtime.generators import Generator
 from mdsgen.runtime.live_options import LiveOptions
 from mdsgen.runtime.pace import Effort, SourceClock, effort
@@ -67,7 +68,7 @@ class Live:
         self._plan = options.plan(geometry)
         self._track = Soundtrack(geometry, generator, options.seed, self._plan)
         self._fewer, self._turn = fewer, turn
-        self._views = Views(geometry, iter(self._plan))
+        self._views, self._scaler = Views(geometry, iter(self._plan)), Scaler(geometry.frame_size)
         self._stamps, self._clock = Stamps(options.frame_rate), SourceClock()
         self._changed = threading.Condition()  # guards views, stamps and statistics
         self._computing = threading.Lock()  # one block after the other
@@ -85,11 +86,12 @@ class Live:
         ``time`` is in seconds on any clock; None is an even ``frame_rate``. Raises
         :class:`~mdsgen.errors.TensorError` for what is no picture.
         """
-        scaled = next(scaled_pictures(picture[np.newaxis])).copy()  # the camera may use its array again
+        check_pictures(picture[np.newaxis])
         with self._changed:
             self._check_open()
             placed = self._stamps.place(time)
             if placed is not None:
+                scaled = self._scaler.of_array(picture).copy()  # the camera may use its array again
                 self._views.push(placed * SAMPLE_RATE, lambda: scaled)
                 self._seen = max(self._seen, float(placed))
                 self._clock.arrived(float(placed))
@@ -130,6 +132,11 @@ class Live:
         self._check_open()
         self.end()
         return np.concatenate([np.zeros(0, np.float32), *self._ready_blocks()])
+
+    @property
+    def frame_size(self) -> int:
+        """Height and width of the pictures that the model looks at: larger ones cost time and change nothing."""
+        return self._plan.geometry.frame_size
 
     @property
     def latency(self) -> float:
@@ -254,8 +261,8 @@ class Live:
 
 def waiting(plan: WindowPlan, fade: int) -> float:
     """Seconds from the first sample that a window makes final to the last frame that it has to see, at most."""
-    geometry, longest = plan.geometry, 0
+    geometry, longest = plan.geometry, Fraction(0)
     for window in islice(plan, 2 * geometry.time_columns):
         final = max(0, window.given * geometry.column_samples - fade)
         longest = max(longest, last_frame(geometry, window) - final)
-    return longest / SAMPLE_RATE
+    return float(longest / SAMPLE_RATE)

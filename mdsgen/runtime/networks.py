@@ -15,7 +15,7 @@ from mdsgen.engines import DEFAULT_OPTIONS, Engine, EngineOptions, first_that_op
 from mdsgen.engines.device import DeviceEngine, share_activations
 from mdsgen.engines.optimised import LARGEST
 from mdsgen.errors import BundleError, EngineError
-from mdsgen.geometry import FEATURE_CHANNELS, FRAME_SIZE, Geometry
+from mdsgen.geometry import FEATURE_CHANNELS, Geometry
 from mdsgen.runtime.outputs import check_finite, check_shape
 from mdsgen.tensor import TensorSpec
 
@@ -143,8 +143,8 @@ class Networks:
         return {name: engine for name, engine in self._engines.items() if isinstance(engine, DeviceEngine)}
 
     def encode(self, frames: np.ndarray) -> np.ndarray:
-        """``frames [F, 3, 224, 224]`` in 0..1 -> features ``[1, F, 512]``."""
-        shape = (1, self.geometry.video_frames, FEATURE_CHANNELS)
+        """``frames [frames, 3, size, size]`` in 0..1 -> features ``[1, F, 512]``, one a token column or one a frame."""
+        shape = (1, self.geometry.video_features, FEATURE_CHANNELS)
         return self._run(VIDEO_ENCODER, shape, frames=frames[None])
 
     def condition(self, features: np.ndarray, timesteps: np.ndarray) -> np.ndarray:
@@ -213,8 +213,9 @@ def _checksum(bundle: Bundle, graph: str) -> str | None:
 
 def _interfaces(geometry: Geometry) -> dict[str, tuple[TensorSpec, ...]]:
     """What each graph takes and, last, what it gives. A length with a name is the graph's own affair."""
-    frames = TensorSpec("frames", "float32", (1, geometry.video_frames, 3, FRAME_SIZE, FRAME_SIZE))
-    features = TensorSpec("features", "float32", (1, geometry.video_frames, FEATURE_CHANNELS))
+    size = geometry.frame_size
+    frames = TensorSpec("frames", "float32", (1, geometry.video_frames, 3, size, size))
+    features = TensorSpec("features", "float32", (1, geometry.video_features, FEATURE_CHANNELS))
     timesteps = TensorSpec("timesteps", "float32", ("steps",))
     all_modulations = TensorSpec("modulations", "float32", ("steps", "branches", "vectors", "width"))
     modulations = TensorSpec("modulations", "float32", ("branches", "vectors", "width"))

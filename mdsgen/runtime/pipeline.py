@@ -121,12 +121,14 @@ class Pipeline:
         seed: int = 0,
         start: float = 0.0,
         duration: float | None = None,
+        frame_rate: float | None = None,
         progress: OnProgress | None = None,
         sampling: Sampling | None = None,
         **changes: Unpack[Changes],
     ) -> Sound:
         """The sound of a video, or of ``duration`` seconds of it from ``start``. The same seed gives the same sound.
 
+        ``frame_rate`` is how many frames of an array come in a second, None as many as the model's geometry has.
         ``sampling`` says how it is sampled, None as the bundle says. Further keywords change that, as
         :meth:`Sampling.changed <mdsgen.sampling.Sampling.changed>` takes them: ``quality``, one of
         :data:`~mdsgen.sampling.PRESETS`, and before it ``steps``, ``guidance``, ``solver``, ``guidance_interval`` and
@@ -137,7 +139,14 @@ class Pipeline:
         _check_kind(sampling, Sampling | None, "sampling", "a Sampling")
         chosen = (sampling or self.bundle.sampling).changed(**changes)
         stream = self.stream(
-            video, chosen, seed=seed, start=start, duration=duration, progress=progress, timings=timings
+            video,
+            chosen,
+            seed=seed,
+            start=start,
+            duration=duration,
+            frame_rate=frame_rate,
+            progress=progress,
+            timings=timings,
         )
         return Sound(np.concatenate(list(stream)), SAMPLE_RATE, dict(timings.seconds))
 
@@ -149,6 +158,7 @@ class Pipeline:
         seed: int = 0,
         start: float = 0.0,
         duration: float | None = None,
+        frame_rate: float | None = None,
         progress: OnProgress | None = None,
         timings: Timings | None = None,
     ) -> Iterator[np.ndarray]:
@@ -161,7 +171,7 @@ class Pipeline:
         with self._turn.taken():
             generator = self._generators.of(sampling)
         timings = Timings() if timings is None else timings
-        pictures, samples = open_source(video, start, duration)
+        pictures, samples = open_source(video, self.bundle.manifest.geometry, start, duration, frame_rate)
         return self._windows(generator, pictures, samples, seed, sampling.steps, progress, timings)
 
     def _windows(
@@ -180,7 +190,7 @@ class Pipeline:
         for window in track.plan.film(samples):
             _log.info("window %d of %d", window.index + 1, windows)
             with timings.stage("video decoding"):
-                view = views.of_film(pictures, samples)  # [F, 224, 224, 3]
+                view = views.of_film(pictures, samples)  # [F, size, size, 3]
             report = _reporter(progress, window, windows, steps)
             with self._turn.taken():  # never across a yield: whoever lets a stream go unread must not keep the turn
                 block = track.add(window, view, timings, report, end=samples)

@@ -4,30 +4,41 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Callable
 from fractions import Fraction
 from functools import partial
 
 import numpy as np
 
-from mdsgen.errors import MediaError
-from mdsgen.geometry import FRAME_RATE
-from mdsgen.media import VideoInfo, check_pictures, probe, sample_count, scaled_pictures, timed_pictures
+from mdsgen.errors import MediaError, SettingsError
+from mdsgen.geometry import Geometry
+from mdsgen.media import Scaler, VideoInfo, check_pictures, probe, sample_count, timed_pictures
 from mdsgen.runtime.views import Pictures
 
 VideoSource = str | os.PathLike[str] | VideoInfo | np.ndarray
-"""A file, one that has been probed, or frames: uint8 ``[T, H, W, 3]`` RGB of any size, four per second."""
+"""A file, one that has been probed, or frames: uint8 ``[T, H, W, 3]`` RGB of any size."""
+_SLOWEST, _FASTEST = 1e-3, 1e3  # pictures per second of an array
 
 
-def open_source(video: VideoSource, start: float, duration: float | None) -> tuple[Pictures, int]:
-    """The pictures to come, and how many samples of sound they ask for. Raises :class:`MediaError`."""
+def open_source(
+    video: VideoSource, geometry: Geometry, start: float, duration: float | None, frame_rate: float | None = None
+) -> tuple[Pictures, int]:
+    """The pictures to come, and how many samples of sound they ask for.
+
+    ``frame_rate`` is how many frames of an array come in a second, None as many as the geometry has. Raises
+    :class:`MediaError`, and :class:`SettingsError` for an impossible rate, or one where a file has its own.
+    """
     for name, seconds in (("start", start), ("duration", duration)):
         if (seconds is not None or name == "start") and not _is_number(seconds):
             raise MediaError(f"{name} must be a number of seconds, not {seconds!r:.80}")
     if isinstance(video, np.ndarray):
-        pictures, seconds = _open_array(video, start, duration)
+        rate = Fraction(geometry.frame_rate) if frame_rate is None else _checked_rate(frame_rate)
+        pictures, seconds = _open_array(video, rate, geometry.frame_size, start, duration)
     elif isinstance(video, VideoInfo | str | os.PathLike):
+        if frame_rate is not None:
+            raise SettingsError("frame_rate is for frames in an array: a file says itself when its pictures appear")
         info = video if isinstance(video, VideoInfo) else probe(video)
-        pictures, seconds = timed_pictures(info, start=start), info.remaining(start, duration)
+        pictures, seconds = timed_pictures(info, geometry.frame_size, start=start), info.remaining(start, duration)
     else:
         raise MediaError(
             f"expected the path of a video, or frames as an array uint8 [frames, height, width, 3], got {_kind(video)}"
@@ -51,21 +62,25 @@ def _kind(value: object) -> str:
     return f"{type(value).__module__}.{type(value).__qualname__}".removeprefix("builtins.")
 
 
-def _open_array(video: np.ndarray, start: float, duration: float | None) -> tuple[Pictures, float]:
+def _checked_rate(frame_rate: float) -> Fraction:
+    if not _is_number(frame_rate) or not _SLOWEST <= frame_rate <= _FASTEST:
+        raise SettingsError(f"frame_rate must be a number from {_SLOWEST:g} to {_FASTEST:g}, not {frame_rate!r:.80}")
+    return Fraction(float(frame_rate))
+
+
+def _open_array(
+    video: np.ndarray, rate: Fraction, size: int, start: float, duration: float | None
+) -> tuple[Pictures, float]:
     """As :func:`timed_pictures` of a file of these frames, and how many seconds they are for."""
     count = len(video) if video.ndim else 0
-    length = count / FRAME_RATE
+    length = float(count / rate)
     if not 0 <= start < length or (duration is not None and not duration > 0):
         raise MediaError(f"start {start} s and duration {duration} s do not fit {count} frames, {length} s")
     seconds = length - start if duration is None else min(duration, length - start)
     check_pictures(video)
-    return _timed(video, float(start)), seconds
+    return _timed(video, rate, Fraction(float(start)), Scaler(size).of_array), seconds
 
 
-def _timed(video: np.ndarray, start: float) -> Pictures:
-    for index in range(int(start * FRAME_RATE), len(video)):
-        yield Fraction(index, FRAME_RATE) - Fraction(start), partial(_scaled, video[index : index + 1])
-
-
-def _scaled(picture: np.ndarray) -> np.ndarray:
-    return next(scaled_pictures(picture))
+def _timed(video: np.ndarray, rate: Fraction, start: Fraction, scaled: Callable[[np.ndarray], np.ndarray]) -> Pictures:
+    for index in range(int(start * rate), len(video)):
+        yield index / rate - start, partial(scaled, video[index])

@@ -1,8 +1,8 @@
 """The pictures that each window sees, chosen from a stream by their times.
 
-A window's frames lie a quarter second apart, counted from its own beginning: frame ``j`` is the picture that is on the
-screen ``(j + 1/2) / 4`` seconds after it. Windows begin with columns, which are no multiple of that, so that each sees
-pictures of its own.
+A window's frames come at the geometry's rate, counted from its own beginning: frame ``j`` is the picture that is on the
+screen ``(j + 1/2) / frame_rate`` seconds after it. Windows begin with columns. Where a column has a whole number of
+pictures, all windows see the same ones, each column its own; elsewhere each window sees pictures of its own.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
+from math import ceil
 
 import numpy as np
 
@@ -19,30 +20,33 @@ from mdsgen.geometry import SAMPLE_RATE, Geometry
 from mdsgen.runtime.windows import Window
 
 Shown = Callable[[], np.ndarray]
-"""Gives a picture, uint8 ``[224, 224, 3]``; asked only where some window sees it."""
+"""Gives a picture, uint8 ``[size, size, 3]``; asked only where some window sees it."""
 
 Pictures = Iterator[tuple[Fraction, Shown]]
 """Pictures in order, each with the seconds at which it appears."""
 
 
-def first_frame(geometry: Geometry, window: Window) -> int:
+def first_frame(geometry: Geometry, window: Window) -> Fraction:
     """The sample at which a window sees its first frame."""
-    return window.start * geometry.column_samples + geometry.samples_per_frame // 2
+    return window.start * geometry.column_samples + geometry.samples_per_frame / 2
 
 
 def frames_needed(geometry: Geometry, window: Window) -> int:
     """How many frames lie before the end of what the window imagines: behind that it may see anything.
 
-    Where it looks ahead, these end as early before it as in a whole window, whose last frame lies some way before its
-    end. What does not look ahead sees all.
+    A window that looks ahead lacks those of the columns by which it is shorter than a whole one, whose last frame may
+    lie some way before its end. What does not look ahead sees all.
     """
-    step = geometry.samples_per_frame
-    unseen = geometry.samples - step // 2 - (geometry.video_frames - 1) * step if window.end > window.until else 1
-    seen = window.end * geometry.column_samples - first_frame(geometry, window) - unseen
-    return max(1, min(geometry.video_frames, seen // step + 1))
+    column = geometry.column_samples / geometry.samples_per_frame  # in frames
+    columns = window.end - window.start
+    if window.end > window.until:
+        seen = geometry.video_frames - ceil((geometry.time_columns - columns) * column)
+    else:
+        seen = ceil(columns * column - Fraction(1, 2))
+    return max(1, min(geometry.video_frames, seen))
 
 
-def last_frame(geometry: Geometry, window: Window) -> int:
+def last_frame(geometry: Geometry, window: Window) -> Fraction:
     """The sample at which it sees the last one of these."""
     return first_frame(geometry, window) + (frames_needed(geometry, window) - 1) * geometry.samples_per_frame
 
@@ -50,7 +54,8 @@ def last_frame(geometry: Geometry, window: Window) -> int:
 @dataclass
 class _View:
     window: Window
-    first: int  # sample at which the first frame is seen
+    first: Fraction  # sample at which the first frame is seen
+    needed: int
     frames: list[int] = field(default_factory=list)  # places in the album
 
 
@@ -91,6 +96,7 @@ class Views:
 
     def __init__(self, geometry: Geometry, windows: Iterator[Window]) -> None:
         self._geometry, self._windows = geometry, windows
+        self._step = geometry.samples_per_frame
         self._open: deque[_View] = deque()
         self._next = self._make_view()
         self._shown: Shown | None = None
@@ -114,7 +120,7 @@ class Views:
 
     def finish(self, samples: int) -> None:
         """There is nothing to be seen after so many samples: windows that reach beyond see their last frame again."""
-        self.advance(max(samples, self._geometry.samples_per_frame // 2))
+        self.advance(max(Fraction(samples), self._step / 2))
         self._end = samples
 
     def ready(self) -> Window | None:
@@ -124,11 +130,11 @@ class Views:
         if not self._open:
             return None
         view = self._open[0]
-        whole = len(view.frames) >= frames_needed(self._geometry, view.window) or self._end is not None
+        whole = len(view.frames) >= view.needed or self._end is not None
         return view.window if whole else None
 
     def take(self) -> np.ndarray:
-        """The frames of the window that is :meth:`ready`, ``[F, 224, 224, 3]``, valid until the next call.
+        """The frames of the window that is :meth:`ready`, ``[F, size, size, 3]``, valid until the next call.
 
         Raises :class:`MediaError` where there was no picture at all.
         """
@@ -145,7 +151,7 @@ class Views:
 
     def of_film(self, pictures: Pictures, samples: int) -> np.ndarray:
         """:meth:`take`, after reading as much of a film of so many samples as the next window needs."""
-        limit = max(samples, self._geometry.samples_per_frame // 2)
+        limit = max(Fraction(samples), self._step / 2)
         while self.ready() is None:
             time, shown = next(pictures, (None, None))
             if time is None or shown is None or time * SAMPLE_RATE >= limit:
@@ -170,7 +176,7 @@ class Views:
             view.frames[:] = kept
 
     @property
-    def needed_until(self) -> int:
+    def needed_until(self) -> Fraction | int:
         """The sample that the next window has to have seen."""
         view = self._open[0] if self._open else self._next
         if view is None:
@@ -186,7 +192,7 @@ class Views:
         window = next(self._windows, None)
         if window is None:
             return None
-        return _View(window, first_frame(self._geometry, window))
+        return _View(window, first_frame(self._geometry, window), frames_needed(self._geometry, window))
 
     def _open_next(self) -> None:
         assert self._next is not None
@@ -209,6 +215,5 @@ class Views:
         while self._next is not None and self._next.first <= position:
             self._open_next()
         for view in self._open:
-            needed, step = frames_needed(self._geometry, view.window), self._geometry.samples_per_frame
-            while len(view.frames) < needed and view.first + len(view.frames) * step <= position:
+            while len(view.frames) < view.needed and view.first + len(view.frames) * self._step <= position:
                 view.frames.append(self._see())

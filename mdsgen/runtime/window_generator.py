@@ -45,7 +45,7 @@ class WindowGenerator:
     """Runs the five networks of one window after the other; what depends on the sampling alone is computed once."""
 
     def __init__(self, networks: Networks, sampling: Sampling) -> None:
-        self._networks = networks
+        self._networks, self._size = networks, networks.geometry.frame_size
         self._plan = plan_steps(sampling, networks.schedule)
         self._timesteps = timesteps_of(self._plan)
 
@@ -69,8 +69,8 @@ class WindowGenerator:
     ) -> tuple[np.ndarray, np.ndarray]:
         """As a call, but going on from what is known, if anything is: the waveform, and the latent it was made of."""
         with timings.stage("video encoder"):
-            prepared = frames if frames.dtype == np.float32 else prepare_frames(frames)  # [F, 3, 224, 224]
-            features = self._networks.encode(prepared)  # [1, F, 512]
+            prepared = frames if frames.dtype == np.float32 else prepare_frames(frames, self._size)
+            features = self._networks.encode(prepared)  # [F, 3, size, size] -> [1, F, 512]
         with timings.stage("conditioning"):
             modulations = self._networks.condition(features, self._timesteps)  # [steps, 2, M, D]
         with timings.stage("denoiser"):

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import count
 
-from mdsgen.geometry import FRAME_RATE, SAMPLE_RATE, Geometry
+from mdsgen.geometry import SAMPLE_RATE, Geometry
 
 CONTEXT = 26 / 32
 """Share of a window that is context at least, where there is so much: measured on rendered bells."""
@@ -48,9 +48,9 @@ class WindowPlan:
 
     @classmethod
     def of_film(cls, geometry: Geometry) -> WindowPlan:
-        """For a film, whose windows go on from each other."""
+        """For a film, whose windows go on from each other and look ahead by one picture."""
         columns = geometry.time_columns
-        lookahead = min(math.ceil(SAMPLE_RATE / FRAME_RATE / geometry.column_samples), max(0, columns - 2))
+        lookahead = min(math.ceil(geometry.samples_per_frame / geometry.column_samples), max(0, columns - 2))
         context = min(math.ceil(CONTEXT * columns), columns - 1 - lookahead)
         return cls(geometry, context, columns, lookahead)
 

@@ -7,9 +7,8 @@ from pathlib import Path
 import click
 
 from mdsgen.command import command
-from mdsgen.geometry import FRAME_SIZE
 from mdsgen.scenes.catalogue import KINDS, LONGEST, SHORTEST, sample_scene
-from mdsgen.scenes.scene import DURATION
+from mdsgen.scenes.scene import DURATION, SIZE
 from mdsgen.scenes.video import write_video
 
 
@@ -18,7 +17,7 @@ from mdsgen.scenes.video import write_video
 @click.argument("kind", type=click.Choice(KINDS), required=False)
 @click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="The .mp4 file to write.")
 @click.option("--silent", is_flag=True, help="Leave the sound out.")
-@click.option("--size", type=click.IntRange(16, 2048), default=FRAME_SIZE, show_default=True, help="Side in pixels.")
+@click.option("--size", type=click.IntRange(16, 2048), default=SIZE, show_default=True, help="Side in pixels.")
 @click.option("--frame-rate", type=click.FloatRange(1, 120), default=25, show_default=True, help="Pictures per second.")
 @click.option(
     "--duration", type=click.FloatRange(SHORTEST, LONGEST), default=DURATION, show_default=True, help="Seconds."

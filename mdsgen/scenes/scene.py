@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mdsgen.errors import SceneError
-from mdsgen.geometry import FRAME_RATE, FRAME_SIZE, PAPER, SAMPLE_RATE
+from mdsgen.geometry import PAPER, SAMPLE_RATE
 from mdsgen.scenes.actor import Actor
 from mdsgen.scenes.raster import Canvas
 from mdsgen.scenes.stage import Stage
@@ -18,6 +18,8 @@ from mdsgen.scenes.truth import Truth
 
 DURATION = PAPER.duration
 """Seconds of a scene, unless another length is asked for."""
+SIZE, FRAME_RATE = PAPER.frame_size, PAPER.frame_rate
+"""Side of its pictures and how many come in a second, unless others are asked for: what the released models see."""
 _LOUDEST = 0.95
 
 
@@ -40,7 +42,7 @@ class Scene:
         """What happens when."""
         return Truth(tuple(actor.source for actor in self.actors))
 
-    def frames(self, size: int = FRAME_SIZE, count: int | None = None, frame_rate: float = FRAME_RATE) -> np.ndarray:
+    def frames(self, size: int = SIZE, count: int | None = None, frame_rate: float = FRAME_RATE) -> np.ndarray:
         """The pictures of the scene, uint8 ``[count, size, size, 3]`` RGB; as many as fit into it unless told.
 
         Picture ``n`` is taken in the middle of its time, at ``(n + 1/2) / frame_rate`` seconds: there
@@ -53,7 +55,7 @@ class Scene:
             pictures[index] = next(film)
         return pictures
 
-    def film(self, size: int = FRAME_SIZE, frame_rate: float = FRAME_RATE) -> Iterator[np.ndarray]:
+    def film(self, size: int = SIZE, frame_rate: float = FRAME_RATE) -> Iterator[np.ndarray]:
         """The same pictures one by one, uint8 ``[size, size, 3]``, without an end."""
         if size < 8 or not 0 < frame_rate < math.inf:
             raise SceneError(f"expected pictures of 8 pixels or more at a positive rate, not {size} at {frame_rate:g}")

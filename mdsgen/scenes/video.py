@@ -15,18 +15,17 @@ import av.error
 import numpy as np
 
 from mdsgen.errors import MediaError
-from mdsgen.geometry import FRAME_SIZE
 from mdsgen.media import open_writer, probe
 from mdsgen.media.container import cause
 from mdsgen.media.target import fresh_file
-from mdsgen.scenes.scene import Scene
+from mdsgen.scenes.scene import SIZE, Scene
 
 
 def write_video(
     scene: Scene,
     path: str | os.PathLike[str],
     frame_rate: float = 25,
-    size: int = FRAME_SIZE,
+    size: int = SIZE,
     *,
     silent: bool = False,
     quality: int = 23,

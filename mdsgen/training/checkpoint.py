@@ -18,6 +18,7 @@ import torch
 
 from mdsgen.errors import TrainingError, writing
 from mdsgen.files import whole_file
+from mdsgen.geometry import completed
 from mdsgen.weights.archive import check_archive, check_entries
 
 _BLOCK = 1 << 20
@@ -118,7 +119,7 @@ def _sha256(path: Path, length: int) -> str:
 
 def difference(found: dict[str, Any], expected: dict[str, Any]) -> str:
     """What differs between two nested tables of plain values, key by key."""
-    flat_found, flat_expected = _flat(found), _flat(expected)
+    flat_found, flat_expected = _flat(completed(found)), _flat(completed(expected))
     names = [name for name in {**flat_found, **flat_expected} if flat_found.get(name) != flat_expected.get(name)]
     return ", ".join(f"{name} was {flat_found.get(name)}, now is {flat_expected.get(name)}" for name in names)
 

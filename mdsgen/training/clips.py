@@ -18,7 +18,7 @@ import numpy as np
 import torch
 
 from mdsgen.errors import DatasetError
-from mdsgen.geometry import FEATURE_CHANNELS, PICTURE_SIZE, Geometry
+from mdsgen.geometry import FEATURE_CHANNELS, Geometry
 from mdsgen.media import averaged
 from mdsgen.model.mel import LogMel
 from mdsgen.report import Pace, Report
@@ -61,28 +61,29 @@ def _render_shard(folder: Path, geometry: Geometry, count: int, first_seed: int,
 
 
 def scene_clip(seed: int, geometry: Geometry) -> tuple[np.ndarray, np.ndarray]:
-    """Pictures uint8 ``[F, 56, 56, 3]`` and sound int16 ``[samples]`` of one window of a scene."""
+    """Pictures uint8 ``[F, size, size, 3]`` and sound int16 ``[samples]`` of one window of a scene."""
     scene = sample_scene(seed, duration=geometry.duration)
-    pictures = scene.frames(PICTURE_SIZE * _OVERSAMPLING, geometry.video_frames)
-    return averaged(pictures, PICTURE_SIZE), as_int16(scene.sound())
+    size = geometry.picture_size
+    pictures = scene.frames(size * _OVERSAMPLING, geometry.video_frames, geometry.frame_rate)
+    return averaged(pictures, size), as_int16(scene.sound())
 
 
 def clip_fields(frames: np.ndarray, sound: np.ndarray, geometry: Geometry) -> dict[str, np.ndarray]:
     """What is kept of a clip.
 
-    ``frames`` uint8 ``[F, 56, 56, 3]``, ``sound`` int16 ``[samples]``, ``log_mel`` float16 ``[frames, bins]``.
+    ``frames`` uint8 ``[F, size, size, 3]``, ``sound`` int16 ``[samples]``, ``log_mel`` float16 ``[frames, bins]``.
     """
     return {"frames": frames, "sound": sound, "log_mel": log_mel(sound[np.newaxis], geometry)[0]}
 
 
 def clip_formats(geometry: Geometry) -> dict[str, tuple[str, tuple[int, ...]]]:
     """What every field of a dataset must be in a geometry: NumPy's kind of number, and the shape of one clip."""
-    frames = geometry.video_frames
+    size = geometry.picture_size
     return {
-        "frames": ("u", (frames, PICTURE_SIZE, PICTURE_SIZE, 3)),
+        "frames": ("u", (geometry.video_frames, size, size, 3)),
         "sound": ("i", (geometry.samples,)),
         "log_mel": ("f", (geometry.mel_frames, geometry.mel.bins)),
-        "features": ("f", (frames, FEATURE_CHANNELS)),
+        "features": ("f", (geometry.video_features, FEATURE_CHANNELS)),
         "latent": ("f", geometry.latent_shape),
     }
 

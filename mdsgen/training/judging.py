@@ -18,9 +18,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mdsgen.errors import DatasetError, TrainingError
+from mdsgen.evaluation.judge import PICTURE_RATE, PICTURE_SIZE
 from mdsgen.evaluation.labels import SOUNDS, label, onset_times
 from mdsgen.evaluation.matching import coincide
-from mdsgen.geometry import FRAME_RATE, Geometry
+from mdsgen.geometry import Geometry
 from mdsgen.model.judge import SUBSTEPS, Judge, JudgeConfig
 from mdsgen.scenes import IMPACTS, KINDS, Truth, sample_scene
 from mdsgen.training.shards import Shards
@@ -59,14 +60,17 @@ class JudgeStage(Stage):
 
     def __init__(self, geometry: Geometry, config: JudgingConfig) -> None:
         super().__init__()
-        if not 1 <= config.least_pictures <= config.most_pictures <= geometry.video_frames:
+        self.pictures = int(geometry.duration * PICTURE_RATE)  # of a clip
+        if not 1 <= config.least_pictures <= config.most_pictures <= self.pictures:
             raise TrainingError(
                 f"least_pictures {config.least_pictures} and most_pictures {config.most_pictures} must be in order, "
-                f"and at most the {geometry.video_frames} of a clip"
+                f"and at most the {self.pictures} of a clip"
             )
+        if geometry.picture_size != PICTURE_SIZE:
+            raise TrainingError(f"the judge sees pictures of {PICTURE_SIZE} pixels, not of {geometry.picture_size}")
         self.geometry, self.config = geometry, config
-        per_picture = geometry.mel_frames // geometry.video_frames
-        sizes = (geometry.mel.bins, per_picture, len(KINDS), len(SOUNDS))
+        self.per_picture = geometry.mel_frames // self.pictures  # spectrogram frames
+        sizes = (geometry.mel.bins, self.per_picture, len(KINDS), len(SOUNDS))
         self.judge = Judge(JudgeConfig(*sizes, config.width, config.joint, config.embedding))
         # Seen and heard onsets are learned beside the prediction: they lead the comparison to what it is about.
         self.seen_onsets = nn.Conv1d(config.joint, 1, kernel_size=1)
@@ -88,17 +92,16 @@ class JudgeStage(Stage):
         known = _known(clips.folder, len(clips))
         indices = known.pairs(size, self.config.alike, rng)
         count = int(rng.integers(self.config.least_pictures, self.config.most_pictures + 1))
-        first = rng.integers(self.geometry.video_frames - count + 1, size=size)
+        first = rng.integers(self.pictures - count + 1, size=size)
         cuts = [
-            _Cut(known.truths[i], start / FRAME_RATE, count / FRAME_RATE)
+            _Cut(known.truths[i], start / PICTURE_RATE, count / PICTURE_RATE)
             for i, start in zip(indices, first, strict=True)
         ]
-        per_picture = self.geometry.mel_frames // self.geometry.video_frames
         log_mel = torch.from_numpy(clips.batch("log_mel", indices)).float()  # [B, frames, bins]
         log_mel = degrade(log_mel, generator_from(rng))
-        length, starts = count * per_picture, first * per_picture
+        length, starts = count * self.per_picture, first * self.per_picture
         shifts = [self._shift(cut, start, length, rng) for cut, start in zip(cuts, starts, strict=True)]
-        frames = [clips.clip("frames", i)[start : start + count] for i, start in zip(indices, first, strict=True)]
+        frames = [self._seen(clips, i)[start : start + count] for i, start in zip(indices, first, strict=True)]
         weights = [[float(shift != 0), self._mismatch_weight(cuts[i], cuts[i ^ 1])] for i, shift in enumerate(shifts)]
         return {
             "frames": torch.from_numpy(np.stack(frames)),
@@ -142,12 +145,19 @@ class JudgeStage(Stage):
         device, generator = self.judge.threshold.device, torch.Generator().manual_seed(0)
         figures = []
         for index in range(_known(clips.folder, len(clips)).trained, len(clips)):
-            frames = torch.from_numpy(clips.batch("frames", [index])).to(device)
+            frames = torch.from_numpy(self._seen(clips, index)[np.newaxis]).to(device)
             log_mel = torch.from_numpy(clips.batch("log_mel", [index])).float()
             sounds = torch.cat([log_mel, degrade(log_mel, generator)]).to(device)
             figures.append(self.judge(frames.expand(2, -1, -1, -1, -1), sounds))
         aligned, _, _, embedding = self.judge.split(torch.cat(figures))
         self.judge.calibrate(aligned.quantile(1.0 - self.config.passing), embedding[0::2])
+
+    def _seen(self, clips: Shards, index: int) -> np.ndarray:
+        """The pictures of a clip at the judge's own rate, ``[32, 56, 56, 3]``: those on the screen at its times."""
+        times = (np.arange(self.pictures) + 0.5) / PICTURE_RATE
+        frames = clips.clip("frames", index)
+        seen: np.ndarray = frames[np.minimum((times * self.geometry.frame_rate).astype(int), len(frames) - 1)]
+        return seen
 
     def _shift(self, cut: _Cut, start: int, length: int, rng: np.random.Generator) -> int:
         """Spectrogram frames by which the sound of a clip is taken too late or too early, or 0 where none is wrong."""

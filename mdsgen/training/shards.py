@@ -19,6 +19,7 @@ import numpy as np
 from mdsgen import files
 from mdsgen.errors import DatasetError, writing
 from mdsgen.files import sweep, whole_folder, write_whole
+from mdsgen.geometry import completed
 from mdsgen.report import Pace, Report
 
 _DESCRIPTION = "dataset.json"
@@ -94,7 +95,7 @@ def describe(folder: Path, description: Mapping[str, Any]) -> None:
         sweep(folder)
         expected = json.loads(json.dumps(description))
         found = _read_description(path)
-        if found == expected:
+        if completed(found) == completed(expected):
             return
         if found is None:
             write_whole(path, json.dumps(expected, indent=2, sort_keys=True))

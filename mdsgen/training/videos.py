@@ -21,7 +21,7 @@ import numpy as np
 
 from mdsgen.errors import DatasetError, MediaError, writing
 from mdsgen.files import write_whole
-from mdsgen.geometry import PICTURE_SIZE, Geometry
+from mdsgen.geometry import Geometry
 from mdsgen.media import VideoInfo, averaged, probe, read_frames, read_sound
 from mdsgen.report import Pace, Report
 from mdsgen.training.clips import as_int16, clip_fields, in_parallel, stacked
@@ -33,7 +33,7 @@ _GROUP_FILES, _GROUP_BYTES = 64, 1 << 28  # of films, so that the clips of a gro
 
 
 class ClipMaker(Protocol):
-    """What becomes of a window: pictures float32 ``[F, 3, 224, 224]`` and sound float32 ``[samples]`` to fields."""
+    """What becomes of a window: pictures float32 ``[F, 3, size, size]`` and sound float32 ``[samples]`` to fields."""
 
     @property
     def geometry(self) -> Geometry: ...
@@ -52,8 +52,8 @@ class CompactClips:
     geometry: Geometry
 
     def __call__(self, frames: np.ndarray, sound: np.ndarray) -> dict[str, np.ndarray]:
-        pictures = np.rint(frames.transpose(0, 2, 3, 1) * 255).astype(np.uint8)  # [F, 224, 224, 3]
-        return clip_fields(averaged(pictures, PICTURE_SIZE), as_int16(sound), self.geometry)
+        pictures = np.rint(frames.transpose(0, 2, 3, 1) * 255).astype(np.uint8)  # [F, size, size, 3]
+        return clip_fields(averaged(pictures, self.geometry.picture_size), as_int16(sound), self.geometry)
 
     def describe(self) -> dict[str, object]:
         return {}
@@ -143,8 +143,9 @@ def window_starts(info: VideoInfo, geometry: Geometry) -> list[float]:
 
 
 def read_window(info: VideoInfo, second: float, geometry: Geometry) -> tuple[np.ndarray, np.ndarray]:
-    """Pictures ``[F, 3, 224, 224]`` and sound ``[samples]``; past the end, the last picture stays and it is silent."""
-    frames = list(islice(read_frames(info, start=second, duration=geometry.duration), geometry.video_frames))
+    """Pictures ``[F, 3, size, size]`` and sound ``[samples]``; past the end, the last picture and silence."""
+    seen = read_frames(info, geometry.frame_rate, geometry.frame_size, start=second, duration=geometry.duration)
+    frames = list(islice(seen, geometry.video_frames))
     if not frames:
         raise MediaError(f"{info.path} has no picture after second {second:.3f}, although it says to last longer")
     frames += frames[-1:] * (geometry.video_frames - len(frames))

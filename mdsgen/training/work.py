@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 
 from mdsgen.errors import DatasetError, TrainingError
+from mdsgen.geometry import completed
 from mdsgen.report import Report
 from mdsgen.training.checkpoint import difference
 from mdsgen.training.clips import clip_formats, prepare_scenes
@@ -126,7 +127,7 @@ def _dataset(folder: Path, recipe: Recipe) -> Shards:
     if not folder.is_dir():
         raise DatasetError(f"{folder} holds no clips: make them with mdsgen-train {_MADE_BY[folder.name]}")
     clips = Shards(folder)
-    found = clips.description.get("geometry")
+    found = completed(clips.description).get("geometry")
     if found != recipe.geometry.to_dict():
         name = found.get("name") if isinstance(found, dict) else found
         raise DatasetError(f"{folder} was made for geometry {name}, {recipe.source} is for {recipe.geometry.name}")

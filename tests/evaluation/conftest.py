@@ -14,7 +14,7 @@ from mdsgen.scenes import KINDS, sample_scene
 def clips() -> list[Clip]:
     """Two scenes of every kind, drawn at the judge's own size."""
     scenes = [sample_scene(50_000 + seed, kind, DEMO.duration) for seed in range(2) for kind in KINDS]
-    return [Clip(scene, thumbnails(scene.frames(112, DEMO.video_frames))) for scene in scenes]
+    return [Clip(scene, thumbnails(scene.frames(112, 32, 4))) for scene in scenes]
 
 
 @pytest.fixture(scope="session")

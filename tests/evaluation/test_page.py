@@ -82,7 +82,7 @@ def test_marks_and_spectrogram_share_the_film_strip_s_time() -> None:
     pictures = np.random.default_rng(0).integers(0, 255, (32, 8, 8, 3), np.uint8)
     sound = np.zeros(131072, np.float32)
     sound[65536:65700] = 0.5
-    picture = film_with_sound(pictures, sound, 8.192, np.array([2.0]))
+    picture = film_with_sound(pictures, sound, 8.192, np.array([2.0]), 0.25)
     width = picture.shape[1]
     assert width == round(8.192 * 4 * 8)
     np.testing.assert_array_equal(picture[:8, :256], film_strip(pictures))

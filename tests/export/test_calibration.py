@@ -18,7 +18,7 @@ from mdsgen.errors import ExportError, MediaError
 from mdsgen.export.activations import Activations
 from mdsgen.export.calibration import Calibration, calibrate
 from mdsgen.export.calibration_clips import LEAST_CLIPS, CalibrationClip, CalibrationOptions
-from mdsgen.geometry import FRAME_SIZE, PAPER
+from mdsgen.geometry import PAPER
 from mdsgen.runtime import Networks
 from tests.export.conftest import SAMPLING, run, still_clips
 from tests.geometries import WIDE
@@ -55,7 +55,7 @@ def test_scenes_are_others_than_evaluation_has_and_follow_the_seed() -> None:
         f"scene {200_007 + n}" for n in range(5)
     ]
     first, second = (clip.frames() for clip in clips[:2])
-    assert (first.shape, first.dtype) == ((WIDE.video_frames, 3, FRAME_SIZE, FRAME_SIZE), np.float32)
+    assert (first.shape, first.dtype) == ((WIDE.video_frames, 3, WIDE.frame_size, WIDE.frame_size), np.float32)
     assert 0 <= first.min() < first.max() <= 1
     assert not np.array_equal(first, second)
     np.testing.assert_array_equal(first, CalibrationOptions().of(WIDE)[0].frames())
@@ -76,7 +76,7 @@ def folder(film: Renderer, tmp_path: Path) -> Path:
 def test_a_folder_s_videos_are_taken_by_name(folder: Path) -> None:
     clips = CalibrationOptions(videos=folder).of(PAPER)
     assert [clip.name for clip in clips] == ["a.MKV", "b.mp4", "c.mov", "d.webm"]
-    assert clips[0].frames().shape == (PAPER.video_frames, 3, FRAME_SIZE, FRAME_SIZE)
+    assert clips[0].frames().shape == (PAPER.video_frames, 3, 224, 224)
 
 
 def test_a_folder_that_is_none_is_named(folder: Path) -> None:
@@ -150,7 +150,7 @@ def test_the_same_seed_gives_the_same_to_the_bit_and_another_one_another(calibra
 
 
 def test_no_two_clips_start_from_the_same_noise(networks: Networks, denoiser: onnx.ModelProto) -> None:
-    same = partial(np.full, (PAPER.video_frames, 3, FRAME_SIZE, FRAME_SIZE), 0.5, np.float32)
+    same = partial(np.full, (PAPER.video_frames, 3, 224, 224), 0.5, np.float32)
     options = CalibrationOptions([CalibrationClip("still", same)] * LEAST_CLIPS)
     found = calibrate(networks, Activations(denoiser), options, SAMPLING)
     one, other = (feed.latent for feed in found.feeds[::3])

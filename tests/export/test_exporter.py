@@ -24,7 +24,7 @@ from mdsgen.errors import BundleError, ExportError
 from mdsgen.export import ExportOptions, Models, export_bundle
 from mdsgen.export.onnx_graph import Network
 from mdsgen.export.precision import MADE
-from mdsgen.geometry import FRAME_SIZE, PAPER
+from mdsgen.geometry import PAPER
 from mdsgen.parity import snr_db
 from mdsgen.precision import CLIP, PRECISIONS, SPECTROGRAM
 from mdsgen.report import Interim
@@ -313,9 +313,9 @@ def test_a_place_that_cannot_be_written_is_found_before_models_are_loaded(
 @pytest.mark.parametrize(
     "wrong",
     [
-        np.zeros((PAPER.video_frames - 1, 3, FRAME_SIZE, FRAME_SIZE), np.float32),
-        np.zeros((PAPER.video_frames, FRAME_SIZE, FRAME_SIZE, 3), np.float32),
-        np.zeros((PAPER.video_frames, 3, FRAME_SIZE, FRAME_SIZE), np.uint8),
+        np.zeros((PAPER.video_frames - 1, 3, 224, 224), np.float32),
+        np.zeros((PAPER.video_frames, 224, 224, 3), np.float32),
+        np.zeros((PAPER.video_frames, 3, 224, 224), np.uint8),
     ],
     ids=["short", "channels last", "bytes"],
 )

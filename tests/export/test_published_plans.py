@@ -13,7 +13,7 @@ from mdsgen.export.graphs import BRANCHES, Conditioning, DenoiserStep
 from mdsgen.export.onnx_graph import Network, trace
 from mdsgen.export.plan_graph import plan_graph
 from mdsgen.export.precision import in_precision
-from mdsgen.geometry import FEATURE_CHANNELS, FRAME_SIZE, PAPER, RELEASE, Geometry
+from mdsgen.geometry import FEATURE_CHANNELS, PAPER, RELEASE, Geometry
 from mdsgen.model.audio import AudioCodec, audioldm_autoencoder, hifigan, stable_diffusion_autoencoder
 from mdsgen.model.codec import LatentDecoder, Vocoder
 from mdsgen.model.denoiser import Denoiser, config
@@ -34,7 +34,7 @@ def _one_thread() -> Iterator[None]:
 
 
 def video_encoder(geometry: Geometry) -> Network:
-    return Network(VIDEO_ENCODER, VideoEncoder(), {"frames": torch.zeros(1, 2, 3, FRAME_SIZE, FRAME_SIZE)}, "y", {})
+    return Network(VIDEO_ENCODER, VideoEncoder(), {"frames": torch.zeros(1, 2, 3, 224, 224)}, "y", {})
 
 
 def conditioning(geometry: Geometry) -> Network:

@@ -11,7 +11,7 @@ import pytest
 from mdsgen.bundle import Bundle
 from mdsgen.engines.cuda import Device
 from mdsgen.errors import MdsgenError
-from mdsgen.geometry import FRAME_SIZE, Geometry
+from mdsgen.geometry import Geometry
 from mdsgen.runtime import Networks, Timings, seeded_noise
 from mdsgen.runtime.device_window import DeviceWindow
 from mdsgen.runtime.generators import Generators
@@ -62,7 +62,7 @@ def captured(generators: Generators, networks: Networks, settings: Sampling) -> 
 
 def frames_of(geometry: Geometry, seed: int = 0) -> np.ndarray:
     """Noise as pictures."""
-    shape = (geometry.video_frames, FRAME_SIZE, FRAME_SIZE, 3)
+    shape = (geometry.video_frames, geometry.frame_size, geometry.frame_size, 3)
     return np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8)
 
 

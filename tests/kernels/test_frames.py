@@ -7,7 +7,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mdsgen.geometry import FRAME_SIZE
 from mdsgen.media import prepare_frames
 from tests.kernels.resizing import prepare_rgb, triangle_filter
 
@@ -32,15 +31,15 @@ def psnr(found: np.ndarray, expected: np.ndarray) -> float:
 def test_is_pillows_resize_but_for_its_rounding(height: int, width: int) -> None:
     image = pytest.importorskip("PIL.Image", reason="Pillow is in mdsgen[dev]")
     frame = picture(height, width)
-    resized = image.fromarray(frame).resize((FRAME_SIZE, FRAME_SIZE), image.Resampling.BILINEAR)
-    found = prepare_rgb(frame[None], FRAME_SIZE)[0].transpose(1, 2, 0) * 255
+    resized = image.fromarray(frame).resize((224, 224), image.Resampling.BILINEAR)
+    found = prepare_rgb(frame[None], 224)[0].transpose(1, 2, 0) * 255
     assert np.abs(found - np.asarray(resized)).max() < 1.01  # Pillow rounds after each of its two passes
 
 
 @pytest.mark.parametrize(("height", "width"), SIZES)
 def test_shows_what_the_runtime_prepares(height: int, width: int) -> None:
     frame = picture(height, width)[None]
-    assert psnr(prepare_rgb(frame, FRAME_SIZE), prepare_frames(frame)) > 40
+    assert psnr(prepare_rgb(frame, 224), prepare_frames(frame, 224)) > 40
 
 
 @settings(max_examples=30, deadline=None)

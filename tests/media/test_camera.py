@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 
 from mdsgen.errors import MediaError
-from mdsgen.geometry import FRAME_SIZE
 from mdsgen.media.camera import at_own_speed, device_format, is_endless, open_camera
 from tests.media.conftest import Renderer
 
@@ -38,17 +37,17 @@ def test_a_file_comes_at_its_own_speed() -> None:
 
 
 def test_pictures_come_with_their_times(film: Renderer) -> None:
-    with open_camera(film(frames=4, rate=40)) as pictures:
+    with open_camera(film(frames=4, rate=40), 224) as pictures:
         seen = list(pictures)
     assert [stamp for stamp, _ in seen] == pytest.approx([0, 0.025, 0.05, 0.075])
-    assert seen[0][1].shape == (FRAME_SIZE, FRAME_SIZE, 3)
+    assert seen[0][1].shape == (224, 224, 3)
     assert seen[0][1].dtype == np.uint8
 
 
 READ = """
 from pathlib import Path
 from mdsgen.media.camera import open_camera
-with open_camera(Path("-")) as pictures:
+with open_camera(Path("-"), 224) as pictures:
     print(len(list(pictures)))
 """
 
@@ -62,7 +61,7 @@ def test_a_pipe_is_read(film: Renderer) -> None:
 def test_what_cannot_be_opened_is_one_clear_line(tmp_path: Path) -> None:
     (tmp_path / "text").write_text("no pictures")
     for source in (tmp_path / "text", tmp_path / "absent", Path("rtsp://127.0.0.1:1/x"), Path(os.devnull)):
-        with pytest.raises(MediaError, match="cannot open") as fault, open_camera(source):
+        with pytest.raises(MediaError, match="cannot open") as fault, open_camera(source, 224):
             pass
         assert "\n" not in str(fault.value)
 

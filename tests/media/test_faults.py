@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 
 from mdsgen.errors import MediaError
-from mdsgen.media import open_writer, probe, read_frames, read_pictures, read_sound, sample_count
+from mdsgen.media import open_writer, probe, read_sound, sample_count
 from mdsgen.media.container import open_input
 from tests.media import faults
 from tests.media.conftest import Renderer
+from tests.media.released import read_frames, read_pictures
 
 Packets = Callable[[Path], list[bytes]]
 

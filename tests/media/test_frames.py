@@ -13,10 +13,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mdsgen.errors import MediaError, TensorError
-from mdsgen.geometry import FRAME_SIZE
-from mdsgen.media import averaged, prepare_frames, probe, read_frames, read_pictures, scaled_pictures
+from mdsgen.media import averaged, probe
 from mdsgen.media.container import decode, picture_stream
 from mdsgen.media.frames import Scaler
+from tests.media.released import prepare_frames, read_frames, read_pictures, scaled_pictures
 
 
 def filtered(path, *filters):
@@ -37,7 +37,7 @@ def filtered(path, *filters):
     return frames
 
 
-def triangle(length, size=FRAME_SIZE):
+def triangle(length, size=224):
     """Pillow's antialiased bilinear filter as a matrix [size, length]: a triangle as wide as the reduction."""
     scale = length / size
     distance = (np.arange(length) + 0.5)[np.newaxis] - (np.arange(size) + 0.5)[:, np.newaxis] * scale
@@ -139,9 +139,9 @@ def test_frames_in_memory_are_prepared_one_by_one_when_asked_for():
 
 
 def test_frames_of_the_right_size_are_left_as_they_are():
-    pictures = np.random.default_rng(0).integers(0, 256, (2, FRAME_SIZE, FRAME_SIZE, 3), dtype=np.uint8)
+    pictures = np.random.default_rng(0).integers(0, 256, (2, 224, 224, 3), dtype=np.uint8)
     np.testing.assert_array_equal(list(scaled_pictures(pictures)), pictures)
-    scaler = Scaler()
+    scaler = Scaler(224)
     scaled = [scaler(VideoFrame.from_ndarray(picture, format="rgb24")) for picture in pictures]
     np.testing.assert_array_equal(scaled, pictures)
     np.testing.assert_array_equal(prepare_frames(pictures)[1, 2], pictures[1, :, :, 2] / np.float32(255))
@@ -150,7 +150,7 @@ def test_frames_of_the_right_size_are_left_as_they_are():
 def test_pictures_of_a_file_are_its_frames_before_they_become_planes(render):
     path = render(picture=detailed, frames=8)
     pictures = np.stack(list(read_pictures(path)))
-    assert (pictures.shape[1:], pictures.dtype) == ((FRAME_SIZE, FRAME_SIZE, 3), np.uint8)
+    assert (pictures.shape[1:], pictures.dtype) == ((224, 224, 3), np.uint8)
     planes = pictures.transpose(0, 3, 1, 2).astype(np.float32) / np.float32(255)
     np.testing.assert_array_equal(planes, list(read_frames(path)))
 
@@ -243,7 +243,7 @@ def test_a_turn_may_come_and_go_within_a_stream(render, turn):
     """Two films of one size and format, as one: what nobody turned stays as it is, what follows is turned."""
     plain = render("plain.mp4", picture=detailed, frames=2, size=(320, 180))
     turned = turn(render("turned.mp4", picture=detailed, frames=2, size=(320, 180)), (0, 1, -1, 0))
-    scaler = Scaler()
+    scaler = Scaler(224)
     for path in (plain, turned, plain):
         seen = [scaler(frame) for frame in decode(path, picture_stream)]
         np.testing.assert_array_equal(seen, list(read_pictures(path)))

@@ -43,14 +43,14 @@ def peak(program: str, *arguments: object) -> int:
 
 READ = """
 from mdsgen.media import read_frames
-assert sum(1 for _ in read_frames(sys.argv[1])) == int(sys.argv[2])
+assert sum(1 for _ in read_frames(sys.argv[1], 4, 224)) == int(sys.argv[2])
 """
 
 PREPARE = """
 import numpy as np
 from mdsgen.media import scaled_pictures
 film = np.broadcast_to(np.full((1, 2160, 3840, 3), 90, np.uint8), (int(sys.argv[1]), 2160, 3840, 3))
-assert sum(1 for _ in scaled_pictures(film)) == len(film)
+assert sum(1 for _ in scaled_pictures(film, 224)) == len(film)
 """
 
 

@@ -206,4 +206,4 @@ def test_remaining_refuses_what_lies_outside(render, start, duration):
 @given(st.floats(min_value=0.001, max_value=100_000))
 def test_counts_follow_the_duration(duration):
     assert abs(sample_count(duration) - duration * 16_000) <= 0.5
-    assert frame_count(duration) == max(1, math.floor(duration * 4 + 0.5))
+    assert frame_count(duration, 4) == max(1, math.floor(duration * 4 + 0.5))

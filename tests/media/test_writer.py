@@ -12,7 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mdsgen.errors import MediaError, TensorError
-from mdsgen.media import open_writer, probe, read_frames, read_sound, sample_count
+from mdsgen.media import open_writer, probe, read_sound, sample_count
+from tests.media.released import read_frames
 
 RATE = 16_000
 TICKS = 12_000

@@ -13,7 +13,7 @@ from mdsgen import Pipeline
 from mdsgen.bundle import CONDITIONING, DENOISER, Bundle
 from mdsgen.engines import EngineOptions
 from mdsgen.errors import EngineError, TensorError
-from mdsgen.geometry import FRAME_SIZE, PAPER
+from mdsgen.geometry import PAPER
 from mdsgen.runtime import Networks, Timings, WindowGenerator, seeded_noise
 from mdsgen.runtime.device_window import DeviceWindow
 from mdsgen.runtime.generators import Generators
@@ -33,7 +33,7 @@ STAGES = ["upload", "frames", "video encoder", "conditioning", "denoiser", "late
 
 @pytest.fixture(scope="module")
 def frames() -> np.ndarray:
-    shape = (PAPER.video_frames, FRAME_SIZE, FRAME_SIZE, 3)
+    shape = (PAPER.video_frames, 224, 224, 3)
     return np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
 
 
@@ -198,7 +198,7 @@ def test_frames_of_any_size_are_prepared_on_the_device(
     frames, noise = np.random.default_rng(1).integers(0, 256, shape, dtype=np.uint8), seeded_noise(PAPER, 0)
     on_device = [generators.of(SAMPLING)(frames, noise, Timings()) for _ in range(2)][1]
     with Networks(Bundle.open(planned_bundle), "onnxruntime", EngineOptions(threads=1)) as networks:
-        prepared = prepare_rgb(frames, FRAME_SIZE).astype(np.float32)  # FFmpeg's own scaler rounds to bytes
+        prepared = prepare_rgb(frames, 224).astype(np.float32)  # FFmpeg's own scaler rounds to bytes
         on_host = WindowGenerator(networks, SAMPLING)(prepared, noise, Timings())
     np.testing.assert_allclose(on_device, on_host, rtol=0, atol=1e-4)
     assert fake_gpu.calls.count("cuStreamBeginCapture") == 1  # only of this size
@@ -208,8 +208,8 @@ def test_frames_of_any_size_are_prepared_on_the_device(
 @pytest.mark.parametrize(
     ("shape", "dtype", "reason"),
     [
-        ((PAPER.video_frames, 3, FRAME_SIZE, FRAME_SIZE), "float32", r"expected frames as uint8 \[frames, height"),
-        ((5, FRAME_SIZE, FRAME_SIZE, 3), "uint8", r"expected frames \[32, 224, 224, 3\], got \[5, 224, 224, 3\]"),
+        ((PAPER.video_frames, 3, 224, 224), "float32", r"expected frames as uint8 \[frames, height"),
+        ((5, 224, 224, 3), "uint8", r"expected frames \[32, 224, 224, 3\], got \[5, 224, 224, 3\]"),
     ],
 )
 def test_other_frames_are_refused(generators: Generators, shape: tuple[int, ...], dtype: str, reason: str) -> None:

@@ -25,7 +25,7 @@ from mdsgen.bundle import (
 )
 from mdsgen.engines import DEFAULT_OPTIONS, Engine, EngineOptions, open_engine, warn_once
 from mdsgen.errors import BundleError, EngineError, TensorError
-from mdsgen.geometry import FRAME_SIZE, PAPER, RELEASE
+from mdsgen.geometry import PAPER, RELEASE
 from mdsgen.runtime import Networks, seeded_noise
 from mdsgen.runtime.networks import graph_options
 from tests.one_branch import with_one_branch
@@ -39,7 +39,7 @@ def networks(bundle_path: Path) -> Iterator[Networks]:
 
 def some_frames(seed: int = 0) -> np.ndarray:
     generator = np.random.default_rng(seed)
-    return generator.random((PAPER.video_frames, 3, FRAME_SIZE, FRAME_SIZE), dtype=np.float32)
+    return generator.random((PAPER.video_frames, 3, 224, 224), dtype=np.float32)
 
 
 def some_modulations(networks: Networks, steps: int = 2, seed: int = 0) -> np.ndarray:

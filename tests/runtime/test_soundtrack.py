@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 
 from mdsgen import Pipeline, Sampling
-from mdsgen.geometry import FRAME_SIZE, PAPER
+from mdsgen.geometry import PAPER
 from mdsgen.runtime import Timings, WindowGenerator
 from mdsgen.runtime.soundtrack import Soundtrack, fade_samples
 from mdsgen.runtime.windows import WindowPlan
 
 PLAN = WindowPlan(PAPER, context=26, block=4, lookahead=1)
-FRAMES = np.random.default_rng(0).integers(0, 256, (32, 1, 1, 3), dtype=np.uint8).repeat(FRAME_SIZE, 1).repeat(224, 2)
+FRAMES = np.random.default_rng(0).integers(0, 256, (32, 1, 1, 3), dtype=np.uint8).repeat(224, 1).repeat(224, 2)
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import pytest
 
 from mdsgen.bundle import Bundle
 from mdsgen.errors import SettingsError
-from mdsgen.geometry import FRAME_SIZE, PAPER
+from mdsgen.geometry import PAPER
 from mdsgen.runtime import Networks, Timings, WindowGenerator, sample, seeded_noise
 from mdsgen.runtime.solver import plan_steps, timesteps_of
 from mdsgen.sampling import Sampling
@@ -27,7 +27,7 @@ def networks(bundle_path: Path) -> Iterator[Networks]:
 
 @pytest.fixture(scope="module")
 def frames() -> np.ndarray:
-    return np.random.default_rng(0).random((PAPER.video_frames, 3, FRAME_SIZE, FRAME_SIZE), dtype=np.float32)
+    return np.random.default_rng(0).random((PAPER.video_frames, 3, 224, 224), dtype=np.float32)
 
 
 @pytest.fixture(scope="module")

@@ -30,7 +30,7 @@ def test_a_film_has_the_pictures_and_the_sound_of_its_scene(scene, tmp_path):
 def test_what_is_read_back_at_four_frames_a_second_is_what_the_scene_shows_then(scene, tmp_path):
     path = tmp_path / "scene.mp4"
     write_video(scene, path, frame_rate=12, size=224, silent=True)
-    seen = np.stack(list(read_frames(path))).transpose(0, 2, 3, 1) * 255  # [16, 224, 224, 3]
+    seen = np.stack(list(read_frames(path, 4, 224))).transpose(0, 2, 3, 1) * 255  # [16, 224, 224, 3]
     shown = scene.frames(size=224).astype(np.float32)
     distance = np.abs(seen[:, np.newaxis] - shown).mean(axis=(2, 3, 4))  # [16, 16]
     moving = np.abs(np.diff(shown, axis=0)).mean(axis=(1, 2, 3)) > 6

@@ -38,10 +38,11 @@ def _clip(rng: np.random.Generator) -> dict[str, np.ndarray]:
     place, pitch = rng.integers(40), rng.uniform(200, 2000)
     for at in rng.choice(TINY.video_frames, 3, replace=False):
         frames[at, place : place + 16, 20:36] = 255
-        time = np.arange(TINY.samples_per_frame) / SAMPLE_RATE
-        end = min(TINY.samples, (at + 1) * TINY.samples_per_frame)
+        step = int(TINY.samples_per_frame)
+        time = np.arange(step) / SAMPLE_RATE
+        end = min(TINY.samples, (at + 1) * step)
         tone = 0.5 * np.sin(2 * np.pi * pitch * time) * np.exp(-10 * time)
-        sound[at * TINY.samples_per_frame : end] += tone[: end - at * TINY.samples_per_frame]
+        sound[at * step : end] += tone[: end - at * step]
     return clip_fields(frames, as_int16(sound), TINY)
 
 

@@ -15,8 +15,8 @@ import pytest
 import torch
 
 from mdsgen.errors import DatasetError
-from mdsgen.geometry import PICTURE_SIZE, RELEASE, SAMPLE_RATE, Geometry
-from mdsgen.media import averaged, probe, read_frames, read_sound
+from mdsgen.geometry import RELEASE, SAMPLE_RATE, Geometry
+from mdsgen.media import averaged, probe, read_pictures, read_sound
 from mdsgen.model.audio import AudioCodec, audioldm_autoencoder, hifigan
 from mdsgen.model.video_encoder import VideoEncoder
 from mdsgen.training import videos
@@ -91,8 +91,8 @@ def test_what_cannot_be_used_is_listed_with_its_reason(films: list[Path], tmp_pa
 def test_pictures_and_sound_are_those_of_the_window(films: list[Path], tmp_path: Path) -> None:
     prepare(films, tmp_path / "clips")
     clips, info = Shards(tmp_path / "clips"), probe(films[0])
-    whole = [np.rint(255 * frame.transpose(1, 2, 0)).astype(np.uint8) for frame in read_frames(info, start=WINDOW)]
-    assert np.array_equal(clips.clip("frames", 1), averaged(np.stack(whole[: TINY.video_frames]), PICTURE_SIZE))
+    whole = np.stack(list(read_pictures(info, 4, 224, start=WINDOW)))
+    assert np.array_equal(clips.clip("frames", 1), averaged(whole[: TINY.video_frames], 56))
     sound = np.concatenate(list(read_sound(info, start=WINDOW)))[: TINY.samples]
     np.testing.assert_allclose(clips.clip("sound", 1) / 32767, sound, atol=1e-4)
     assert np.array_equal(clips.clip("log_mel", 1), log_mel(clips.clip("sound", 1)[None], TINY)[0])

@@ -85,7 +85,7 @@ class _Silent:
         left = sample_count(info.remaining(start, duration))
         if not left:
             raise MediaError(f"{info.path} holds no sample of sound")  # as a pipeline does
-        for picture in read_pictures(info, start=start, duration=duration):
+        for picture in read_pictures(info, 4, 224, start=start, duration=duration):
             assert picture.shape == (224, 224, 3)
         if info.has_audio:
             assert sum(map(len, read_sound(info, start=start, duration=duration)))

@@ -16,7 +16,6 @@ from mdsgen.bundle import Bundle
 from mdsgen.engines import warn_once
 from mdsgen.engines.cuda import Device
 from mdsgen.errors import MdsgenError
-from mdsgen.geometry import FRAME_SIZE
 from mdsgen.runtime import Networks, Timings, seeded_noise
 from mdsgen.runtime.generators import Generators
 from mdsgen.sampling import Sampling
@@ -29,7 +28,7 @@ REFUSED = 901  # a capture, by the driver
 
 def clips(bundle: Bundle) -> None:
     geometry = bundle.manifest.geometry
-    frames = np.zeros((geometry.video_frames, FRAME_SIZE, FRAME_SIZE, 3), np.uint8)
+    frames = np.zeros((geometry.video_frames, geometry.frame_size, geometry.frame_size, 3), np.uint8)
     with Networks(bundle, "tensorrt") as networks:
         generators = Generators(networks)
         try:
