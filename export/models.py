@@ -84,7 +84,7 @@ def seeded_models(geometry: Geometry = PAPER, size: str = "tiny", seed: int = 0)
         denoiser = Denoiser(geometry, config(size, geometry))
         if geometry == DEMO:
             codec: Codec = CompactCodec(geometry, CompactAutoencoder(), IstftVocoder(geometry.mel))
-            models = Models(denoiser, CompactVideoEncoder(), codec)
+            models = Models(denoiser, CompactVideoEncoder(geometry), codec)
         else:
             autoencoder = stable_diffusion_autoencoder() if geometry == PAPER else audioldm_autoencoder()
             codec = AudioCodec(geometry, autoencoder, hifigan(geometry))

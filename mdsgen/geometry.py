@@ -273,8 +273,9 @@ RELEASE = Geometry(
 )
 """The public release's: AudioLDM's autoencoder. Time runs along the height. 816 tokens, 8.16 s."""
 
-DEMO = replace(PAPER, name="demo", latent_scale=1.0)
-"""The paper's shapes with this project's own compact autoencoder, whose latents have unit variance as they are."""
+DEMO = replace(PAPER, name="demo", latent_scale=1.0, frame_rate=15.625, frame_size=56)
+"""The paper's shapes with this project's own compact networks: latents have unit variance as they are, and four small
+pictures come to a token column."""
 
 GEOMETRIES = {geometry.name: geometry for geometry in (PAPER, RELEASE, DEMO)}
 

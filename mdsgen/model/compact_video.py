@@ -1,10 +1,10 @@
 """The compact video encoder: what is seen slowly, what moves fast, one vector per time column.
 
 As SlowFast (Feichtenhofer et al., ICCV 2019) it looks at a film twice. The slow path sees one colour picture of every
-column and says *what* there is. The fast path sees every picture, but grey, tiny, and beside its difference from the one
-before: it says *when*. What it finds of a column's pictures is joined, not averaged, so that the time within the column
-survives. The last channels of a column's vector are its onset cue: how likely something begins to sound in each of the
-column's spectrogram frames (after TARO, arXiv 2504.05684, which conditions a denoiser on onsets).
+column and says *what* there is. The fast path sees every picture, but grey, tiny, and beside its difference from the
+one before: it says *when*. What it finds of a column's pictures is joined, not averaged, so that the time within the
+column survives. The last channels of a column's vector are its onset cue: how likely something begins to sound in each
+of the column's spectrogram frames (after TARO, arXiv 2504.05684, which conditions a denoiser on onsets).
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from torch.nn import functional as F
 from mdsgen.geometry import FEATURE_CHANNELS, Geometry
 
 _FAST = 2  # the fast path's pictures are so many times smaller
+_SMALLEST = 7  # pixels: pictures are halved until their sides are no longer
 
 
 class CompactVideoEncoder(nn.Module):
@@ -31,8 +32,8 @@ class CompactVideoEncoder(nn.Module):
         self.onsets = frames = geometry.patch * geometry.compression  # spectrogram frames of a column
         if not self.per_column or frames % self.per_column or geometry.frame_size % 8:
             raise ValueError(
-                f"the compact video encoder needs pictures that share a column's {frames} spectrogram frames, of a size "
-                f"that divides by 8: the {geometry.name} geometry has {geometry.frame_rate:g} of "
+                f"the compact video encoder needs pictures that share a column's {frames} spectrogram frames, of a "
+                f"size that divides by 8: the {geometry.name} geometry has {geometry.frame_rate:g} of "
                 f"{geometry.frame_size} pixels a second"
             )
         self.embedding = FEATURE_CHANNELS - frames
@@ -45,12 +46,12 @@ class CompactVideoEncoder(nn.Module):
         self.head = nn.Linear(width, self.embedding)
 
     def forward(self, frames: Tensor) -> Tensor:
-        """``[B, T, 3, H, W]`` in 0..1 to ``[B, columns, 512]``: unit vectors, and behind them the onset cues in 0..1."""
+        """``[B, T, 3, H, W]`` in 0..1 to ``[B, columns, 512]``: unit vectors, behind them the onset cues in 0..1."""
         embedding, onsets = self.see(frames)
         return torch.cat([embedding, onsets.sigmoid()], dim=-1)
 
     def see(self, frames: Tensor) -> tuple[Tensor, Tensor]:
-        """As :meth:`forward`, in two: unit vectors ``[B, columns, E]``, and the cues as logits ``[B, columns, frames]``."""
+        """As :meth:`forward`, in two: unit vectors ``[B, columns, E]``, cues as logits ``[B, columns, onsets]``."""
         count = frames.shape[1] // self.per_column  # columns
         moving = self.moves(self._motion(frames).transpose(1, 2)).transpose(1, 2)  # [B, T, fast]
         joined = self.join(moving.reshape(-1, count, self.per_column * moving.shape[2]))  # [B, columns, D]
@@ -72,17 +73,14 @@ class CompactVideoEncoder(nn.Module):
 
 def _picture(inputs: int, channels: int, size: int, width: int) -> nn.Sequential:
     """``[N, inputs, size, size] -> [N, width]``. Where things are must survive: there is no mean over the picture."""
-    layers, side, have = [], size, inputs
-    while side > 7:
-        layers.append(_conv(have, max(channels * 7 // (side // 2), 8), stride=2))
-        side, have = side // 2, max(channels * 7 // (side // 2), 8)
-    return nn.Sequential(
-        *layers,
-        _Residual(have),
-        nn.Conv2d(have, 16, kernel_size=1),
-        nn.Flatten(),
-        nn.Linear(16 * side**2, width),
-    )
+    sides = []
+    while size > _SMALLEST:
+        size //= 2
+        sides.append(size)
+    widths = [channels >> (len(sides) - 1 - index) for index in range(len(sides))]  # doubled each time, to all of them
+    halvings = [_conv(have, out, stride=2) for have, out in zip([inputs, *widths[:-1]], widths, strict=True)]
+    flat = nn.Sequential(nn.Conv2d(channels, 16, kernel_size=1), nn.Flatten(), nn.Linear(16 * size**2, width))
+    return nn.Sequential(*halvings, _Residual(channels), *flat)
 
 
 class _Residual(nn.Module):

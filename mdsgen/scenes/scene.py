@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -59,15 +59,20 @@ class Scene:
         """The same pictures one by one, uint8 ``[size, size, 3]``, without an end."""
         if size < 8 or not 0 < frame_rate < math.inf:
             raise SceneError(f"expected pictures of 8 pixels or more at a positive rate, not {size} at {frame_rate:g}")
-        return self._film(size, frame_rate)
+        return self.shots(size, frame_rate, itertools.count())
 
-    def _film(self, size: int, frame_rate: float) -> Iterator[np.ndarray]:
-        backdrop = self.stage.backdrop(size)
-        for index in itertools.count():
+    def shots(self, size: int, frame_rate: float, numbers: Iterable[int]) -> Iterator[np.ndarray]:
+        """Some of these pictures, by their numbers ascending; one that is asked for again is the same array."""
+        backdrop, last, picture = self.stage.backdrop(size), -1, np.empty(0, np.uint8)
+        for index in numbers:
+            if index == last:
+                yield picture
+                continue
             canvas = Canvas(backdrop.copy())
             for actor in self.actors:
                 actor.draw(canvas, (index + 0.5) / frame_rate)
-            yield self.stage.develop(canvas, index)
+            last, picture = index, self.stage.develop(canvas, index)
+            yield picture
 
     def sound(self, samples: int | None = None) -> np.ndarray:
         """The first ``samples`` (all) of the scene's sound, float32 in -1..1, mono at 16 kHz.

@@ -18,15 +18,15 @@ import numpy as np
 import torch
 
 from mdsgen.errors import DatasetError
-from mdsgen.geometry import FEATURE_CHANNELS, Geometry
-from mdsgen.media import averaged
+from mdsgen.evaluation.labels import onset_times
+from mdsgen.geometry import FEATURE_CHANNELS, SAMPLE_RATE, Geometry
 from mdsgen.model.mel import LogMel
 from mdsgen.report import Pace, Report
 from mdsgen.scenes import sample_scene
+from mdsgen.training.filming import filmed
 from mdsgen.training.shards import describe, shard_path, write_shard
 
 SHARD_CLIPS = 256
-_OVERSAMPLING = 2  # pictures are drawn so much larger and averaged, as the encoder averages a film's
 
 
 def prepare_scenes(
@@ -56,16 +56,19 @@ def prepare_scenes(
 
 def _render_shard(folder: Path, geometry: Geometry, count: int, first_seed: int, shard_clips: int, start: int) -> None:
     end = min(start + shard_clips, count)
-    clips = [clip_fields(*scene_clip(first_seed + index, geometry), geometry) for index in range(start, end)]
+    clips = [scene_fields(first_seed + index, geometry) for index in range(start, end)]
     write_shard(folder, start // shard_clips, stacked(clips))
 
 
-def scene_clip(seed: int, geometry: Geometry) -> tuple[np.ndarray, np.ndarray]:
-    """Pictures uint8 ``[F, size, size, 3]`` and sound int16 ``[samples]`` of one window of a scene."""
+def scene_fields(seed: int, geometry: Geometry) -> dict[str, np.ndarray]:
+    """What is kept of a scene's window: :func:`clip_fields` of it as a film, and ``onsets`` uint8 ``[frames]``.
+
+    These are 1 in the spectrogram frames in which something begins to sound, as the scene knows.
+    """
     scene = sample_scene(seed, duration=geometry.duration)
-    size = geometry.picture_size
-    pictures = scene.frames(size * _OVERSAMPLING, geometry.video_frames, geometry.frame_rate)
-    return averaged(pictures, size), as_int16(scene.sound())
+    onsets = np.zeros(geometry.mel_frames, np.uint8)
+    onsets[(onset_times(scene.truth, geometry.duration) * SAMPLE_RATE / geometry.mel.hop).astype(int)] = 1
+    return {**clip_fields(filmed(scene, geometry), as_int16(scene.sound()), geometry), "onsets": onsets}
 
 
 def clip_fields(frames: np.ndarray, sound: np.ndarray, geometry: Geometry) -> dict[str, np.ndarray]:
@@ -83,6 +86,7 @@ def clip_formats(geometry: Geometry) -> dict[str, tuple[str, tuple[int, ...]]]:
         "frames": ("u", (geometry.video_frames, size, size, 3)),
         "sound": ("i", (geometry.samples,)),
         "log_mel": ("f", (geometry.mel_frames, geometry.mel.bins)),
+        "onsets": ("u", (geometry.mel_frames,)),
         "features": ("f", (geometry.video_features, FEATURE_CHANNELS)),
         "latent": ("f", geometry.latent_shape),
     }

@@ -9,7 +9,7 @@ pictures come.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -30,7 +30,7 @@ _RARE = 4.0  # how much more a frame with an onset counts than one without
 
 @dataclass(frozen=True)
 class VideoEncoderConfig:
-    """Sizes of the compact video encoder, how far its shifted negatives are shifted, and how its pictures are disturbed.
+    """Sizes of the compact video encoder, how far its shifted negatives are shifted.
 
     ``crop`` is how many of a clip's columns are looked at, from any of them on. ``onset_weight`` is that of the onset
     cue's cross-entropy, beside which the contrast counts 1.
@@ -43,7 +43,6 @@ class VideoEncoderConfig:
     shift_least: float = 0.06  # seconds
     shift_most: float = 0.3
     onset_weight: float = 4.0
-    disturbances: Disturbances = field(default_factory=Disturbances)
 
 
 class VideoEncoderStage(Stage):
@@ -60,6 +59,8 @@ class VideoEncoderStage(Stage):
 
     def __init__(self, geometry: Geometry, config: VideoEncoderConfig) -> None:
         super().__init__()
+        if not 1 <= config.crop <= geometry.time_columns:
+            raise ValueError(f"crop must be 1 to {geometry.time_columns} columns, not {config.crop}")
         self.geometry, self.config = geometry, config
         self.video = CompactVideoEncoder(geometry, config.channels, config.width, config.fast)
         self.sound = SoundEncoder(geometry, self.video.embedding)
@@ -85,8 +86,11 @@ class VideoEncoderStage(Stage):
                 found.append(clip[start * per_column : (start + crop) * per_column])
             return torch.from_numpy(np.stack(found))
 
-        frames = self.config.disturbances(cut("frames", self.video.per_column), generator_from(rng))
-        batch = {"frames": frames, "log_mel": cut("log_mel", self.video.onsets).float()}  # [B, T, ...], [B, frames, ...]
+        frames = Disturbances()(cut("frames", self.video.per_column), generator_from(rng))
+        batch = {
+            "frames": frames,
+            "log_mel": cut("log_mel", self.video.onsets).float(),
+        }  # [B, T, ...], [B, frames, ...]
         batch["shifted"] = cut("log_mel", self.video.onsets, np.rint(shift * second).astype(int)).float()
         if "onsets" in clips.fields:
             batch["onsets"] = cut("onsets", self.video.onsets).float()  # [B, frames]

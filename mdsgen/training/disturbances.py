@@ -14,7 +14,7 @@ from torch.nn import functional as F
 class Disturbances:
     """How strongly the pictures of training clips are disturbed; each clip draws its own share of every one.
 
-    ``light``: gain, contrast and gamma change by this share at most. ``tint``: the same of one colour against the others.
+    ``light``: gain, contrast and gamma change by this share at most. ``tint``: the same of each colour on its own.
     ``shift``: the whole clip is moved by so many pixels at most, and
     one clip in four shakes by ``shake`` pixels. Half of the clips are mirrored, a quarter softened.
     """

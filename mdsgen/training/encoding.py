@@ -52,7 +52,7 @@ class _Encoder:
         """Features ``[B, F, 512]`` and latents ``[B, C, H, W]``."""
         pictures = self._read(clips, "frames", indices).permute(0, 1, 4, 2, 3) / 255.0  # [B, F, 3, size, size]
         image = self._read(clips, "log_mel", indices).transpose(1, 2).unsqueeze(1)  # [B, 1, bins, frames]
-        features, latents = self.video.features(pictures), self.audio.encode(image)
+        features, latents = self.video(pictures), self.audio.encode(image)
         return {"features": features.cpu().numpy().astype(np.float16), "latent": latents.cpu().numpy()}
 
     def _read(self, clips: Shards, field: str, indices: range) -> Tensor:

@@ -41,7 +41,7 @@ def filmed(scene: Scene, geometry: Geometry) -> np.ndarray:
 
 
 def shown(film_rate: float, geometry: Geometry) -> list[int]:
-    """Which picture of a film is on the screen in the middle of each of the geometry's, ``[T]``: the last that began."""
+    """Which picture of a film is on the screen in the middle of each of the geometry's, ``[T]``: the last begun."""
     step = Fraction(film_rate) / Fraction(geometry.frame_rate)
     return [math.ceil((n + Fraction(1, 2)) * step) - 1 for n in range(geometry.video_frames)]
 

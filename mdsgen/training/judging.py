@@ -101,7 +101,7 @@ class JudgeStage(Stage):
         log_mel = degrade(log_mel, generator_from(rng))
         length, starts = count * self.per_picture, first * self.per_picture
         shifts = [self._shift(cut, start, length, rng) for cut, start in zip(cuts, starts, strict=True)]
-        frames = [self._seen(clips, i)[start : start + count] for i, start in zip(indices, first, strict=True)]
+        frames = [self.seen(clips, i)[start : start + count] for i, start in zip(indices, first, strict=True)]
         weights = [[float(shift != 0), self._mismatch_weight(cuts[i], cuts[i ^ 1])] for i, shift in enumerate(shifts)]
         return {
             "frames": torch.from_numpy(np.stack(frames)),
@@ -145,14 +145,14 @@ class JudgeStage(Stage):
         device, generator = self.judge.threshold.device, torch.Generator().manual_seed(0)
         figures = []
         for index in range(_known(clips.folder, len(clips)).trained, len(clips)):
-            frames = torch.from_numpy(self._seen(clips, index)[np.newaxis]).to(device)
+            frames = torch.from_numpy(self.seen(clips, index)[np.newaxis]).to(device)
             log_mel = torch.from_numpy(clips.batch("log_mel", [index])).float()
             sounds = torch.cat([log_mel, degrade(log_mel, generator)]).to(device)
             figures.append(self.judge(frames.expand(2, -1, -1, -1, -1), sounds))
         aligned, _, _, embedding = self.judge.split(torch.cat(figures))
         self.judge.calibrate(aligned.quantile(1.0 - self.config.passing), embedding[0::2])
 
-    def _seen(self, clips: Shards, index: int) -> np.ndarray:
+    def seen(self, clips: Shards, index: int) -> np.ndarray:
         """The pictures of a clip at the judge's own rate, ``[32, 56, 56, 3]``: those on the screen at its times."""
         times = (np.arange(self.pictures) + 0.5) / PICTURE_RATE
         frames = clips.clip("frames", index)

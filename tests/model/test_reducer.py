@@ -79,5 +79,5 @@ def test_columns_reach_all_tokens_of_their_time_and_no_others(geometry: Geometry
 
 
 def test_columns_need_one_video_frame_each() -> None:
-    with pytest.raises(ValueError, match="102 time columns for 32 video frames"):
+    with pytest.raises(ValueError, match="102 time columns for 32 features"):
         FrameColumns(RELEASE, width=4)

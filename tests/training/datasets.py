@@ -19,8 +19,10 @@ TINY = Geometry(
     compression=8,
     latent_scale=1.0,
     mel=MelFormat(bins=16, hop=256, fft=1024, f_min=125.0, f_max=7600.0, scale="unit_db"),
+    frame_rate=15.625,
+    frame_size=56,
 )
-"""2.048 s: 8 pictures, 128 spectrogram frames of 16 bins, 8 tokens."""
+"""2.048 s: 8 columns of 4 pictures each, 128 spectrogram frames of 16 bins, 8 tokens."""
 
 
 def write_clips(folder: Path, count: int = 8, shard_clips: int = 5) -> Shards:
@@ -36,20 +38,22 @@ def _clip(rng: np.random.Generator) -> dict[str, np.ndarray]:
     frames = rng.integers(0, 40, (TINY.video_frames, 56, 56, 3), dtype=np.uint8)
     sound = 0.01 * rng.standard_normal(TINY.samples).astype(np.float32)
     place, pitch = rng.integers(40), rng.uniform(200, 2000)
+    onsets = np.zeros(TINY.mel_frames, np.uint8)
     for at in rng.choice(TINY.video_frames, 3, replace=False):
         frames[at, place : place + 16, 20:36] = 255
         step = int(TINY.samples_per_frame)
+        onsets[at * step // TINY.mel.hop] = 1
         time = np.arange(step) / SAMPLE_RATE
         end = min(TINY.samples, (at + 1) * step)
         tone = 0.5 * np.sin(2 * np.pi * pitch * time) * np.exp(-10 * time)
         sound[at * step : end] += tone[: end - at * step]
-    return clip_fields(frames, as_int16(sound), TINY)
+    return {**clip_fields(frames, as_int16(sound), TINY), "onsets": onsets}
 
 
 def write_latents(folder: Path, count: int = 8) -> Shards:
     """Features of unit length, and latents of unit variance."""
     rng = np.random.default_rng(0)
-    features = rng.standard_normal((count, TINY.video_frames, FEATURE_CHANNELS))
+    features = rng.standard_normal((count, TINY.video_features, FEATURE_CHANNELS))
     features /= np.linalg.norm(features, axis=2, keepdims=True)
     latents = rng.standard_normal((count, *TINY.latent_shape), dtype=np.float32)
     describe(folder, {"geometry": TINY.to_dict()})

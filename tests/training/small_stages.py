@@ -42,9 +42,9 @@ def small_stage(name: str) -> Stage:
     """The stage with seeded weights."""
     torch.manual_seed(0)
     if name == "video_encoder":
-        return VideoEncoderStage(TINY, VideoEncoderConfig(channels=8, width=16))
+        return VideoEncoderStage(TINY, VideoEncoderConfig(channels=8, width=16, fast=8, crop=8))
     if name == "frozen_norms":
-        return FrozenNorms(TINY, VideoEncoderConfig(channels=8, width=16))
+        return FrozenNorms(TINY, VideoEncoderConfig(channels=8, width=16, fast=8, crop=8))
     if name == "autoencoder":
         return AutoencoderStage(TINY, AutoencoderConfig(width=16, crop=64))
     if name == "vocoder":

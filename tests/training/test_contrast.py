@@ -1,4 +1,4 @@
-"""The video encoder learns to find the sound of every picture."""
+"""The video encoder learns to find the sound of every column, and when something begins in it."""
 
 from __future__ import annotations
 
@@ -8,15 +8,18 @@ import numpy as np
 import pytest
 import torch
 
-from mdsgen.training.contrast import VideoEncoderConfig, VideoEncoderStage
+from mdsgen.training.contrast import VideoEncoderConfig, VideoEncoderStage, onset_loss
 from mdsgen.training.shards import Shards
 from tests.training.datasets import TINY
-from tests.training.small_stages import losses_of, small_stage, trainer
+from tests.training.small_stages import losses_of, trainer
+
+COLUMNS, EMBEDDING = TINY.time_columns, 496
 
 
 def stage(**config: float) -> VideoEncoderStage:
     torch.manual_seed(0)
-    return VideoEncoderStage(TINY, VideoEncoderConfig(channels=8, width=16, **config))  # type: ignore[arg-type]
+    sizes = {"channels": 8, "width": 16, "fast": 8, "crop": COLUMNS}
+    return VideoEncoderStage(TINY, VideoEncoderConfig(**sizes | config))  # type: ignore[arg-type]
 
 
 def test_its_loss_falls(clips: Shards, tmp_path: Path) -> None:
@@ -39,26 +42,57 @@ def test_the_negatives_are_the_same_sound_too_late_or_too_early(clips: Shards) -
         assert 0.2 * second - 1 <= abs(shifts[0]) <= 0.3 * second + 1
 
 
+def test_pictures_sound_and_onsets_are_cut_alike(clips: Shards) -> None:
+    batch = stage(crop=2).draw(clips, 8, np.random.default_rng(0))
+    assert [len(batch[name][0]) for name in ("frames", "log_mel", "shifted", "onsets")] == [8, 32, 32, 32]
+    whole = clips.batch("log_mel", range(len(clips))).astype(np.float32)
+    onsets = clips.batch("onsets", range(len(clips)))
+    for log_mel, found in zip(batch["log_mel"].numpy(), batch["onsets"].numpy(), strict=True):
+        places = [
+            (clip, start)
+            for clip in range(len(clips))
+            for start in range(0, TINY.mel_frames - 31, 16)
+            if np.array_equal(whole[clip, start : start + 32], log_mel)
+        ]
+        assert any(np.array_equal(onsets[clip, start : start + 32], found) for clip, start in places)
+
+
+def test_a_crop_longer_than_a_clip_is_refused() -> None:
+    with pytest.raises(ValueError, match=f"crop must be 1 to {COLUMNS} columns, not 9"):
+        stage(crop=9)
+
+
+def test_a_dataset_without_onsets_trains_the_contrast_alone(clips: Shards) -> None:
+    batch = stage().draw(clips, 4, np.random.default_rng(0))
+    assert "onset" in stage()(**batch)
+    del batch["onsets"]
+    assert "onset" not in stage()(**batch)
+
+
+def test_a_cue_costs_least_at_the_onset_little_beside_it_and_much_elsewhere() -> None:
+    onsets = torch.zeros(1, 64)
+    onsets[0, 20] = 1.0
+
+    def cost(at: int) -> float:
+        cue = torch.full((1, 64), -6.0)
+        cue[0, at] = 6.0
+        return float(onset_loss(cue, onsets))
+
+    assert cost(20) < cost(21) < cost(22) < cost(40)
+
+
 @torch.no_grad()
 def test_vectors_that_agree_cost_nothing_and_those_of_other_moments_do() -> None:
     made = stage()
     made.log_temperature.data.fill_(4.0)
-    directions = torch.eye(4 * 8, 512).reshape(4, 8, 512)  # every moment of every clip its own direction
-    late = torch.eye(512)[100:132].reshape(4, 8, 512)
+    directions = torch.eye(4 * 8, EMBEDDING).reshape(4, 8, EMBEDDING)  # every moment of every clip its own direction
+    late = torch.eye(EMBEDDING)[100:132].reshape(4, 8, EMBEDDING)
     right = made._contrast(directions, directions, late)
     assert float(right["loss"]) < 1e-3
-    assert [float(right[name]) for name in ("right_clip", "right_frame", "right_shift")] == [1, 1, 1]
+    assert [float(right[name]) for name in ("right_clip", "right_column", "right_shift")] == [1, 1, 1]
     wrong_time = made._contrast(directions, directions.roll(1, dims=1), late)
     assert float(wrong_time["loss"]) > 10
-    assert (float(wrong_time["right_clip"]), float(wrong_time["right_frame"])) == (1, 0)
+    assert (float(wrong_time["right_clip"]), float(wrong_time["right_column"])) == (1, 0)
     deaf_to_shifts = made._contrast(directions, directions, directions)
     assert float(deaf_to_shifts["right_shift"]) == 0
     assert float(deaf_to_shifts["loss"]) == pytest.approx(0.5 * np.log(2), abs=0.01)
-
-
-def test_features_are_one_unit_vector_per_picture(clips: Shards) -> None:
-    made = small_stage("video_encoder").eval()
-    frames = torch.from_numpy(clips.batch("frames", [0, 1])).permute(0, 1, 4, 2, 3) / 255.0
-    features = made.network.features(frames)  # type: ignore[operator]
-    assert features.shape == (2, TINY.video_frames, 512)
-    assert torch.allclose(features.norm(dim=2), torch.ones(2, TINY.video_frames))

@@ -19,7 +19,7 @@ TRAINING = {"steps": 1, "batch": 1, "learning_rate": 1e-3}
 RECIPE = parse_recipe(
     {
         "geometry": TINY.to_dict(),
-        "video_encoder": {"channels": 8, "width": 16, "training": TRAINING},
+        "video_encoder": {"channels": 8, "width": 16, "fast": 8, "crop": 8, "training": TRAINING},
         "autoencoder": {"width": 16, "crop": 64, "training": TRAINING},
     },
     "test",
@@ -53,7 +53,7 @@ def test_features_and_latents_are_those_of_the_networks(
         for index in range(len(clips)):
             frames = torch.from_numpy(clips.batch("frames", [index])).permute(0, 1, 4, 2, 3) / 255.0
             image = torch.from_numpy(clips.batch("log_mel", [index])).float().transpose(1, 2).unsqueeze(1)
-            features = load_video_encoder(networks[0]).features(frames)[0].numpy()
+            features = load_video_encoder(networks[0])(frames)[0].numpy()
             latent = load_autoencoder(networks[1]).encode(image)[0].numpy()
             assert (made.clip("features", index).dtype, made.clip("latent", index).dtype) == (np.float16, np.float32)
             np.testing.assert_allclose(made.clip("features", index), features, atol=1e-3)
