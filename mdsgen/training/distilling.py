@@ -190,7 +190,8 @@ class StudentStage(Stage):
         known_sigma: Tensor | None = None,
     ) -> dict[str, Tensor]:
         beginnings = None if known is None or known_sigma is None else Beginnings(known, known_sigma)
-        points = self._points(Clips(latent, features, beginnings), plan, start, timestep, noise)
+        compiled = torch.compiler.is_compiling()
+        points = self._points(Clips(latent, features, beginnings), plan, start, timestep, noise, compiled)
         count = self.evaluations
         output = self.denoiser(
             points.latent.flatten(0, 1),
@@ -206,13 +207,15 @@ class StudentStage(Stage):
         errors = errors.reshape(points.weight.shape)
         return {LOSS: (errors * points.weight).mean(), "noise": errors.mean()}
 
-    @torch.compiler.disable(recursive=False)  # type: ignore[misc]
+    @torch.compiler.disable  # type: ignore[misc]  # the teacher in it is compiled on its own
     @torch.no_grad()
-    def _points(self, clips: Clips, plan: Tensor, start: Tensor, timestep: Tensor, noise: Tensor) -> Points:
+    def _points(
+        self, clips: Clips, plan: Tensor, start: Tensor, timestep: Tensor, noise: Tensor, compiled: bool = False
+    ) -> Points:
         """Each clip's trajectory, and from its end on real latents: as many evaluations of the teacher for all."""
         if self._teacher is None:
             raise TrainingError("a student needs a teacher: learn_from() comes first")
-        self._teacher.to(start.device)
+        self._teacher.prepare(start.device, compiled)
         way, seen, known = Solver(start, self.plans.limit, self.plans.older), clips.latent, None
         if clips.beginnings is not None:
             known = clips.beginnings.known(self.geometry)

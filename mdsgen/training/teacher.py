@@ -110,13 +110,14 @@ class Teacher:
 
     def __init__(self, denoiser: Denoiser, sampling: Sampling, schedule: NoiseSchedule) -> None:
         self.denoiser = denoiser.eval().requires_grad_(False)
+        self._network: Callable[..., Tensor] = self.denoiser
         self.sampling, self.schedule = sampling, schedule
 
     def guided(self, latent: Tensor, timestep: Tensor, clips: Clips, guidance: Tensor) -> Tensor:
         """The guided noise ``[B, C, H, W]``, float32: both branches in one batch."""
         drop = torch.arange(2, device=latent.device).repeat_interleave(len(latent)) == 1  # [2B]
         known = None if clips.beginnings is None else clips.beginnings.columns.repeat(2)
-        output = self.denoiser(
+        output = self._network(
             latent.repeat(2, 1, 1, 1), timestep.repeat(2), clips.features.repeat(2, 1, 1), None, drop, known
         )  # [2B, 2C, H, W]
         conditional, unconditional = output[:, : latent.shape[1]].float().chunk(2)  # [B, C, H, W] each
@@ -129,8 +130,11 @@ class Teacher:
         scale = guidance_scale(level, chosen.guidance, chosen.guidance_power, chosen.guidance_interval)
         return torch.from_numpy(scale.astype(np.float32)).to(timestep.device)
 
-    def to(self, device: torch.device) -> None:
+    def prepare(self, device: torch.device, compiled: bool) -> None:
+        """Compute on a device, compiled where the student is; doing so again changes nothing."""
         self.denoiser.to(device)
+        if compiled and self._network is self.denoiser:
+            self._network = torch.compile(self.denoiser)
 
 
 def _each(values: Tensor) -> Tensor:
