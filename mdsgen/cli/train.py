@@ -134,18 +134,29 @@ def fidelity(recipe: str, work: Path, threads: int | None, quiet: bool, scenes: 
     click.echo(json.dumps(vars(figures)) if as_json else figures.table())
 
 
+_checkpoint_option = click.option(
+    "--checkpoint",
+    type=click.Path(path_type=Path),
+    help="Begin with a published denoiser (mdsgen_audioldm.pt).  [default: the denoiser trained in --work]",
+)
+
+
 def _stage_command(name: str, entry: StageEntry) -> click.Command:
     @click.command(
-        name.replace("_", "-"), cls=Command, patience=None, help=f"Train the {name.replace('_', ' ')}: {entry.summary}."
+        entry.verb or name.replace("_", "-"),
+        cls=Command,
+        patience=None,
+        help=f"Train the {name.replace('_', ' ')}: {entry.summary}.",
     )
     @_options
-    def train(recipe: str, work: Path, threads: int | None, quiet: bool) -> None:
+    @(_checkpoint_option if entry.from_checkpoint else lambda function: function)
+    def train(recipe: str, work: Path, threads: int | None, quiet: bool, checkpoint: Path | None = None) -> None:
         _use_torch(threads)
         from mdsgen.training.processes import processes
         from mdsgen.training.work import Work, train_stage
 
         with processes() as here, reporting(quiet or not here.first) as report:
-            weights = train_stage(Work(work), load_recipe(recipe), name, here, report)
+            weights = train_stage(Work(work), load_recipe(recipe), name, here, report, checkpoint)
             if here.first:
                 click.echo(weights)
 

@@ -133,25 +133,36 @@ class DenoiserStage(Stage):
     @torch.no_grad()
     def picture(self, clips: Shards, indices: Sequence[int]) -> np.ndarray:
         """Latents of real clips above those sampled for their videos, a clip a column, a channel a row."""
-        real = clips.batch("latent", indices).astype(np.float32)  # [B, C, H, W]
-        features = torch.from_numpy(clips.batch("features", indices)).float().to(self.denoiser.pos_embed.device)
-        noise = np.random.default_rng(0).standard_normal(real.shape, dtype=np.float32)
-        made = sample_latents(self.denoiser, features, noise, _PICTURED, self.config.schedule)
-        panels = np.concatenate([real, made], axis=1)  # [B, 2C, H, W]
-        grey: np.ndarray = panels.transpose(1, 2, 0, 3).reshape(-1, panels.shape[0] * panels.shape[3])
-        return grey / _BRIGHTNESS + 0.5
+        return compared_latents(self.denoiser, clips, indices, _PICTURED, self.config.schedule)
+
+
+def compared_latents(
+    denoiser: Denoiser, clips: Shards, indices: Sequence[int], sampling: Sampling, schedule: NoiseSchedule
+) -> np.ndarray:
+    """Latents of real clips above those sampled for their videos, as grey values: a clip a column, a channel a row."""
+    real = clips.batch("latent", indices).astype(np.float32)  # [B, C, H, W]
+    features = torch.from_numpy(clips.batch("features", indices)).float().to(denoiser.pos_embed.device)
+    noise = np.random.default_rng(0).standard_normal(real.shape, dtype=np.float32)
+    made = sample_latents(denoiser, features, noise, sampling, schedule)
+    panels = np.concatenate([real, made], axis=1)  # [B, 2C, H, W]
+    grey: np.ndarray = panels.transpose(1, 2, 0, 3).reshape(-1, panels.shape[0] * panels.shape[3])
+    return grey / _BRIGHTNESS + 0.5
 
 
 @torch.no_grad()
 def sample_latents(
     denoiser: Denoiser, features: Tensor, noise: np.ndarray, sampling: Sampling, schedule: NoiseSchedule
 ) -> np.ndarray:
-    """What the denoiser makes of ``noise [B, C, H, W]`` for ``features [B, F, 512]``, on their device."""
+    """What the denoiser makes of ``noise [B, C, H, W]`` for ``features [B, F, 512]``, on their device.
+
+    Without guidance its unconditional branch is not computed.
+    """
 
     def network(latent: np.ndarray, timestep: float) -> tuple[np.ndarray, np.ndarray]:
         x = torch.from_numpy(latent).to(features.device)
         t = torch.full((len(latent),), timestep, device=features.device)
-        both = [denoiser(x, t, seen)[:, : latent.shape[1]].cpu().numpy() for seen in (features, None)]
-        return both[0], both[1]
+        branches = (features,) if sampling.guidance == 1.0 else (features, None)
+        found = [denoiser(x, t, seen)[:, : latent.shape[1]].cpu().numpy() for seen in branches]
+        return found[0], found[-1]
 
     return sample(network, noise, sampling, schedule)

@@ -44,6 +44,10 @@ class StageEntry:
     config: str
     dataset: Literal["clips", "latents", "decoded"]
     summary: str
+    verb: str | None = None
+    """The command that trains it, where that is not called like the stage."""
+    from_checkpoint: bool = False
+    """Whether it can begin with published weights."""
 
     def config_class(self) -> type[Any]:
         """The dataclass of the stage's section."""
@@ -75,6 +79,15 @@ STAGES = {
     ),
     "denoiser": StageEntry(
         "mdsgen.training.denoising", "DenoiserStage", "DenoiserStageConfig", "latents", "features to latent"
+    ),
+    "student": StageEntry(
+        "mdsgen.training.distilling",
+        "StudentStage",
+        "StudentConfig",
+        "latents",
+        "the denoiser again, without guidance and in few evaluations",
+        verb="distil",
+        from_checkpoint=True,
     ),
     "noisy_vocoder": StageEntry(
         "mdsgen.training.noisy_vocoding",

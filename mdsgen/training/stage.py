@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from mdsgen.errors import TrainingError
 from mdsgen.geometry import Geometry
 from mdsgen.training.shards import Shards
 
@@ -36,6 +37,10 @@ class Stage(nn.Module, ABC):
 
     def take(self, folder: Path) -> None:
         """Begin with what an earlier stage of the same model left in its ``folder``, where this one goes on from it."""
+
+    def take_checkpoint(self, checkpoint: Path) -> None:
+        """Begin with the weights in a file. Raises :class:`TrainingError` where the stage begins with none."""
+        raise TrainingError(f"the {self.name} begins with no checkpoint of others")
 
     @abstractmethod
     def draw(self, clips: Shards, size: int, rng: np.random.Generator) -> dict[str, Tensor]:

@@ -116,8 +116,15 @@ def final_vocoder(work: Path) -> str:
 
 
 def load_denoiser(folder: str | Path) -> Denoiser:
-    """The denoiser that was trained in ``folder``."""
-    return _load(Path(folder), "denoiser", Denoiser)
+    """The denoiser that was trained in ``folder``, with guidance in its weights or without."""
+    path = Path(folder)
+    distilled = (path / WEIGHTS).is_file() and read_training(path / WEIGHTS).stage == "student"
+    return _load(path, "student" if distilled else "denoiser", Denoiser)
+
+
+def final_denoiser(work: Path) -> str:
+    """The stage whose denoiser is a model's: the one that needs no guidance, where that has been trained."""
+    return "student" if (work / "student" / WEIGHTS).is_file() else "denoiser"
 
 
 def load_judge(folder: str | Path) -> Judge:

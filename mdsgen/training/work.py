@@ -76,8 +76,12 @@ def prepare_films(
         prepare_videos(work.latents, root, films, make, workers=workers, report=report)
 
 
-def train_stage(work: Work, recipe: Recipe, name: str, processes: Processes, report: Report) -> Path:
+def train_stage(
+    work: Work, recipe: Recipe, name: str, processes: Processes, report: Report, checkpoint: Path | None = None
+) -> Path:
     """Train one stage to its end, from where it stands, and keep its weights; returns their file.
+
+    It begins with what earlier stages left in the folder, or with published weights in a ``checkpoint``.
 
     Raises :class:`TrainingError` where the folder holds the training of another recipe, and ``KeyboardInterrupt`` once
     the checkpoint of an interrupted training has been kept.
@@ -91,7 +95,10 @@ def train_stage(work: Work, recipe: Recipe, name: str, processes: Processes, rep
     clips = _dataset(work.folder / STAGES[name].dataset, recipe)
     torch.manual_seed(section.training.seed)
     stage = section.build(recipe.geometry)
-    stage.take(work.folder)
+    if checkpoint is None:
+        stage.take(work.folder)
+    else:
+        stage.take_checkpoint(checkpoint)
     trainer = Trainer(stage, section.training, clips, folder, processes=processes, report=report)
     trainer.fit()
     if processes.first:

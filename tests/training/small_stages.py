@@ -7,11 +7,12 @@ from pathlib import Path
 
 import torch
 
-from mdsgen.model.denoiser import DenoiserConfig
-from mdsgen.training import denoising
+from mdsgen.model.denoiser import Denoiser, DenoiserConfig
+from mdsgen.training import denoising, distilling
 from mdsgen.training.autoencoding import AutoencoderConfig, AutoencoderStage
 from mdsgen.training.contrast import VideoEncoderConfig, VideoEncoderStage
 from mdsgen.training.denoising import DenoiserStage, DenoiserStageConfig
+from mdsgen.training.distilling import StudentConfig, StudentStage
 from mdsgen.training.loop import Trainer
 from mdsgen.training.noisy_vocoding import NoisyVocoderConfig, NoisyVocoderStage
 from mdsgen.training.processes import Processes
@@ -24,7 +25,20 @@ from tests.training.datasets import TINY
 SETTINGS = Settings(
     steps=6, batch=4, learning_rate=3e-3, warm_up=2, ema=0.9, log_every=1, checkpoint_every=100, picture_every=100
 )
-denoising.SIZES = denoising.SIZES | {"small-test": DenoiserConfig(32, 2, 2, 1, timestep_channels=16)}
+denoising.SIZES = distilling.SIZES = denoising.SIZES | {"small-test": DenoiserConfig(32, 2, 2, 1, timestep_channels=16)}
+
+SMALL_STUDENT = StudentConfig(
+    size="small-test", video="columns", timestep_channels=16, clean_limit=4.0, known_share=0.5, guidance=3.0
+)
+
+
+def teacher() -> Denoiser:
+    """A denoiser with seeded weights, in which video matters."""
+    denoiser = Denoiser(TINY, DenoiserConfig(32, 2, 2, 1, timestep_channels=16, video="columns"))
+    generator = torch.Generator().manual_seed(1)
+    for parameter in denoiser.parameters():
+        torch.nn.init.normal_(parameter, std=0.1, generator=generator)
+    return denoiser.eval()
 
 
 class FrozenNorms(VideoEncoderStage):
@@ -52,6 +66,10 @@ def small_stage(name: str) -> Stage:
     if name == "noisy_vocoder":
         config_of_noise = NoisyVocoderConfig(width=16, depth=1, crop=32, windows=(256, 1024), channels=4)
         return NoisyVocoderStage(TINY, config_of_noise)
+    if name == "student":
+        student = StudentStage(TINY, SMALL_STUDENT)
+        student.learn_from(teacher(), "of the seeded teacher")
+        return student
     config = DenoiserStageConfig(size="small-test", video="columns", masked_share=0.5, known_share=0.5)
     return DenoiserStage(TINY, config)
 

@@ -29,7 +29,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def dataset_of(name: str, clips: Shards, latents: Shards) -> Shards:
-    return latents if name == "denoiser" else clips
+    return latents if name in ("denoiser", "student") else clips
 
 
 def same_end(name: str, data: Shards, folder: Path) -> bool:
@@ -48,7 +48,7 @@ def equal(a: Mapping[str, Tensor], b: Mapping[str, Tensor]) -> bool:
     return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
 
 
-@pytest.mark.parametrize("name", ["denoiser", "video_encoder", "autoencoder", "vocoder"])
+@pytest.mark.parametrize("name", ["denoiser", "student", "video_encoder", "autoencoder", "vocoder"])
 def test_a_resumed_training_ends_bit_by_bit_where_an_uninterrupted_one_does(
     name: str, clips: Shards, latents: Shards, tmp_path: Path
 ) -> None:
