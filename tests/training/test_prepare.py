@@ -8,6 +8,8 @@ import shutil
 import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -19,8 +21,9 @@ from mdsgen.geometry import RELEASE, SAMPLE_RATE, Geometry
 from mdsgen.media import averaged, probe, read_pictures, read_sound
 from mdsgen.model.audio import AudioCodec, audioldm_autoencoder, hifigan
 from mdsgen.model.video_encoder import VideoEncoder
+from mdsgen.scenes import sample_scene
 from mdsgen.training import videos
-from mdsgen.training.clips import log_mel, prepare_scenes, scene_clip
+from mdsgen.training.clips import clip_formats, log_mel, prepare_scenes, scene_clip
 from mdsgen.training.published import PublishedClips
 from mdsgen.training.recipe import load_recipe
 from mdsgen.training.shards import Shards, shard_path
@@ -221,6 +224,19 @@ def test_published_networks_make_features_and_latents_at_once(
     assert (latent.shape, latent.dtype) == (SHORT_RELEASE.latent_shape, np.float32)
     np.testing.assert_allclose(np.linalg.norm(features.astype(np.float32), axis=1), 1, atol=1e-2)
     assert latent.std() > 0
+
+
+def test_pictures_are_of_the_geometrys_rate_and_size(film: Renderer, tmp_path: Path) -> None:
+    brisk = replace(TINY, width=32, frame_rate=15.625, frame_size=56)
+    frames, sound = scene_clip(9, brisk)
+    assert (frames.shape, len(sound)) == ((64, 56, 56, 3), brisk.samples)
+    drawn = sample_scene(9, duration=brisk.duration).frames(112, 64, 15.625)
+    np.testing.assert_array_equal(frames, averaged(drawn, 56))
+    path = film("a.mp4", frames=60, rate=12, sound=tone(5.0))
+    prepare_videos(tmp_path / "clips", path.parent, [path], CompactClips(brisk))
+    clips = Shards(tmp_path / "clips")
+    clips.require_formats(clip_formats(brisk))
+    np.testing.assert_array_equal(clips.clip("frames", 0), list(islice(read_pictures(path, 15.625, 56), 64)))
 
 
 def test_scenes_are_rendered_from_their_seeds(tmp_path: Path) -> None:
