@@ -15,7 +15,11 @@ PAGE = Path(__file__).with_name("python.md")
 
 _SHOWN: tuple[tuple[str, Any, tuple[str, ...]], ...] = (
     ("mdsgen.Pipeline", mdsgen.Pipeline, ("open", "__call__", "stream", "live", "engine", "providers", "close")),
-    ("mdsgen.runtime.Live", runtime.Live, ("push", "pull", "end", "finish", "latency", "statistics", "close")),
+    (
+        "mdsgen.runtime.Live",
+        runtime.Live,
+        ("push", "pull", "end", "finish", "frame_size", "latency", "statistics", "close"),
+    ),
     ("mdsgen.runtime.Statistics", runtime.Statistics, ()),
     ("mdsgen.Sound", mdsgen.Sound, ("duration",)),
     ("mdsgen.Sampling", mdsgen.Sampling, ("changed", "to_dict", "from_dict")),

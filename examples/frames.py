@@ -18,5 +18,6 @@ for number, frame in enumerate(frames):
     frame[25 * number : 25 * number + 40, 92:132] = 255
 
 with Pipeline.open() as pipeline:
-    for block in pipeline.stream(frames, pipeline.bundle.sampling.changed(steps=2), seed=0, progress=watch):
+    sampling = pipeline.bundle.sampling.changed(steps=2)
+    for block in pipeline.stream(frames, sampling, seed=0, frame_rate=4, progress=watch):
         print(f"{len(block)} samples, the loudest {np.abs(block).max():.3f}")  # float32 in -1..1, mono, 16 kHz

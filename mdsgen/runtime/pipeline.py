@@ -208,10 +208,11 @@ class Pipeline:
     ) -> Live:
         """The sound of pictures as they come, without an end: see :class:`~mdsgen.runtime.live.Live`.
 
-        ``frame_rate`` counts where pictures have no time stamps. Each ``block`` seconds of sound are given out when
-        ``lookahead`` seconds behind them have been seen. ``sampling`` None is the preset ``fast``, or the bundle's own
-        where that has no more steps; further keywords change it as in a call. Where computing falls behind, a block
-        gets half the steps, or is left silent. Raises :class:`~mdsgen.errors.SettingsError` for impossible settings.
+        ``frame_rate`` is the source's: how many pictures come in a second, where they have no time stamps. Each
+        ``block`` seconds of sound are given out when ``lookahead`` seconds behind them have been seen. ``sampling``
+        None is the preset ``fast``, or the bundle's own where that has no more steps; further keywords change it as in
+        a call. Where computing falls behind, a block gets half the steps, or is left silent. Raises
+        :class:`~mdsgen.errors.SettingsError` for impossible settings.
         """
         _check_kind(sampling, Sampling | None, "sampling", "a Sampling")
         options, own = LiveOptions(frame_rate, block, lookahead, seed), self.bundle.sampling

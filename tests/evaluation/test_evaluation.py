@@ -5,14 +5,18 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 
 from mdsgen.errors import SettingsError, TensorError
 from mdsgen.evaluation import HELD_OUT, Clip, Evaluation, Judge, evaluate, held_out, score_sounds, thumbnails
+from mdsgen.evaluation.held_out import FILM_RATES
 from mdsgen.evaluation.judge import JUDGE_FILE
 from mdsgen.geometry import DEMO, RELEASE
+from mdsgen.media import probe, read_pictures
 from mdsgen.scenes import IMPACTS, KINDS, sample_scene
 from tests.geometries import BRISK
 
@@ -110,6 +114,23 @@ def test_held_out_scenes_are_those_of_their_seeds() -> None:
     np.testing.assert_array_equal(clip.sound, sample_scene(7).sound())
     assert clip.frames(RELEASE).shape == (32, 224, 224, 3)
     assert clip.frames(BRISK).shape == (128, 56, 56, 3)
+
+
+@pytest.mark.parametrize(("seed", "rate"), [(4, 24), (5, 25)])
+def test_scenes_are_shown_as_compressed_films_of_common_rates(tmp_path: Path, seed: int, rate: int) -> None:
+    clip = Clip(sample_scene(seed, duration=4.0), np.zeros((32, 56, 56, 3), np.uint8))
+    info = probe(clip.write_film(tmp_path))
+    assert (info.width, info.height, info.has_audio, info.codec) == (224, 224, False, "h264")
+    assert info.duration == pytest.approx(4.0, abs=0.5 / rate)
+    with av.open(str(info.path)) as film:
+        assert film.streams.video[0].average_rate == rate
+    assert info.path.stat().st_size < 100_000
+    seen, drawn = list(read_pictures(info, 4, 224)), clip.scene.frames(224, 16, 4)
+    assert np.abs(np.stack(seen[:16]).astype(float) - drawn).mean() < 12
+
+
+def test_the_films_rates_come_in_turn() -> None:
+    assert FILM_RATES == (24, 25, 30, 60)
 
 
 def test_numbers_that_do_not_fit_are_refused(clips: list[Clip]) -> None:

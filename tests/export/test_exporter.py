@@ -19,9 +19,11 @@ import torch
 from onnx import numpy_helper
 
 import mdsgen.export.exporter
-from mdsgen.bundle import DENOISER, GRAPHS, VOCODER, Bundle
+from mdsgen.bundle import CONDITIONING, DENOISER, GRAPHS, VIDEO_ENCODER, VOCODER, Bundle
 from mdsgen.errors import BundleError, ExportError
-from mdsgen.export import ExportOptions, Models, export_bundle
+from mdsgen.export import ExportOptions, Models, export_bundle, verification_frames
+from mdsgen.export.exporter import networks_of
+from mdsgen.export.graphs import Conditioning
 from mdsgen.export.onnx_graph import Network
 from mdsgen.export.precision import MADE
 from mdsgen.geometry import PAPER
@@ -30,7 +32,8 @@ from mdsgen.precision import CLIP, PRECISIONS, SPECTROGRAM
 from mdsgen.report import Interim
 from mdsgen.runtime import Networks, Timings, WindowGenerator, sample, seeded_noise
 from mdsgen.sampling import Sampling
-from tests.export.conftest import SAMPLING, least, still_clips
+from tests.export.conftest import SAMPLING, StandInEncoder, least, small_codec, small_denoiser, still_clips
+from tests.geometries import BRISK
 
 Export = Callable[..., Bundle]
 ONE_STEP = Sampling(steps=1)
@@ -326,6 +329,16 @@ def test_frames_that_do_not_fit_are_refused_before_the_first_trace(
     with pytest.raises(ExportError, match=r"expected verification frames float32 \(32, 3, 224, 224\), got "):
         export(frames=wrong)
     assert not list(tmp_path.iterdir())
+
+
+def test_graphs_take_the_pictures_of_their_geometry() -> None:
+    models = Models(small_denoiser(BRISK), StandInEncoder(), small_codec(BRISK))
+    inputs = {network.name: network.inputs for network in networks_of(models)}
+    assert inputs[VIDEO_ENCODER]["frames"].shape == (1, 128, 3, 56, 56)
+    assert inputs[CONDITIONING]["features"].shape == (1, 32, 512)
+    assert verification_frames(BRISK).shape == (128, 3, 56, 56)
+    condition = Conditioning(models.denoiser)
+    assert condition(torch.ones(1, 32, 512), torch.zeros(2)).shape[:2] == (2, 2)
 
 
 def test_importing_the_package_imports_nothing_heavy() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import tracemalloc
 from fractions import Fraction
 
@@ -12,6 +13,7 @@ from av import VideoFrame
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from mdsgen import media
 from mdsgen.errors import MediaError, TensorError
 from mdsgen.media import averaged, probe
 from mdsgen.media.container import decode, picture_stream
@@ -153,6 +155,35 @@ def test_pictures_of_a_file_are_its_frames_before_they_become_planes(render):
     assert (pictures.shape[1:], pictures.dtype) == ((224, 224, 3), np.uint8)
     planes = pictures.transpose(0, 3, 1, 2).astype(np.float32) / np.float32(255)
     np.testing.assert_array_equal(planes, list(read_frames(path)))
+
+
+@pytest.mark.parametrize("side", [448, 224, 112])
+def test_small_pictures_are_the_averages_that_encoders_are_trained_on(side):
+    pictures = np.random.default_rng(1).integers(0, 256, (2, side, side, 3), dtype=np.uint8)
+    found = np.stack(list(media.scaled_pictures(pictures, 56))).astype(int)
+    assert np.abs(found - averaged(pictures, 56)).max() <= 1
+
+
+def test_small_pictures_of_a_wide_film_stand_for_their_areas(render):
+    wide = np.zeros((48, 112, 3), np.uint8)
+    wide[:, ::2] = 200  # two columns of the film are one of the picture, and 48 rows 56
+    (picture, *_) = media.read_pictures(render(picture=lambda _: wide, size=(112, 48), options={"crf": "0"}), 4, 56)
+    assert picture.shape == (56, 56, 3)
+    assert np.abs(picture.astype(int) - 100).max() <= 12
+
+
+@pytest.mark.parametrize(("rate", "frames"), [(8, 16), (12, 24), (25, 50), (60, 120)])
+def test_pictures_at_any_rate_are_those_on_the_screen(render, rate, frames):
+    path = render(rate=rate, frames=frames, picture=lambda i: np.full((48, 64, 3), 2 * i, np.uint8))
+    seen = [picture.mean() / 2 for picture in media.read_pictures(path, 15.625, 56)]
+    assert len(seen) == round(2 * 15.625)
+    expected = [math.ceil((n + 0.5) / 15.625 * rate) - 1 for n in range(len(seen))]
+    assert seen == pytest.approx(expected, abs=1.2)
+
+
+def test_only_whole_multiples_are_averaged():
+    with pytest.raises(TensorError, match="a multiple of 56 pixels wide"):
+        averaged(np.zeros((1, 100, 100, 3), np.uint8), 56)
 
 
 @pytest.mark.parametrize("prepare", [prepare_frames, scaled_pictures])

@@ -10,6 +10,7 @@ import torch
 
 from mdsgen.geometry import PAPER, RELEASE, Geometry
 from mdsgen.model.reducer import FrameColumns, FramePooling, FrameProjection
+from tests.geometries import BRISK
 
 TALL_COLUMNS = replace(PAPER, name="tall", height=64, width=16, time_axis=0)
 
@@ -78,6 +79,7 @@ def test_columns_reach_all_tokens_of_their_time_and_no_others(geometry: Geometry
     assert by_time.sum() == geometry.frequency_rows
 
 
-def test_columns_need_one_video_frame_each() -> None:
-    with pytest.raises(ValueError, match="102 time columns for 32 features"):
+def test_columns_need_one_feature_each() -> None:
+    with pytest.raises(ValueError, match="102 time columns for 32 features of its video"):
         FrameColumns(RELEASE, width=4)
+    assert FrameColumns(BRISK, width=4).geometry.video_frames == 128, "of which each feature sums up four"

@@ -14,7 +14,9 @@ import pytest
 import torch
 
 from mdsgen.errors import TrainingError
+from mdsgen.geometry import PAPER
 from mdsgen.training.checkpoint import Checkpoint, difference, load_checkpoint, save_checkpoint
+from tests.geometries import BRISK
 
 IDENTITY: dict[str, object] = {"stage": "vocoder", "settings": {"batch": 4, "ema": 0.9}, "sizes": (1, 2)}
 STATE = Checkpoint(
@@ -46,6 +48,13 @@ def test_a_difference_names_keys_on_either_side_and_nothing_else() -> None:
     found = {"a": {"b": 1, "c": 2}, "gone": 3}
     expected = {"a": {"b": 1, "c": 4}, "new": 5}
     assert difference(found, expected) == "a.c was 2, now is 4, gone was 3, now is None, new was None, now is 5"
+
+
+def test_a_training_from_before_geometries_had_pictures_goes_on() -> None:
+    old = {name: value for name, value in PAPER.to_dict().items() if not name.startswith("frame_")}
+    assert difference({"recipe": {"geometry": old}}, {"recipe": {"geometry": PAPER.to_dict()}}) == ""
+    other = difference({"recipe": {"geometry": old}}, {"recipe": {"geometry": BRISK.to_dict() | {"name": "paper"}}})
+    assert other == ("recipe.geometry.frame_rate was 4.0, now is 15.625, recipe.geometry.frame_size was 224, now is 56")
 
 
 class Opening:

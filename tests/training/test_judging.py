@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ from mdsgen.training.loop import Trainer
 from mdsgen.training.settings import Settings
 from mdsgen.training.shards import Shards, write_shard
 from mdsgen.training.stage import LOSS
+from tests.geometries import BRISK
 
 SMALL = JudgingConfig(width=16, joint=8, embedding=4, least_pictures=10, most_pictures=14)
 
@@ -75,6 +77,18 @@ def test_most_held_back_pairs_pass_after_calibration(stage: JudgeStage, clips: S
     assert (kinds.shape[1], sounds.shape[1], embedding.shape[1]) == (12, 20, 4)
     assert aligned.max() > 0
     np.testing.assert_allclose(embedding.detach().mean(dim=0), 0, atol=1e-4)
+
+
+def test_the_judge_keeps_its_own_rate_of_pictures(clips: Shards, tmp_path: Path) -> None:
+    brisk = JudgeStage(BRISK, SMALL)
+    frames = np.arange(128, dtype=np.uint8)[None, :, None, None, None].repeat(56, 2).repeat(56, 3).repeat(3, 4)
+    write_shard(tmp_path, 0, {"frames": frames})
+    seen = brisk._seen(Shards(tmp_path), 0)
+    assert seen.shape == (32, 56, 56, 3)
+    assert seen[:4, 0, 0, 0].tolist() == [1, 5, 9, 13]  # at 0.125, 0.375, 0.625 and 0.875 s, 15.625 a second
+    assert JudgeStage(DEMO, SMALL)._seen(clips, 0).shape == (32, 56, 56, 3)
+    with pytest.raises(TrainingError, match="the judge sees pictures of 56 pixels, not of 28"):
+        JudgeStage(replace(BRISK, frame_size=28), SMALL)
 
 
 @pytest.mark.parametrize("clip_count", [1, 3])

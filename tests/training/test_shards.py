@@ -13,7 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mdsgen.errors import DatasetError
+from mdsgen.geometry import PAPER
 from mdsgen.training.shards import Shards, describe, sha256, shard_path, write_shard
+from tests.geometries import BRISK
 
 
 def numbers(start: int, count: int) -> dict[str, np.ndarray]:
@@ -107,6 +109,14 @@ def test_a_description_is_read_back_and_never_replaced_by_another(tmp_path: Path
     assert Shards(tmp_path).description == {"scenes": 3}
     with pytest.raises(DatasetError, match="made from something else"):
         describe(tmp_path, {"scenes": 4})
+
+
+def test_a_dataset_from_before_geometries_had_pictures_is_still_the_same_one(tmp_path: Path) -> None:
+    old = {name: value for name, value in PAPER.to_dict().items() if not name.startswith("frame_")}
+    describe(tmp_path, {"clips": {"geometry": old}, "geometry": old})
+    describe(tmp_path, {"clips": {"geometry": PAPER.to_dict()}, "geometry": PAPER.to_dict()})
+    with pytest.raises(DatasetError, match="made from something else"):
+        describe(tmp_path, {"clips": {"geometry": BRISK.to_dict()}, "geometry": PAPER.to_dict()})
 
 
 def test_a_checksum_is_of_the_whole_file(tmp_path: Path) -> None:
