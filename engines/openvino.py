@@ -46,6 +46,10 @@ class OpenVinoEngine(Engine):
                 self._request = self._compiled(self._model)
         super().__init__(path.stem, inputs, outputs)
 
+    @classmethod
+    def load_library(cls) -> None:
+        _core()
+
     def _compiled(self, model: Any) -> Any:
         """The network on the device, and a request that runs it."""
         return self._core.compile_model(model, _DEVICE, self._settings).create_infer_request()

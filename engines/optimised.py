@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import TypeVar
 
 from mdsgen.cache import cache_folder
+from mdsgen.conditions import processor_facts
 from mdsgen.engines.base import EngineOptions
-from mdsgen.engines.trial import processor
 from mdsgen.errors import EngineError
 from mdsgen.files import sha256, whole_folder
 
@@ -38,7 +38,7 @@ class KeptGraph:
         facts = [
             checksum,
             version,
-            processor(),
+            processor_facts(),
             str(options.threads),
             str(options.fold_constants),
             str(options.bfloat16),

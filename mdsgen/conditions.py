@@ -29,6 +29,16 @@ def _processor() -> str:
     return next(names, platform.processor() or platform.machine())
 
 
+def processor_facts() -> str:
+    """What tells one processor from another, and how many of it there are."""
+    info = Path("/proc/cpuinfo")
+    if not info.exists():
+        return f"{platform.processor()} {platform.machine()} {os.cpu_count()}"
+    facts = ("model name", "cpu family", "model\t", "stepping", "flags", "Features", "CPU part")
+    lines = info.read_text(encoding="utf-8").splitlines()
+    return "\n".join(sorted({line for line in lines if line.startswith(facts)})) + f"\n{os.cpu_count()}"
+
+
 def usable_cores() -> int:
     """Those that this process may use, where the system says so."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
