@@ -18,11 +18,11 @@ from mdsgen.cache import cache_folder
 from mdsgen.conditions import processor_facts
 from mdsgen.engines.base import EngineOptions
 from mdsgen.errors import EngineError
-from mdsgen.files import sha256, whole_folder
+from mdsgen.files import crc32, whole_folder
 
 T = TypeVar("T")
 
-GRAPH, WEIGHTS, SUMS = "graph.onnx", "graph.weights", "sha256"
+GRAPH, WEIGHTS, SUMS = "graph.onnx", "graph.weights", "crc32"
 """The files of a kept graph, and their checksums: a bit that flips on the disk must not become another sound."""
 
 LARGEST = 64_000_000
@@ -73,7 +73,7 @@ class KeptGraph:
 
 
 def _checksums(folder: Path) -> str:
-    return "\n".join(sha256(folder / name) for name in (GRAPH, WEIGHTS) if (folder / name).exists())
+    return "\n".join(f"{crc32(folder / name):08x}" for name in (GRAPH, WEIGHTS) if (folder / name).exists())
 
 
 def _forget_oldest(place: Path) -> None:
