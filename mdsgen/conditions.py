@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import platform
 from pathlib import Path
@@ -29,6 +30,7 @@ def _processor() -> str:
     return next(names, platform.processor() or platform.machine())
 
 
+@functools.cache
 def processor_facts() -> str:
     """What tells one processor from another, and how many of it there are."""
     info = Path("/proc/cpuinfo")
