@@ -103,7 +103,8 @@ def load_library(engine: str) -> None:
 
 
 def _open(path: str | os.PathLike[str], name: str, options: EngineOptions) -> Engine:
-    return _adapter(name)(path, options)
+    opened: Engine = _adapter(name)(path, options)
+    return opened
 
 
 def _adapter(name: str) -> Any:

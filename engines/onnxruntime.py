@@ -28,7 +28,7 @@ from typing import Any
 import numpy as np
 
 from mdsgen.engines.base import DEFAULT_OPTIONS, Engine, EngineOptions, errors_as, onnx_file
-from mdsgen.engines.optimised import WEIGHTS, KeptGraph
+from mdsgen.engines.optimised import GRAPH, WEIGHTS, KeptGraph
 from mdsgen.errors import EngineError
 from mdsgen.tensor import TensorSpec
 
@@ -81,7 +81,7 @@ class OnnxRuntimeEngine(Engine):
         """The graph as it was kept when it was opened before, or newly optimised and kept for the next time."""
         if options.providers != DEFAULT_OPTIONS.providers:
             return self._new(path, options)
-        kept = KeptGraph(path.stem, str(options.checksum), options, self._runtime.__version__)
+        kept = KeptGraph(path.stem, options, f"{self.name} {self._runtime.__version__}")
         found = kept.find()
         if found is not None:
             with suppress(EngineError):
@@ -89,16 +89,16 @@ class OnnxRuntimeEngine(Engine):
                 settings.graph_optimization_level = (
                     self._runtime.GraphOptimizationLevel.ORT_DISABLE_ALL
                 )  # they are done
-                return self._opened(path.stem, found, settings, options)
+                return self._opened(path.stem, found / GRAPH, settings, options)
             kept.forget()
-        return kept.keep(lambda target: self._new(path, options, target))
+        return kept.keep(lambda folder: self._new(path, options, folder))
 
-    def _new(self, path: Path, options: EngineOptions, target: Path | None = None) -> Any:
-        """The graph optimised; and written to ``target``, if any."""
+    def _new(self, path: Path, options: EngineOptions, folder: Path | None = None) -> Any:
+        """The graph optimised; and written to ``folder``, if any."""
         settings = self._session_options(options)
         settings.graph_optimization_level = self._runtime.GraphOptimizationLevel.ORT_ENABLE_ALL
-        if target is not None:
-            settings.optimized_model_filepath = str(target)
+        if folder is not None:
+            settings.optimized_model_filepath = str(folder / GRAPH)
             settings.add_session_config_entry(f"{_EXTERNAL}_file_name", WEIGHTS)
             settings.add_session_config_entry(f"{_EXTERNAL}_min_size_in_bytes", "1024")
         return self._opened(path.stem, path, settings, options)
