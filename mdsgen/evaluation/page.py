@@ -30,8 +30,9 @@ h1, h2, h3 { font-weight: 500; line-height: 1.25 } h2 { margin: 3rem 0 .5rem }
 h3 { font-size: 1rem; margin: 1rem 0 .5rem }
 .pair { display: grid; grid-template-columns: 1fr 1fr; gap: 2rem }
 table { border-collapse: collapse; background: #1d1f25; font-variant-numeric: tabular-nums; margin: 1rem 0 }
-th, td { padding: .35rem .9rem; text-align: right } th { font-weight: 500; color: #9a9aa2; vertical-align: bottom }
-th:first-child { text-align: left; color: inherit } .wide { overflow-x: auto }
+th, td { padding: .35rem .9rem; text-align: right } td { white-space: nowrap }
+th { font-weight: 500; color: #9a9aa2; vertical-align: bottom }
+th:first-child { text-align: left; color: inherit; vertical-align: baseline } .wide { overflow-x: auto }
 @media (max-width: 800px) { body { padding: 1rem } .pair { grid-template-columns: minmax(0, 1fr) }
   table { font-size: .8rem } th, td { padding: .3rem .45rem } }
 figure { margin: 0; padding-right: .75rem; display: grid; grid-template-columns: 4rem 1fr; overflow: hidden;
