@@ -28,6 +28,7 @@ from typing import Any
 import numpy as np
 
 from mdsgen.engines.base import DEFAULT_OPTIONS, Engine, EngineOptions, errors_as, onnx_file
+from mdsgen.engines.forked import opening
 from mdsgen.engines.optimised import GRAPH, WEIGHTS, KeptGraph
 from mdsgen.errors import EngineError
 from mdsgen.tensor import TensorSpec
@@ -116,7 +117,7 @@ class OnnxRuntimeEngine(Engine):
         return settings
 
     def _opened(self, graph: str, path: Path, settings: Any, options: EngineOptions) -> Any:
-        with errors_as(f"{graph}: ONNX Runtime could not open it"):
+        with opening, errors_as(f"{graph}: ONNX Runtime could not open it"):
             session = self._runtime.InferenceSession(
                 str(path),
                 settings,

@@ -22,6 +22,7 @@ import numpy as np
 
 from mdsgen import telemetry
 from mdsgen.engines.base import DEFAULT_OPTIONS, Engine, EngineOptions, errors_as, onnx_file
+from mdsgen.engines.forked import opening
 from mdsgen.engines.optimised import COMPILED, KeptGraph
 from mdsgen.errors import EngineError
 from mdsgen.tensor import TensorSpec
@@ -41,9 +42,9 @@ class OpenVinoEngine(Engine):
         path = onnx_file(path)
         self._openvino = import_openvino()
         self._core = _core()
-        self.bfloat16 = options.bfloat16 and _has_bfloat16(self._core)
-        self._settings, self._options = _settings(self.bfloat16, options), options
-        with errors_as(f"{path.stem}: OpenVINO could not open it"):
+        with opening, errors_as(f"{path.stem}: OpenVINO could not open it"):
+            self.bfloat16 = options.bfloat16 and _has_bfloat16(self._core)
+            self._settings, self._options = _settings(self.bfloat16, options), options
             self._model = self._core.read_model(str(path))
             inputs, outputs = _specs(path.stem, self._model.inputs), _specs(path.stem, self._model.outputs)
             self._request: Any = None
@@ -73,13 +74,14 @@ class OpenVinoEngine(Engine):
     def _run(self, feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         with errors_as(f"{self.graph}: OpenVINO could not run it"):
             if self._request is None:  # with open axes: not before it is known to be needed in this form
-                self._request = self._compiled(self._model, self.graph)
+                with opening:
+                    self._request = self._compiled(self._model, self.graph)
             self._request.infer({name: np.ascontiguousarray(array) for name, array in feeds.items()})
             return {spec.name: self._request.get_tensor(spec.name).data.copy() for spec in self.outputs}
 
     def _bind(self, inputs: dict[str, np.ndarray], outputs: dict[str, np.ndarray]) -> Callable[[], None]:
         arrays = {**inputs, **outputs}
-        with errors_as(f"{self.graph}: OpenVINO could not bind it"):
+        with opening, errors_as(f"{self.graph}: OpenVINO could not bind it"):
             model = self._model
             if model.is_dynamic():
                 model = model.clone()

@@ -216,8 +216,8 @@ class Networks:
 def _open_engines(bundle: Bundle, engine: str, options: EngineOptions, opened: ExitStack) -> dict[str, Engine]:
     """Every graph on the engine; ``opened`` closes them.
 
-    On a processor they are opened side by side: while one is read and hashed, another is compiled. What is on a GPU
-    belongs to the thread that opens it.
+    On a processor they are opened side by side: while one is compiled, which libraries do one after the other, the next
+    ones are read and hashed. What is on a GPU belongs to the thread that opens it.
     """
 
     def open_one(name: str) -> Engine:
