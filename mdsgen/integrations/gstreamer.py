@@ -1,7 +1,8 @@
 """GStreamer's element ``mdsgen``: pictures in, their sound out.
 
-GStreamer finds it by ``GST_PLUGIN_PATH`` (``python -m mdsgen.integrations``); a program in Python calls
-:func:`register`. It needs GStreamer 1.20 or newer with its Python bindings, which a distribution brings.
+GStreamer finds it by ``GST_PLUGIN_PATH`` (``python -m mdsgen.integrations``), a program of Python by
+:func:`~mdsgen.integrations.registration.register`. It needs GStreamer 1.20 or newer with its Python bindings, which a
+distribution brings.
 """
 
 from __future__ import annotations
@@ -235,11 +236,6 @@ class Mdsgen(Gst.Element):  # type: ignore[misc]
 
 ELEMENT = ("mdsgen", Gst.Rank.NONE, Mdsgen)
 """Name, rank and class, as GStreamer's loader for Python takes them."""
-
-
-def register() -> None:
-    """Let ``mdsgen`` be found in this process."""
-    Gst.Element.register(None, *ELEMENT)
 
 
 def _take(pad: Any, *given: Any) -> Any:

@@ -30,7 +30,7 @@ class RawVideo:
         return cls(structure.get_int("width")[1], structure.get_int("height")[1], rate)
 
     def picture(self, data: Any) -> np.ndarray:
-        """A buffer's bytes as uint8 ``[H, W, 3]``, without a copy. Raises :class:`MediaError` where there are too few."""
+        """A buffer as uint8 ``[H, W, 3]``, without a copy. Raises :class:`MediaError` where bytes are missing."""
         flat, row = np.frombuffer(data, np.uint8), 3 * self.width
         stride = -(-row // 4) * 4
         if flat.size < stride * (self.height - 1) + row:

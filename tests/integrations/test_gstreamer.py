@@ -1,0 +1,157 @@
+"""GStreamer's element: the sound of live pictures, at the times of the pictures, whatever the pipeline does."""
+
+from __future__ import annotations
+
+import gc
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from mdsgen import Pipeline
+from mdsgen.geometry import SAMPLE_RATE
+from tests.integrations.feeding import Feed
+
+SIZE = (48, 37)  # a row of 111 bytes, which GStreamer pads
+RATE = 10
+CAPS = f"video/x-raw,format=RGB,width={SIZE[0]},height={SIZE[1]},framerate={RATE}/1"
+CAMERA = f"videotestsrc is-live=true ! {CAPS}"
+
+
+def pictures(count: int, size: tuple[int, int] = SIZE) -> np.ndarray:
+    return np.random.default_rng(count).integers(0, 256, (count, size[1], size[0], 3), dtype=np.uint8)
+
+
+def live_sound(pipeline: Pipeline, shown: list[tuple[float, np.ndarray]], **settings: Any) -> np.ndarray:
+    """What ``Pipeline.live`` makes of pictures in one thread."""
+    with pipeline.live(frame_rate=RATE, steps=2, **settings) as live:
+        blocks = [block for time, picture in shown for block in live.push(picture, time)]
+        return np.concatenate([*blocks, live.finish()])
+
+
+def ending(buffer: tuple[int, np.ndarray]) -> int:
+    """The time at which a buffer ends, in nanoseconds."""
+    return buffer[0] + round(len(buffer[1]) * 1e9 / SAMPLE_RATE)
+
+
+def joined(buffers: list[tuple[int, np.ndarray]]) -> np.ndarray:
+    return np.concatenate([samples for _, samples in buffers])
+
+
+def test_the_sound_is_that_of_live_pictures_and_lies_at_their_times(feed: Feed, pipeline: Pipeline) -> None:
+    shown = [(7 + index / RATE, picture) for index, picture in enumerate(pictures(25))]
+    feed.start("seed=3 block=0.3 lookahead=0.1").caps(*SIZE, RATE)
+    for when, picture in shown:
+        feed.push(picture, when)
+    feed.end()
+    buffers = feed.sound()
+    assert len(buffers) > 4
+    np.testing.assert_array_equal(joined(buffers), live_sound(pipeline, shown, seed=3, block=0.3, lookahead=0.1))
+    samples = np.cumsum([0] + [len(sound) for _, sound in buffers])
+    assert samples[-1] == 2.5 * SAMPLE_RATE
+    assert [time for time, _ in buffers] == [round(7e9 + sample * 1e9 / SAMPLE_RATE) for sample in samples[:-1]]
+
+
+def test_a_film_in_blocks_of_a_window_is_what_the_pipeline_makes_of_it(feed: Feed, pipeline: Pipeline) -> None:
+    frames = pictures(38, (224, 224))
+    feed.start("block=8.192").caps(224, 224, 4)
+    for index, picture in enumerate(frames):
+        feed.push(picture, index / 4)
+    feed.end()
+    sampling = pipeline.bundle.sampling.changed(quality="fast", steps=2)
+    np.testing.assert_array_equal(joined(feed.sound()), pipeline(frames, sampling=sampling).audio)
+
+
+def test_a_picture_that_stands_for_long_costs_no_sound(feed: Feed, pipeline: Pipeline) -> None:
+    first, last = pictures(2)
+    feed.start().caps(*SIZE, RATE)
+    for picture, when in ((first, 0), (last, 15)):
+        feed.push(picture, when)
+    feed.end()
+    still = [(index / RATE, first) for index in range(150)]
+    np.testing.assert_array_equal(joined(feed.sound()), live_sound(pipeline, [*still, (15, last)]))
+
+
+def test_size_and_rate_may_change(feed: Feed) -> None:
+    feed.start()
+    for index, (size, rate) in enumerate([((48, 37), 10), ((64, 48), 20), ((30, 30), 5)]):
+        feed.caps(*size, rate)
+        for number, picture in enumerate(pictures(rate, size)):
+            feed.push(picture, index + number / rate)
+    feed.end()
+    assert len(joined(feed.sound())) == pytest.approx(3 * SAMPLE_RATE, abs=0.2 * SAMPLE_RATE)
+
+
+def test_after_a_seek_sound_begins_anew_at_its_place(feed: Feed) -> None:
+    gst = feed.gst
+    feed.start(source=f"videotestsrc num-buffers=100 ! {CAPS}", state="PAUSED").settle()
+    assert feed.pipeline.seek_simple(gst.Format.TIME, gst.SeekFlags.FLUSH | gst.SeekFlags.ACCURATE, 8 * gst.SECOND)
+    feed.pipeline.set_state(gst.State.PLAYING)
+    buffers = feed.sound()
+    assert buffers[0][0] == 8 * gst.SECOND
+    assert len(joined(buffers)) == 2 * SAMPLE_RATE
+
+
+def test_sound_is_not_played_backwards(feed: Feed) -> None:
+    gst = feed.gst
+    feed.start(source=f"videotestsrc num-buffers=30 ! {CAPS}", state="PAUSED").settle()
+    backwards = (-1.0, gst.Format.TIME, gst.SeekFlags.FLUSH, gst.SeekType.SET, 0, gst.SeekType.SET, 2 * gst.SECOND)
+    assert not feed.pipeline.seek(*backwards)
+
+
+def test_a_camera_is_told_the_latency_that_its_sound_has(feed: Feed, pipeline: Pipeline) -> None:
+    feed.start("block=0.256 lookahead=0.128", source=CAMERA).settle()
+    first = feed.next()
+    assert first is not None
+    query = feed.gst.Query.new_latency()
+    assert feed.pipeline.query(query)
+    is_live, least, _ = query.parse_latency()
+    with pipeline.live(frame_rate=RATE, block=0.256, lookahead=0.128) as live:
+        assert is_live
+        assert least / feed.gst.SECOND >= live.latency + live.options.block
+
+
+def test_a_camera_that_has_been_paused_goes_on_in_time(feed: Feed) -> None:
+    feed.start("block=0.128 lookahead=0", source=CAMERA).settle()
+    before = feed.next()
+    feed.pipeline.set_state(feed.gst.State.PAUSED)
+    feed.settle()
+    time.sleep(0.5)
+    feed.pipeline.set_state(feed.gst.State.PLAYING)
+    after = feed.next()
+    while before is not None and after is not None and after[0] == ending(before):
+        before, after = after, feed.next()
+    assert before is not None
+    assert after is not None
+    assert ending(before) < after[0] <= feed.running_time()
+
+
+def test_a_stopped_element_leaves_nothing_behind(feed: Feed) -> None:
+    gone: list[bool] = []
+    for _ in range(3):
+        feed.start("block=0.256 lookahead=0", source=CAMERA).settle()
+        assert feed.next() is not None
+        feed["mdsgen"].weak_ref(gone.append, True)
+        feed.stop()
+    gc.collect()
+    assert gone == [True] * 3
+    assert not [thread for thread in threading.enumerate() if thread.name == "mdsgen"]
+
+
+def test_what_cannot_be_opened_is_an_error_of_one_line(feed: Feed, tmp_path: Path) -> None:
+    feed.start(f"bundle={tmp_path}")
+    assert feed.error() == f"{tmp_path}: expected a bundle, a folder with manifest.json; found nothing"
+
+
+def test_impossible_settings_are_an_error_of_one_line(feed: Feed) -> None:
+    feed.start("block=1 lookahead=8")
+    assert "longer than the model's window" in feed.error()
+
+
+def test_pictures_without_times_are_an_error_of_one_line(feed: Feed) -> None:
+    feed.start().caps(*SIZE, RATE)
+    feed.push(pictures(1)[0], None)
+    assert feed.error() == "mdsgen needs pictures that have times: one came without"
