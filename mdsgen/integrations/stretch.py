@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable
 
 import numpy as np
 
-from mdsgen.media import scaled_pictures
 from mdsgen.runtime import Live
 
 
@@ -42,10 +41,9 @@ class Stretch:
         if self._puller is not None:
             self.live.push(picture, seconds)
             return
-        scaled = next(scaled_pictures(picture[np.newaxis])).copy()  # [224, 224, 3]
         self._stand_still(seconds)
-        self._shown = seconds, scaled
-        self._give_all(self.live.push(scaled, seconds))
+        self._shown = seconds, picture.copy()  # its memory belongs to the pipeline
+        self._give_all(self.live.push(picture, seconds))
 
     def drain(self) -> None:
         """No picture comes any more: give all that has not been given yet, and nothing where it has been left."""

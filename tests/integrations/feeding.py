@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from pathlib import Path
 from types import TracebackType
@@ -95,3 +96,20 @@ class Feed:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop()
+
+
+def cycle(feed: Feed, times: int) -> None:
+    """Open a pipeline, hear its first block, and close it, so many times."""
+    picture = np.random.default_rng(0).integers(0, 256, (48, 64, 3), np.uint8)
+    for _ in range(times):
+        feed.start("block=0.128 lookahead=0").caps(64, 48, 10)
+        for index in range(4):
+            feed.push(picture, index / 10)
+        assert feed.next() is not None
+        feed.stop()
+
+
+def resident_megabytes() -> float:
+    """What the process has in memory."""
+    gc.collect()
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6

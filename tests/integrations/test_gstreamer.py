@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +14,19 @@ import pytest
 
 from mdsgen import Pipeline
 from mdsgen.geometry import SAMPLE_RATE
-from tests.integrations.feeding import Feed
+from tests.integrations.feeding import Feed, cycle, resident_megabytes
 
 SIZE = (48, 37)  # a row of 111 bytes, which GStreamer pads
 RATE = 10
 CAPS = f"video/x-raw,format=RGB,width={SIZE[0]},height={SIZE[1]},framerate={RATE}/1"
 CAMERA = f"videotestsrc is-live=true ! {CAPS}"
+
+
+@pytest.fixture(scope="module")
+def reference(bundle_path: Path) -> Iterator[Pipeline]:
+    """The engines that the element has."""
+    with Pipeline.open(bundle_path, "onnxruntime", threads=1) as opened:
+        yield opened
 
 
 def pictures(count: int, size: tuple[int, int] = SIZE) -> np.ndarray:
@@ -41,38 +49,30 @@ def joined(buffers: list[tuple[int, np.ndarray]]) -> np.ndarray:
     return np.concatenate([samples for _, samples in buffers])
 
 
-def test_the_sound_is_that_of_live_pictures_and_lies_at_their_times(feed: Feed, pipeline: Pipeline) -> None:
-    shown = [(7 + index / RATE, picture) for index, picture in enumerate(pictures(25))]
+def test_the_sound_is_that_of_live_pictures_and_lies_at_their_times(feed: Feed, reference: Pipeline) -> None:
+    shown = [(7 + index / RATE, picture) for index, picture in enumerate(pictures(15))]
     feed.start("seed=3 block=0.3 lookahead=0.1").caps(*SIZE, RATE)
     for when, picture in shown:
         feed.push(picture, when)
     feed.end()
     buffers = feed.sound()
-    assert len(buffers) > 4
-    np.testing.assert_array_equal(joined(buffers), live_sound(pipeline, shown, seed=3, block=0.3, lookahead=0.1))
+    assert len(buffers) > 2
+    np.testing.assert_array_equal(joined(buffers), live_sound(reference, shown, seed=3, block=0.3, lookahead=0.1))
     samples = np.cumsum([0] + [len(sound) for _, sound in buffers])
-    assert samples[-1] == 2.5 * SAMPLE_RATE
+    assert samples[-1] == 1.5 * SAMPLE_RATE
     assert [time for time, _ in buffers] == [round(7e9 + sample * 1e9 / SAMPLE_RATE) for sample in samples[:-1]]
 
 
-def test_a_film_in_blocks_of_a_window_is_what_the_pipeline_makes_of_it(feed: Feed, pipeline: Pipeline) -> None:
-    frames = pictures(38, (224, 224))
-    feed.start("block=8.192").caps(224, 224, 4)
-    for index, picture in enumerate(frames):
-        feed.push(picture, index / 4)
-    feed.end()
-    sampling = pipeline.bundle.sampling.changed(quality="fast", steps=2)
-    np.testing.assert_array_equal(joined(feed.sound()), pipeline(frames, sampling=sampling).audio)
-
-
-def test_a_picture_that_stands_for_long_costs_no_sound(feed: Feed, pipeline: Pipeline) -> None:
+def test_a_picture_that_stands_for_long_costs_no_sound(feed: Feed, reference: Pipeline) -> None:
     first, last = pictures(2)
-    feed.start().caps(*SIZE, RATE)
+    feed.start("block=4 lookahead=0").caps(*SIZE, RATE)
     for picture, when in ((first, 0), (last, 15)):
         feed.push(picture, when)
     feed.end()
     still = [(index / RATE, first) for index in range(150)]
-    np.testing.assert_array_equal(joined(feed.sound()), live_sound(pipeline, [*still, (15, last)]))
+    np.testing.assert_array_equal(
+        joined(feed.sound()), live_sound(reference, [*still, (15, last)], block=4, lookahead=0)
+    )
 
 
 def test_size_and_rate_may_change(feed: Feed) -> None:
@@ -87,12 +87,14 @@ def test_size_and_rate_may_change(feed: Feed) -> None:
 
 def test_after_a_seek_sound_begins_anew_at_its_place(feed: Feed) -> None:
     gst = feed.gst
-    feed.start(source=f"videotestsrc num-buffers=100 ! {CAPS}", state="PAUSED").settle()
-    assert feed.pipeline.seek_simple(gst.Format.TIME, gst.SeekFlags.FLUSH | gst.SeekFlags.ACCURATE, 8 * gst.SECOND)
+    feed.start(source=f"videotestsrc ! {CAPS}", state="PAUSED").settle()
+    flags = gst.SeekFlags.FLUSH | gst.SeekFlags.ACCURATE
+    part = (gst.SeekType.SET, 8 * gst.SECOND, gst.SeekType.SET, 9 * gst.SECOND)
+    assert feed.pipeline.seek(1.0, gst.Format.TIME, flags, *part)
     feed.pipeline.set_state(gst.State.PLAYING)
     buffers = feed.sound()
     assert buffers[0][0] == 8 * gst.SECOND
-    assert len(joined(buffers)) == 2 * SAMPLE_RATE
+    assert len(joined(buffers)) == SAMPLE_RATE
 
 
 def test_sound_is_not_played_backwards(feed: Feed) -> None:
@@ -102,14 +104,14 @@ def test_sound_is_not_played_backwards(feed: Feed) -> None:
     assert not feed.pipeline.seek(*backwards)
 
 
-def test_a_camera_is_told_the_latency_that_its_sound_has(feed: Feed, pipeline: Pipeline) -> None:
+def test_a_camera_is_told_the_latency_that_its_sound_has(feed: Feed, reference: Pipeline) -> None:
     feed.start("block=0.256 lookahead=0.128", source=CAMERA).settle()
     first = feed.next()
     assert first is not None
     query = feed.gst.Query.new_latency()
-    assert feed.pipeline.query(query)
+    assert feed["mdsgen"].get_static_pad("src").query(query)
     is_live, least, _ = query.parse_latency()
-    with pipeline.live(frame_rate=RATE, block=0.256, lookahead=0.128) as live:
+    with reference.live(frame_rate=RATE, block=0.256, lookahead=0.128) as live:
         assert is_live
         assert least / feed.gst.SECOND >= live.latency + live.options.block
 
@@ -129,6 +131,13 @@ def test_a_camera_that_has_been_paused_goes_on_in_time(feed: Feed) -> None:
     assert ending(before) < after[0] <= feed.running_time()
 
 
+def test_starting_and_stopping_leaves_memory_as_it_was(feed: Feed) -> None:
+    cycle(feed, times=6)
+    before = resident_megabytes()
+    cycle(feed, times=12)
+    assert resident_megabytes() - before < 4
+
+
 def test_a_stopped_element_leaves_nothing_behind(feed: Feed) -> None:
     gone: list[bool] = []
     for _ in range(3):
@@ -143,7 +152,7 @@ def test_a_stopped_element_leaves_nothing_behind(feed: Feed) -> None:
 
 def test_what_cannot_be_opened_is_an_error_of_one_line(feed: Feed, tmp_path: Path) -> None:
     feed.start(f"bundle={tmp_path}")
-    assert feed.error() == f"{tmp_path}: expected a bundle, a folder with manifest.json; found nothing"
+    assert feed.error().startswith(f"{tmp_path}: expected a bundle")
 
 
 def test_impossible_settings_are_an_error_of_one_line(feed: Feed) -> None:
