@@ -15,8 +15,8 @@ import click
 import numpy as np
 
 from mdsgen import Pipeline
-from mdsgen.integrations.registration import register
 from mdsgen.scenes import sample_scene, write_video
+from tests.integrations.bindings import registered
 from tests.integrations.feeding import Feed, cycle, resident_megabytes
 from tests.integrations.launching import MUXED, environment, heard, lags, launch, picture_times
 
@@ -53,10 +53,7 @@ def expected_sound(film: Path) -> np.ndarray:
 
 def flat(cycles: int) -> bool:
     """Whether memory stays as it is after the first tenth of the cycles."""
-    register()
-    from gi.repository import Gst
-
-    with Feed(Gst, BUNDLE) as feed:
+    with Feed(registered(), BUNDLE) as feed:
         cycle(feed, cycles // 10)
         before = resident_megabytes()
         for _ in range(4):

@@ -1,39 +1,27 @@
-"""GStreamer and its Python bindings, where they are installed."""
+"""GStreamer's element in this process, where GStreamer is installed."""
 
 from __future__ import annotations
 
-import sys
-import sysconfig
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from mdsgen.integrations.registration import register
+from tests.integrations.bindings import registered
 from tests.integrations.feeding import Feed
-
-DEBIAN = Path("/usr/lib/python3/dist-packages")
-"""Where Debian keeps the bindings for its own Python, which serve any other of the same version."""
 
 
 @pytest.fixture(scope="session")
 def gst() -> Any:
-    """``gi.repository.Gst``, in which ``mdsgen`` is registered."""
-    before = list(sys.path)
-    if (DEBIAN / "gi" / f"_gi{sysconfig.get_config_var('EXT_SUFFIX')}").exists():
-        sys.path.append(str(DEBIAN))
+    """``gi.repository.Gst``, in which ``mdsgen`` is found."""
     try:
-        register()
+        found = registered()
     except (ImportError, ValueError) as error:
         pytest.skip(f"GStreamer's Python bindings are not installed: {error}")
-    finally:
-        sys.path[:] = before
-    from gi.repository import Gst
-
-    if not all(map(Gst.ElementFactory.find, ("appsrc", "appsink", "videotestsrc", "videoconvert"))):
+    if not all(map(found.ElementFactory.find, ("appsrc", "appsink", "videotestsrc"))):
         pytest.skip("GStreamer's base plugins are not installed")
-    return Gst
+    return found
 
 
 @pytest.fixture
