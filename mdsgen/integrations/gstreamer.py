@@ -28,6 +28,7 @@ PICTURES = "video/x-raw, format=RGB, width=[1, 32768], height=[1, 32768], framer
 SOUND = f"audio/x-raw, format=F32LE, layout=interleaved, channels=1, rate={SAMPLE_RATE}"
 
 _MANY = 2**31 - 1
+_ENDS = (Gst.EventType.STREAM_START, Gst.EventType.SEGMENT, Gst.EventType.SEGMENT_DONE, Gst.EventType.EOS)
 _UNHEARD = 0.001  # seconds of more latency that nobody has to be told of
 
 
@@ -115,8 +116,8 @@ class Mdsgen(Gst.Element):  # type: ignore[misc]
             shown = self._placed(buffer)
             if shown is not None and self._video is not None:
                 stretch = self._going_on(shown)
-                with buffer.map(Gst.MapFlags.READ) as mapped:
-                    stretch.push(self._video.picture(mapped.data), shown / Gst.SECOND)
+                data = buffer.extract_dup(0, buffer.get_size())  # a mapping is another thing in every version
+                stretch.push(self._video.picture(data), shown / Gst.SECOND)
         except Exception as error:
             self._stop(error)
         return self._flow
@@ -125,6 +126,8 @@ class Mdsgen(Gst.Element):  # type: ignore[misc]
         """When a picture appears in its segment, in nanoseconds; None where it does not."""
         if self._segment is None or self._segment.format != Gst.Format.TIME:
             raise MediaError("mdsgen needs pictures that have times: a segment in the format TIME")
+        if self._segment.rate < 0:
+            raise MediaError("mdsgen cannot play backwards")
         if buffer.pts == Gst.CLOCK_TIME_NONE:
             raise MediaError("mdsgen needs pictures that have times: one came without")
         end = buffer.pts + (buffer.duration if buffer.duration != Gst.CLOCK_TIME_NONE else 0)
@@ -165,9 +168,11 @@ class Mdsgen(Gst.Element):  # type: ignore[misc]
 
     def _end_stretch(self) -> None:
         """Give the rest of a sound that is going on."""
-        stretch, self._stretch = self._stretch, None
-        if stretch is not None:
-            stretch.drain()
+        try:
+            if self._stretch is not None:
+                self._stretch.drain()
+        finally:
+            self._stretch = None
 
     def _break_off(self) -> None:
         """Give nothing any more of a sound that is going on; does not wait."""
@@ -185,10 +190,10 @@ class Mdsgen(Gst.Element):  # type: ignore[misc]
         elif kind == Gst.EventType.FLUSH_STOP:
             self._end_stretch()
             self._flow = Gst.FlowReturn.OK
-        elif kind in (Gst.EventType.STREAM_START, Gst.EventType.SEGMENT, Gst.EventType.EOS):
+        elif kind in _ENDS:
             try:
                 self._end_stretch()
-            except Exception as error:
+            except Exception as error:  # what follows is to come all the same
                 self._stop(error)
         if kind == Gst.EventType.CAPS:
             self._video = RawVideo.of_caps(event.parse_caps())
@@ -219,7 +224,7 @@ class Mdsgen(Gst.Element):  # type: ignore[misc]
             self.post_message(Gst.Message.new_latency(self))
 
     def _stop(self, error: Exception) -> None:
-        if self._stretch is None or not self._stretch.is_left:
+        if self._flow != Gst.FlowReturn.ERROR and (self._stretch is None or not self._stretch.is_left):
             self._flow = Gst.FlowReturn.ERROR
             self._report(error)
 

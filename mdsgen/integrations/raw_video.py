@@ -29,7 +29,7 @@ class RawVideo:
         rate = Fraction(numerator, denominator) if rates and numerator > 0 else USUAL_RATE
         return cls(structure.get_int("width")[1], structure.get_int("height")[1], rate)
 
-    def picture(self, data: Any) -> np.ndarray:
+    def picture(self, data: bytes) -> np.ndarray:
         """A buffer as uint8 ``[H, W, 3]``, without a copy. Raises :class:`MediaError` where bytes are missing."""
         flat, row = np.frombuffer(data, np.uint8), 3 * self.width
         stride = -(-row // 4) * 4

@@ -37,12 +37,12 @@ class Stretch:
             self._puller.start()
 
     def push(self, picture: np.ndarray, seconds: float) -> None:
-        """Take a picture, uint8 ``[H, W, 3]`` RGB of any size. Raises what :meth:`Live.push <Live.push>` raises."""
+        """Take a picture, uint8 ``[H, W, 3]`` RGB of any size, and keep it. Raises what ``Live.push`` raises."""
         if self._puller is not None:
             self.live.push(picture, seconds)
             return
         self._stand_still(seconds)
-        self._shown = seconds, picture.copy()  # its memory belongs to the pipeline
+        self._shown = seconds, picture
         self._give_all(self.live.push(picture, seconds))
 
     def drain(self) -> None:

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from mdsgen import Pipeline
+from mdsgen.errors import EngineError
 from mdsgen.geometry import SAMPLE_RATE
 from tests.integrations.feeding import Feed, cycle, resident_megabytes
 
@@ -61,18 +62,6 @@ def test_the_sound_is_that_of_live_pictures_and_lies_at_their_times(feed: Feed, 
     samples = np.cumsum([0] + [len(sound) for _, sound in buffers])
     assert samples[-1] == 1.5 * SAMPLE_RATE
     assert [time for time, _ in buffers] == [round(7e9 + sample * 1e9 / SAMPLE_RATE) for sample in samples[:-1]]
-
-
-def test_a_picture_that_stands_for_long_costs_no_sound(feed: Feed, reference: Pipeline) -> None:
-    first, last = pictures(2)
-    feed.start("block=4 lookahead=0").caps(*SIZE, RATE)
-    for picture, when in ((first, 0), (last, 15)):
-        feed.push(picture, when)
-    feed.end()
-    still = [(index / RATE, first) for index in range(150)]
-    np.testing.assert_array_equal(
-        joined(feed.sound()), live_sound(reference, [*still, (15, last)], block=4, lookahead=0)
-    )
 
 
 def test_size_and_rate_may_change(feed: Feed) -> None:
@@ -158,6 +147,21 @@ def test_what_cannot_be_opened_is_an_error_of_one_line(feed: Feed, tmp_path: Pat
 def test_impossible_settings_are_an_error_of_one_line(feed: Feed) -> None:
     feed.start("block=1 lookahead=8")
     assert "longer than the model's window" in feed.error()
+
+
+@pytest.mark.parametrize("source", ["appsrc name=in format=time", CAMERA])
+def test_an_engine_that_fails_is_an_error_of_one_line(feed: Feed, source: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(latent: np.ndarray) -> np.ndarray:
+        raise EngineError("out of memory")
+
+    feed.start("block=0.128 lookahead=0", source, state="PAUSED")
+    monkeypatch.setattr(feed["mdsgen"]._pipeline._networks, "decode", fail)
+    feed.pipeline.set_state(feed.gst.State.PLAYING)
+    if source != CAMERA:
+        feed.caps(*SIZE, RATE)
+        for index, picture in enumerate(pictures(4)):
+            feed.push(picture, index / RATE)
+    assert feed.error() == "out of memory"
 
 
 def test_pictures_without_times_are_an_error_of_one_line(feed: Feed) -> None:
