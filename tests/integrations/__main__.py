@@ -10,7 +10,6 @@ import sys
 import tempfile
 from pathlib import Path
 
-import av
 import click
 import numpy as np
 
@@ -18,7 +17,7 @@ from mdsgen import Pipeline
 from mdsgen.scenes import sample_scene, write_video
 from tests.integrations.bindings import registered
 from tests.integrations.feeding import Feed, cycle, resident_megabytes
-from tests.integrations.launching import MUXED, environment, heard, lags, launch, picture_times
+from tests.integrations.launching import MUXED, environment, heard, lags, launch, picture_times, sound_of
 
 BUNDLE = Path(__file__).parents[1] / "fixtures" / "bundle"
 MOST_MILLISECONDS, MOST_MEGABYTES = 20.0, 8.0
@@ -26,10 +25,11 @@ MOST_MILLISECONDS, MOST_MEGABYTES = 20.0, 8.0
 
 def together(folder: Path, encoder: str, seconds: float) -> bool:
     """Whether sound and pictures of a film are together over its whole length."""
-    film, target = folder / "film.mp4", folder / f"{encoder}.mp4"
+    film, target = folder / "film.mp4", folder / "sound.mp4"
     write_video(sample_scene(5, "metronome", seconds), film, 25, 224, silent=True)
     launch(MUXED, environment(folder), film=film, target=target, settings="engine=onnxruntime block=2", encoder=encoder)
-    found = list(lags(heard(target), expected_sound(film)))
+    with Pipeline.open(engine="onnxruntime") as pipeline, pipeline.live(frame_rate=25, block=2) as live:
+        found = list(lags(heard(target), sound_of(film, live)))
     apart = max(abs(lag) for lag, _ in found)
     moved = float(np.abs(np.subtract(picture_times(target), picture_times(film))).max())
     click.echo(f"{encoder}: sound {[f'{lag:+.2f} ms, {like:.2f}' for lag, like in found]}")
@@ -37,18 +37,6 @@ def together(folder: Path, encoder: str, seconds: float) -> bool:
         f"{encoder}: sound within {apart:.2f} ms, pictures within {1000 * moved:.2f} ms, in {len(found)} seconds"
     )
     return apart + 1000 * moved <= MOST_MILLISECONDS
-
-
-def expected_sound(film: Path) -> np.ndarray:
-    """The film's sound without GStreamer: sample 0 is at its first picture, at second 0."""
-    with (
-        Pipeline.open(engine="onnxruntime") as pipeline,
-        pipeline.live(frame_rate=25, block=2) as live,
-        av.open(str(film)) as container,
-    ):
-        pictures = ((frame.time, frame.to_ndarray(format="rgb24")) for frame in container.decode(video=0))
-        blocks = [block for time, picture in pictures for block in live.push(picture, time)]
-        return np.concatenate([*blocks, live.finish()])
 
 
 def flat(cycles: int) -> bool:

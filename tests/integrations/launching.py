@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from mdsgen.geometry import SAMPLE_RATE
+from mdsgen.runtime import Live
 from tests.children import finished
 
 MUXED = """filesrc location={film} ! qtdemux ! h264parse ! tee name=pictures
@@ -66,6 +67,14 @@ def heard(film: Path) -> np.ndarray:
     start = round(float(frames[0].pts * frames[0].time_base) * SAMPLE_RATE)
     sound = np.concatenate([frame.to_ndarray()[0] for frame in frames])
     return sound[-start:] if start < 0 else np.concatenate([np.zeros(start, np.float32), sound])
+
+
+def sound_of(film: Path, live: Live) -> np.ndarray:
+    """What a film is to sound like from its first picture on, without GStreamer."""
+    with live, av.open(str(film)) as container:
+        pictures = ((frame.time, frame.to_ndarray(format="rgb24")) for frame in container.decode(video=0))
+        blocks = [block for time, picture in pictures for block in live.push(picture, time)]
+        return np.concatenate([*blocks, live.finish()])
 
 
 def lags(sound: np.ndarray, expected: np.ndarray, piece: int = SAMPLE_RATE) -> Iterator[tuple[float, float]]:
