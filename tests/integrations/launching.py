@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from mdsgen.geometry import SAMPLE_RATE
+from mdsgen.integrations import GSTREAMER_PATH
 from mdsgen.runtime import Live
 from tests.children import finished
 
@@ -26,10 +27,9 @@ MUXED = """filesrc location={film} ! qtdemux ! h264parse ! tee name=pictures
 
 def environment(folder: Path) -> dict[str, str]:
     """As a shell has it in which the virtual environment is active, and GStreamer knows of the element."""
-    place = finished([sys.executable, "-m", "mdsgen.integrations"]).stdout.strip()
     return {
         **os.environ,
-        "GST_PLUGIN_PATH": place,
+        "GST_PLUGIN_PATH": str(GSTREAMER_PATH),
         "GST_REGISTRY": str(folder / "registry.bin"),
         "VIRTUAL_ENV": sys.prefix,
     }
