@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 import numpy as np
 
 from mdsgen.runtime import Live
+from mdsgen.runtime.stamps import LEAP
 
 
 class Stretch:
@@ -63,7 +64,7 @@ class Stretch:
         if self._shown is None:
             return
         shown, picture = self._shown
-        step = self.live.options.block / 2
+        step = min(self.live.options.block, LEAP) / 2
         while shown + step < until and not self.is_left:
             shown += step
             self._give_all(self.live.push(picture, shown))

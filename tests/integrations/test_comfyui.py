@@ -61,8 +61,8 @@ def test_images_become_audio_of_their_length(node: Any) -> None:
 def test_it_is_the_sound_that_the_pipeline_makes_of_the_pictures_that_are_shown(node: Any, bundle_path: Path) -> None:
     seen = FRAMES[[3, 9, 15, 21]]  # shown at an eighth of a second, and every quarter from there
     with Pipeline.open(bundle_path) as pipeline:
-        expected = pipeline(seen, seed=5, quality="fast").audio
-    audio = run(node, seed=5, quality="fast")
+        expected = pipeline(seen, seed=2**64 - 1, quality="fast").audio
+    audio = run(node, seed=2**64 - 1, quality="fast")
     np.testing.assert_array_equal(audio["waveform"][0, 0].numpy(), expected)
 
 

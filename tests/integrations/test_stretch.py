@@ -65,9 +65,10 @@ def test_all_sound_is_given_block_by_block(stretch: Callable[..., Stretch], came
     assert not heard.faults
 
 
-def test_a_picture_that_stands_for_long_costs_no_evaluations(stretch: Callable[..., Stretch]) -> None:
+@pytest.mark.parametrize("block", [4, 60])
+def test_a_picture_that_stands_for_long_costs_no_evaluations(stretch: Callable[..., Stretch], block: float) -> None:
     sparse, dense = Heard(), Heard()
-    slides, film = (stretch(heard, camera=False, block=4, lookahead=0) for heard in (sparse, dense))
+    slides, film = (stretch(heard, camera=False, block=block, lookahead=0) for heard in (sparse, dense))
     for index in range(150):
         film.push(PICTURES[0], index / RATE)
     slides.push(PICTURES[0], 0)
