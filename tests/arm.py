@@ -84,9 +84,9 @@ class Arm:
                 *requirements,
             ]
         )
-        self._lay_package(site / "mdsgen")
+        self.lay_package(site / "mdsgen")
 
-    def _lay_package(self, package: Path) -> None:
+    def lay_package(self, package: Path) -> None:
         """The four folders of the repository as the one that they are when installed."""
         package.mkdir()
         for part in [*(ROOT / "mdsgen").iterdir(), *(ROOT / name for name in ("export", "engines", "kernels"))]:

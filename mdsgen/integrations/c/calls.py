@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import threading
 from collections.abc import Callable
 from functools import wraps
@@ -38,7 +39,7 @@ class Calls:
                 return call(*arguments)
             except BaseException as error:
                 line = str(error) if isinstance(error, MdsgenError) else f"{type(error).__name__}: {error}"
-                self._thread.error = self._ffi.new("char[]", line.encode())
+                self._thread.error = self._ffi.new("char[]", line.encode("utf-8", "backslashreplace"))
                 return failed
 
         return guard
@@ -82,4 +83,4 @@ class Calls:
         return self._sessions[pointer][1]
 
     def _text(self, text: Any) -> str | None:
-        return None if text == self._ffi.NULL else self._ffi.string(text).decode()
+        return None if text == self._ffi.NULL else os.fsdecode(self._ffi.string(text))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -33,7 +34,7 @@ class Session:
             self._pipeline.close()
             raise
         self._blocks: Iterator[np.ndarray] = iter(())
-        self._left = np.zeros(0, np.float32)
+        self._left, self._pulling = np.zeros(0, np.float32), threading.Lock()
 
     def push(self, picture: np.ndarray, time: float | None) -> None:
         """Take a picture, uint8 ``[H, W, 3]``."""
@@ -46,10 +47,11 @@ class Session:
 
     def pull(self, most: int) -> np.ndarray:
         """At most that many samples of what is ready."""
-        if not self._left.size:
-            self._left = next(self._blocks, self._left)
-        now, self._left = self._left[:most], self._left[most:]
-        return now
+        with self._pulling:
+            if not self._left.size:
+                self._left = next(self._blocks, self._left)
+            now, self._left = self._left[:most], self._left[most:]
+            return now
 
     def close(self) -> None:
         """Let everything go."""
