@@ -57,4 +57,5 @@ class Disturbances:
         rows = (torch.arange(height) + by[:, :1]).clamp(0, height - 1)  # [T, H]
         columns = (torch.arange(width) + by[:, 1:]).clamp(0, width - 1)  # [T, W]
         times = torch.arange(time)[:, None, None]
-        return clip[times, rows[:, :, None], columns[:, None, :]]
+        moved: Tensor = clip[times, rows[:, :, None], columns[:, None, :]]
+        return moved

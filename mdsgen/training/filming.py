@@ -57,6 +57,7 @@ def compressed(pictures: np.ndarray, quality: int) -> np.ndarray:
         for packets in _encoded(stream, pictures):
             output.mux(packets)
     file.seek(0)
+    back: Any
     with av.open(file) as back:
         return np.stack([frame.to_ndarray(format="rgb24") for frame in back.decode(video=0)])
 
