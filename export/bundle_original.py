@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from mdsgen.export.verify import Estimate
+from mdsgen.export.verify import Estimate, noise_of
 from mdsgen.runtime.networks import Networks
 
 
@@ -15,8 +15,8 @@ class BundleOriginal:
         self.name, self.geometry, self.schedule = name, networks.geometry, networks.schedule
         self.encode, self.condition = networks.encode, networks.condition
         self.decode, self.vocode = networks.decode, networks.vocode
-        self._denoise = networks.denoise
+        self._networks = networks
 
     def denoiser(self, features: np.ndarray, timesteps: np.ndarray) -> Estimate:
-        modulations = self.condition(features, timesteps)  # [steps, 2, V, D]
-        return lambda latent, step: np.concatenate(self._denoise(latent, modulations[step]))
+        modulations = self.condition(features, timesteps)  # [steps, branches, V, D]
+        return lambda latent, step: noise_of(self._networks, latent, modulations[step]).copy()

@@ -80,7 +80,7 @@ def _trajectory(denoiser: Activations, plan: Plan, noise: np.ndarray, modulation
     def estimate(latent: np.ndarray, step: int) -> Estimates:
         found = denoiser(latent, modulations[step])  # [2, C, H, W]
         passes.append(Feed(latent.copy(), modulations[step], found))
-        return found[:1], found[1:]
+        return found[:1], found[-1:]
 
     solve(noise, plan, estimate)
     return passes

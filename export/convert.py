@@ -94,6 +94,7 @@ class BundleSource:
             licence=source.licence,
             sampling=source.sampling,
             schedule=source.schedule,
+            continues=source.continues,
         )
 
     def reference(self, frames: np.ndarray) -> Reference:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -59,10 +60,10 @@ def export_bundle(
     What is calibrated is made of an FP32 bundle beside the target, which is gone afterwards: ``converted_from`` in the
     provenance has its precision and no checksum.
     """
-    chosen = sampling or Sampling()
 
     def load() -> PyTorchSource:
-        return PyTorchSource(models() if callable(models) else models, chosen)
+        loaded = models() if callable(models) else models
+        return PyTorchSource(loaded, replace(sampling or loaded.sampling, distilled=loaded.sampling.distilled))
 
     if not options.into.needs_calibration:
         return write_bundle(load, target, options, frames=frames, report=report)
@@ -99,6 +100,7 @@ class PyTorchSource:
             licence=self.models.licence,
             sampling=self.sampling,
             schedule=self.models.schedule,
+            continues=self.models.continues,
         )
 
     def reference(self, frames: np.ndarray) -> Reference:
@@ -114,19 +116,19 @@ def networks_of(models: Models) -> Iterator[Network]:
     timesteps = torch.zeros(2)
     yield Network(
         CONDITIONING,
-        Conditioning(models.denoiser),
+        Conditioning(models.denoiser, models.branches),
         {"features": features, "timesteps": timesteps},
         "modulations",
         {"timesteps": _STEPS_AXIS, "modulations": _STEPS_AXIS},
     )
     latent = torch.zeros(1, *geometry.latent_shape)
-    modulations = torch.zeros(BRANCHES, models.denoiser.vectors, models.denoiser.config.width)
+    modulations = torch.zeros(models.branches, models.denoiser.vectors, models.denoiser.config.width)
     yield Network(
         DENOISER,
         DenoiserStep(models.denoiser),
         {"latent": latent, "modulations": modulations},
         "noise",
-        {"modulations": _BRANCHES_AXIS, "noise": _BRANCHES_AXIS},
+        {"modulations": _BRANCHES_AXIS, "noise": _BRANCHES_AXIS} if models.branches == BRANCHES else {},
     )
     yield Network(LATENT_DECODER, LatentDecoder(models.codec), {"latent": latent}, "log_mel", {})
     log_mel = torch.zeros(1, geometry.mel_frames, geometry.mel.bins)

@@ -22,26 +22,27 @@ BRANCHES = 2
 class Conditioning(nn.Module):
     """Reducer, timestep embedding and all modulations.
 
-    ``features [1, frames, 512]``, ``timesteps [steps]`` -> ``modulations [steps, 2, V, D]``: step after step, so that
-    the loop addresses its own by an offset. V is 6·depth + 2, and one for each time column where those are told of
-    their frames.
+    ``features [1, frames, 512]``, ``timesteps [steps]`` -> ``modulations [steps, branches, V, D]``: step after step, so
+    that the loop addresses its own by an offset. V is 6·depth + 2, and one for each time column where those are told of
+    their frames. One branch is the conditional one.
     """
 
-    def __init__(self, denoiser: Denoiser) -> None:
+    def __init__(self, denoiser: Denoiser, branches: int = BRANCHES) -> None:
         super().__init__()
-        self.denoiser = denoiser
+        self.denoiser, self.branches = denoiser, branches
 
     def forward(self, features: Tensor, timesteps: Tensor) -> Tensor:
         embedded = self.denoiser.t_embedder(timesteps)  # [S, D]
         conditional = embedded + self.denoiser.reduce(features)  # [S, D] + [1, D]
-        branches = (self.denoiser.modulations(conditional, features), self.denoiser.modulations(embedded))  # [S, V, D]
-        return torch.stack(branches, dim=1)
+        seen = self.denoiser.modulations(conditional, features)  # [S, V, D]
+        unseen = [self.denoiser.modulations(embedded)] if self.branches == BRANCHES else []
+        return torch.stack([seen, *unseen], dim=1)
 
 
 class DenoiserStep(nn.Module):
-    """One guided pass: both branches see the same latent, each under its own modulations.
+    """One guided pass: all branches see the same latent, each under its own modulations.
 
-    ``latent [1, C, H, W]``, ``modulations [2, V, D]`` -> ``noise [2, C, H, W]``.
+    ``latent [1, C, H, W]``, ``modulations [branches, V, D]`` -> ``noise [branches, C, H, W]``.
     """
 
     def __init__(self, denoiser: Denoiser) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +20,11 @@ from mdsgen.model.compact_video import CompactVideoEncoder
 from mdsgen.model.denoiser import SIZES, Denoiser, config, inference_parameters
 from mdsgen.model.istft_vocoder import IstftVocoder
 from mdsgen.model.video_encoder import VideoEncoder
+from mdsgen.sampling import Distilled, Sampling
 from mdsgen.schedule import NoiseSchedule
 from mdsgen.training.trained import (
     WEIGHTS,
+    final_denoiser,
     final_vocoder,
     load_autoencoder,
     load_denoiser,
@@ -42,7 +44,9 @@ PUBLISHED_LICENCE = "the weights keep the licences of their publishers; see prov
 class Models:
     """One complete MDSGen in float32 on the CPU. ``provenance`` and ``licence`` go into the manifest as they are.
 
-    ``schedule`` is the one that the denoiser was trained with; the published models have the default.
+    ``schedule`` is the one that the denoiser was trained with; the published models have the default. ``sampling`` is
+    how clips are sampled where nobody says otherwise, and says whether the denoiser is distilled. ``continues``: it was
+    trained to go on from known columns.
     """
 
     denoiser: Denoiser
@@ -51,6 +55,8 @@ class Models:
     provenance: dict[str, Any] = field(default_factory=lambda: {"weights": UNTRAINED})
     licence: str = "Apache-2.0"
     schedule: NoiseSchedule = field(default_factory=NoiseSchedule)
+    sampling: Sampling = field(default_factory=Sampling)
+    continues: bool = False
 
     def __post_init__(self) -> None:
         if self.denoiser.geometry != self.codec.geometry:
@@ -64,6 +70,11 @@ class Models:
     @property
     def geometry(self) -> Geometry:
         return self.denoiser.geometry
+
+    @property
+    def branches(self) -> int:
+        """Of guidance: both, or the conditional one of a distilled denoiser."""
+        return 2 if self.sampling.distilled is None else 1
 
     def describe(self) -> dict[str, Any]:
         """The denoiser's size, for the manifest."""
@@ -135,14 +146,15 @@ def trained_models(work: Path) -> Models:
     Raises :class:`~mdsgen.errors.CheckpointError` where one of them is missing or damaged, and :class:`ExportError`
     where they are not of one geometry.
     """
-    vocoder = final_vocoder(work)
-    stages = ("video_encoder", "autoencoder", *dict.fromkeys(("vocoder", vocoder)), "denoiser")
+    vocoder, final = final_vocoder(work), final_denoiser(work)
+    denoisers = [final] if final == "denoiser" or not (work / "denoiser" / WEIGHTS).is_file() else ["denoiser", final]
+    stages = ("video_encoder", "autoencoder", *dict.fromkeys(("vocoder", vocoder)), *denoisers)
     said = {stage: read_training(work / stage / WEIGHTS) for stage in stages}
     geometries = {stage: training.geometry for stage, training in said.items()}
     if len(set(geometries.values())) > 1:
         names = ", ".join(f"{stage}: {geometry.name}" for stage, geometry in geometries.items())
         raise ExportError(f"the networks in {work} are not of one geometry ({names})")
-    codec = CompactCodec(geometries["denoiser"], load_autoencoder(work / "autoencoder"), load_vocoder(work / vocoder))
+    codec = CompactCodec(geometries[final], load_autoencoder(work / "autoencoder"), load_vocoder(work / vocoder))
     provenance = {
         stage: {
             **describe_file(work / stage / WEIGHTS).to_dict(),
@@ -151,9 +163,21 @@ def trained_models(work: Path) -> Models:
         }
         for stage, training in said.items()
     }
-    denoiser, video_encoder = load_denoiser(work / "denoiser"), load_video_encoder(work / "video_encoder")
-    schedule = said["denoiser"].section.config.schedule
-    return Models(denoiser, video_encoder, codec, provenance, schedule=schedule)
+    denoiser, video_encoder = load_denoiser(work / final), load_video_encoder(work / "video_encoder")
+    config = said[final].section.config
+    sampling = Sampling()
+    if final == "student":
+        sampling = replace(config.sampling, distilled=Distilled(config.guidance, config.steps))
+    continues = config.known_share > 0
+    return Models(
+        denoiser,
+        video_encoder,
+        codec,
+        provenance,
+        schedule=config.schedule,
+        sampling=sampling,
+        continues=continues,
+    )
 
 
 def _size(denoiser: Denoiser) -> str:

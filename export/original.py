@@ -10,12 +10,16 @@ from mdsgen.export.verify import Estimate
 
 
 class PyTorchOriginal:
-    """The networks in FP32 in PyTorch, the denoiser the published way: a whole pass for each branch in every step."""
+    """The networks in FP32 in PyTorch, the denoiser the published way: a whole pass for each branch in every step.
+
+    A distilled one has the conditional branch alone.
+    """
 
     name = "PyTorch"
 
     def __init__(self, models: Models) -> None:
         self.models, self.geometry, self.schedule = models, models.geometry, models.schedule
+        self._branches = models.branches
 
     @torch.no_grad()
     def encode(self, frames: np.ndarray) -> np.ndarray:
@@ -26,8 +30,8 @@ class PyTorchOriginal:
         denoiser, seen = self.models.denoiser, torch.from_numpy(features)
         per_step = []
         for t in torch.from_numpy(timesteps)[:, None]:  # [1] each
-            branches = [denoiser.modulations(denoiser.condition(t, known), known) for known in (seen, None)]
-            per_step.append(torch.cat(branches))  # [2, V, D]
+            branches = [denoiser.modulations(denoiser.condition(t, known), known) for known in self._of(seen)]
+            per_step.append(torch.cat(branches))  # [branches, V, D]
         return _array(torch.stack(per_step))
 
     def denoiser(self, features: np.ndarray, timesteps: np.ndarray) -> Estimate:
@@ -36,10 +40,14 @@ class PyTorchOriginal:
         @torch.no_grad()
         def estimate(latent: np.ndarray, step: int) -> np.ndarray:
             x, t = torch.from_numpy(latent), all_t[step]
-            both = [self.models.denoiser(x, t, known)[:, : self.geometry.channels] for known in (seen, None)]
-            return _array(torch.cat(both))  # [2, C, H, W]
+            noises = [self.models.denoiser(x, t, known)[:, : self.geometry.channels] for known in self._of(seen)]
+            return _array(torch.cat(noises))  # [branches, C, H, W]
 
         return estimate
+
+    def _of(self, seen: torch.Tensor) -> list[torch.Tensor | None]:
+        """What each branch knows of the video."""
+        return [seen, None][: self._branches]
 
     @torch.no_grad()
     def decode(self, latent: np.ndarray) -> np.ndarray:

@@ -29,7 +29,8 @@ from mdsgen.schedule import NoiseSchedule
 _COMPARED_STEPS = 3  # the first, the middle and the last latent of the trajectory
 
 Estimate = Callable[[np.ndarray, int], np.ndarray]
-"""``estimate(latent [1, C, H, W], step) -> noise [2, C, H, W]`` of both branches: an array that its caller may keep."""
+"""``estimate(latent [1, C, H, W], step) -> noise [branches, C, H, W]``: an array that its caller may keep. The
+conditional branch comes first, and may be the only one."""
 
 
 class Conditioner(Protocol):
@@ -78,7 +79,7 @@ class Reference:
 
 
 def run_reference(original: Original, frames: np.ndarray, sampling: Sampling, seed: int = 0) -> Reference:
-    """Run the original networks over a whole clip, sampled as ``sampling`` says, both branches in every step.
+    """Run the original networks over a whole clip, sampled as ``sampling`` says, all branches in every step.
 
     Raises :class:`ExportError` where they give what is not finite: nothing could be compared with that.
     """
@@ -96,7 +97,7 @@ def run_reference(original: Original, frames: np.ndarray, sampling: Sampling, se
         both = estimate(latent, step)  # [2, C, H, W]
         if step in compared:
             trajectory.append((step, latent.copy(), both))
-        return both[:1], both[1:]
+        return both[:1], both[-1:]
 
     latent = solve(noise, plan, observed)
     log_mel = original.decode(latent)
@@ -123,7 +124,7 @@ def compare(networks: Networks, reference: Reference, thresholds: Thresholds) ->
         return Parity(graph, what, value, thresholds.of(graph))
 
     def noise(step: int, latent: np.ndarray, like: np.ndarray) -> float:
-        given = _given(lambda: _noise(networks, latent, reference.modulations[step]), like[: networks.branches])
+        given = _given(lambda: noise_of(networks, latent, reference.modulations[step]), like[: networks.branches])
         return snr_db(like[: networks.branches], given)
 
     worst = min(noise(step, latent, like) for step, latent, like in reference.trajectory)
@@ -159,7 +160,7 @@ def _no_numbers(like: np.ndarray) -> np.ndarray:
     return np.full(like.shape, np.nan, np.float32)
 
 
-def _noise(networks: Networks, latent: np.ndarray, modulations: np.ndarray) -> np.ndarray:
+def noise_of(networks: Networks, latent: np.ndarray, modulations: np.ndarray) -> np.ndarray:
     """``latent [1, C, H, W]``, ``modulations [2, V, D]`` -> the noise of as many branches as the networks compute."""
     if networks.branches == 1:
         return networks.denoise_conditional(latent, modulations)

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 
 from mdsgen.errors import SettingsError
-from mdsgen.sampling import ALWAYS, PRESETS, SOLVERS, Changes, Sampling
+from mdsgen.sampling import ALWAYS, PRESETS, SOLVERS, Changes, Distilled, Sampling
 from tests.samplings import samplings
 
 OWN = Sampling(30, 4.0, 0.5, "unipc-3", (100.0, 800.0), 2, clean_limit=3.0)
@@ -43,7 +43,8 @@ def test_what_is_named_goes_before_the_preset() -> None:
 
 
 def test_every_field_and_a_preset_can_be_named() -> None:
-    assert Changes.__annotations__.keys() == {"quality"} | {field.name for field in fields(Sampling)}
+    """But for what the weights are."""
+    assert Changes.__annotations__.keys() | {"distilled"} == {"quality"} | {field.name for field in fields(Sampling)}
 
 
 def test_an_unknown_preset_is_refused() -> None:
@@ -120,3 +121,49 @@ def test_an_unknown_solver_is_refused(solver: Any) -> None:
 def test_what_gives_no_number_is_refused(name: str, value: Any, expected: str) -> None:
     with pytest.raises(SettingsError, match=f"{name} must be {expected}, not"):
         Sampling(**{name: value})
+
+
+# A denoiser with guidance in its weights
+
+DISTILLED = Sampling(4, 1.0, solver="unipc-2", clean_limit=4.0, distilled=Distilled(2.0, (4, 2)))
+
+
+@pytest.mark.parametrize(("quality", "steps"), [("fast", 2), ("balanced", 4), ("best", 4)])
+def test_its_presets_are_the_steps_that_it_was_trained_for(quality: str, steps: int) -> None:
+    chosen = DISTILLED.changed(quality=quality)
+    assert (chosen.steps, chosen.solver, chosen.guidance) == (steps, "unipc-2", 1.0)
+    assert chosen.distilled == DISTILLED.distilled
+
+
+def test_other_steps_may_be_asked_of_it() -> None:
+    assert DISTILLED.changed(steps=7, solver="ddim").steps == 7
+
+
+def test_the_guidance_that_it_has_may_be_asked_of_it_and_no_other() -> None:
+    assert DISTILLED.changed(guidance=2.0) == DISTILLED.changed(guidance=1.0) == DISTILLED
+    with pytest.raises(SettingsError, match=r"guidance 3 cannot be asked.*distilled at guidance 2.*leave guidance out"):
+        DISTILLED.changed(guidance=3.0)
+
+
+def test_that_it_is_distilled_survives_json() -> None:
+    values = json.loads(json.dumps(DISTILLED.to_dict()))
+    assert values["distilled"] == {"guidance": 2.0, "steps": [4, 2]}
+    assert Sampling.from_dict(values) == DISTILLED
+    assert "distilled" not in Sampling().to_dict()
+
+
+@pytest.mark.parametrize(
+    ("distilled", "expected"),
+    [
+        (3, "distilled must be an object"),
+        ({"steps": [4]}, "distilled.guidance must be there"),
+        ({"guidance": "two", "steps": [4]}, "distilled.guidance must be a number"),
+        ({"guidance": math.nan, "steps": [4]}, "distilled.guidance must be a number"),
+        ({"guidance": 2.0, "steps": []}, "distilled.steps must be whole numbers"),
+        ({"guidance": 2.0, "steps": [4, 0]}, "distilled.steps must be whole numbers"),
+        ({"guidance": 2.0, "steps": 4}, "distilled.steps must be whole numbers"),
+    ],
+)
+def test_what_is_said_wrongly_of_it_is_refused(distilled: object, expected: str) -> None:
+    with pytest.raises(SettingsError, match=expected):
+        Sampling.from_dict({**DISTILLED.to_dict(), "distilled": distilled})

@@ -29,7 +29,7 @@ class DeviceStages:
     """
 
     def __init__(self, networks: Networks, sampling: Sampling) -> None:
-        plan = plan_steps(sampling, networks.schedule)
+        plan = plan_steps(sampling, networks.schedule, networks.branches)
         self._clip = DeviceWindow(networks.device_engines, kernels.Kernels(SOURCES), len(plan))
         self._geometry = networks.geometry
         try:

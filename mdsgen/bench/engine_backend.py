@@ -58,18 +58,19 @@ class EngineBackend(Backend):
         self.data_type = data_type(precision, engine, bfloat16)
         self.precision = "bf16" if self.data_type == "bf16" else precision
         arithmetic = ", bfloat16 arithmetic" if bfloat16 else ""
-        self.what = f"{engine}, {precision}{arithmetic}, one pass for both branches ({self._source.name})"
+        passes = "one pass for both branches" if self._source.sampling.distilled is None else "one branch"
+        self.what = f"{engine}, {precision}{arithmetic}, {passes} ({self._source.name})"
 
     def step(self, inputs: Inputs) -> Run:
         held = self._hold()
         options = graph_options(CONDITIONING, self._options, self._source.geometry)
         with open_engine(self._source.path(CONDITIONING), self._engine, options) as conditioning:
             feeds = {"features": inputs.features, "timesteps": inputs.timestep}
-            modulations = conditioning.run(feeds)["modulations"][0]  # [2, V, D]
+            modulations = conditioning.run(feeds)["modulations"][0]  # [branches, V, D]
         options = graph_options(DENOISER, self._options, self._source.geometry)
         denoiser = held.enter_context(open_engine(self._source.path(DENOISER), self._engine, options))
         self._describe(denoiser.name)
-        noise = np.zeros((2, *inputs.latent.shape[1:]), np.float32)
+        noise = np.zeros((len(modulations), *inputs.latent.shape[1:]), np.float32)
         run = denoiser.bind({"latent": inputs.latent, "modulations": modulations}, {"noise": noise})
 
         def step() -> np.ndarray:

@@ -46,7 +46,7 @@ class TensorRtBackend(EngineBackend):
 
     def _clip(self, sampling: Sampling) -> DeviceWindow:
         networks, held = self._open(), self._hold()
-        plan = plan_steps(sampling, networks.schedule)
+        plan = plan_steps(sampling, networks.schedule, networks.branches)
         loaded = kernels.Kernels(SOURCES)
         held.callback(loaded.close)
         clip = DeviceWindow(networks.device_engines, loaded, len(plan), graph=self._graph)

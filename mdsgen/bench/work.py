@@ -57,8 +57,12 @@ def flop_of(path: Path, **axes: int) -> int:
 
 
 def denoiser_passes(sampling: Sampling, schedule: NoiseSchedule, on_device: bool) -> int:
-    """How often the denoiser looks at a latent: on a GPU twice in every step, where both branches are one batch."""
-    return 2 * sampling.steps if on_device else passes_of(plan_steps(sampling, schedule))
+    """How often the denoiser looks at a latent: on a GPU twice in every step, where both branches are one batch.
+
+    A distilled one looks once.
+    """
+    twice = on_device and sampling.distilled is None
+    return 2 * sampling.steps if twice else passes_of(plan_steps(sampling, schedule))
 
 
 def stage_flop(path_of: Callable[[str], Path], steps: int, passes: int) -> dict[str, int]:

@@ -38,6 +38,13 @@ class Fields:
             raise BundleError(f"manifest field {self.place(name)!r} must be {_KINDS[kind]}, not {value!r:.80}")
         return value
 
+    def flag(self, name: str) -> bool:
+        """The field ``name``, true or false; false where it is not there, as in what was written before it was."""
+        value = self.values.get(name, False)
+        if not isinstance(value, bool):
+            raise BundleError(f"manifest field {self.place(name)!r} must be true or false, not {value!r:.80}")
+        return value
+
     def elements(self, name: str) -> Iterator[tuple[str, object]]:
         """Each element of the list ``name``, after its place in the manifest."""
         for index, value in enumerate(self.take(name, list)):

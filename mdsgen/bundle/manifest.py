@@ -39,9 +39,10 @@ GRAPHS = (VIDEO_ENCODER, CONDITIONING, DENOISER, LATENT_DECODER, VOCODER)
 class Manifest:
     """The whole description of a bundle.
 
-    ``model`` describes the denoiser (``size``, ``width``, ``depth``, ``heads``, ``parameters``); ``provenance`` says
-    where the weights came from: file names with their SHA-256, or that they are seeded and untrained. Both are plain
-    JSON objects for people; no computation depends on them.
+    ``continues``: the denoiser was trained to go on from known columns that are given clean and marked (see
+    :mod:`mdsgen.marks`). ``model`` describes it (``size``, ``width``, ``depth``, ``heads``, ``parameters``);
+    ``provenance`` says where the weights came from: file names with their SHA-256, or that they are seeded and
+    untrained. Both are plain JSON objects for people; no computation depends on them.
     """
 
     geometry: Geometry
@@ -52,6 +53,7 @@ class Manifest:
     licence: str
     sampling: Sampling = field(default_factory=Sampling)
     schedule: NoiseSchedule = field(default_factory=NoiseSchedule)
+    continues: bool = False
     parity: tuple[Parity, ...] = ()
     created_by: str = f"mdsgen {__version__}"
     schema: int = SCHEMA
@@ -90,6 +92,7 @@ class Manifest:
             "model": self.model,
             "sampling": self.sampling.to_dict(),
             "schedule": self.schedule.to_dict(),
+            **({"continues": True} if self.continues else {}),
             "graphs": {name: graph.to_dict() for name, graph in self.graphs.items()},
             "parity": [figure.to_dict() for figure in self.parity],
             "provenance": self.provenance,
@@ -111,6 +114,7 @@ class Manifest:
             model=fields.take("model", dict),
             sampling=_sampling(fields, "sampler" if schema == 1 else "sampling"),
             schedule=NoiseSchedule() if schema == 1 else _schedule(fields),  # schema 1 had the release's alone
+            continues=fields.flag("continues"),
             graphs={name: Graph.from_dict(graph, f"graphs.{name}") for name, graph in graphs.items()},
             parity=_parities(fields, *(("quality", "decibels") if schema == 1 else ("parity", "snr_db"))),
             provenance=fields.take("provenance", dict),

@@ -201,11 +201,11 @@ def _make(
         from mdsgen.export import export_bundle, trained_models, verification_frames
     if source["trained"] is not None:
         models = trained_models(source["trained"])
-        load, space = (lambda: models), models.geometry
+        load, space, usual = (lambda: models), models.geometry, models.sampling
     else:
         space = geometry(source["geometry_name"] or ("paper" if source["untrained"] else "release"))
-        load = _loader(source, space)
-    frames, chosen = verification_frames(space, video), Sampling().changed(**sampling)
+        load, usual = _loader(source, space), Sampling()
+    frames, chosen = verification_frames(space, video), usual.changed(**sampling)
     return export_bundle(load, target, options, frames=frames, sampling=chosen, report=report)
 
 

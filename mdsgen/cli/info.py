@@ -129,6 +129,9 @@ def _sampling(sampling: Sampling) -> str:
         words += f", guided at timesteps {low:g} to {high:g}"
     if sampling.unconditional_every > 1:
         words += f", unconditional every {sampling.unconditional_every} steps"
+    if sampling.distilled is not None:
+        trained_for = ", ".join(map(str, sampling.distilled.steps))
+        words += f"; distilled at guidance {sampling.distilled.guidance:g} for {trained_for} steps"
     return words
 
 

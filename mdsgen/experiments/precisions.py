@@ -137,14 +137,15 @@ def keep_figures(bundle: Bundle, judged: Judged, reference: Judged, settings: Ma
 
 
 def _time_steps(opened: Mapping[str, Networks], timesteps: np.ndarray) -> dict[str, Measurement]:
-    """Both branches at once, in turn with all denoisers on the same input."""
+    """All branches at once, in turn with all denoisers on the same input."""
     reference = next(iter(opened.values()))
     shape = (1, reference.geometry.video_features, FEATURE_CHANNELS)
     features = np.random.default_rng(0).standard_normal(shape, np.float32) / np.float32(FEATURE_CHANNELS**0.5)
     modulations = reference.condition(features, timesteps)[0]  # [2, V, D]
     latent = seeded_noise(reference.geometry, 0)  # [1, C, H, W]
     runs: dict[str, Callable[[], object]] = {
-        name: partial(networks.denoise, latent, modulations) for name, networks in opened.items()
+        name: partial(networks.denoise if networks.branches > 1 else networks.denoise_conditional, latent, modulations)
+        for name, networks in opened.items()
     }
     return side_by_side(runs, _TIMED, _WARMUP, _LEAD)
 

@@ -40,8 +40,9 @@ class Generators:
 
     def of(self, sampling: Sampling) -> Generator:
         """What generates with this sampling. Raises :class:`~mdsgen.errors.SettingsError` for more steps than the model
-        was trained in."""
-        plan, engines = plan_steps(sampling, self._networks.schedule), self._networks.device_engines
+        was trained in, and for guidance of a denoiser that has no unconditional branch."""
+        plan = plan_steps(sampling, self._networks.schedule, self._networks.branches)
+        engines = self._networks.device_engines
         if not engines:
             return WindowGenerator(self._networks, sampling)
         try:

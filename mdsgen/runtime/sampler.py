@@ -62,7 +62,7 @@ def solve(
     older = [np.zeros_like(latent) for _ in plan[0].coefficients.next_older]
     for index, step in enumerate(plan):
         if held:
-            held.noised(latent, step)
+            held.before(step, latent)
         conditional, unconditional = estimate(latent, index)
         with np.errstate(over="ignore", invalid="ignore"):  # whoever takes the latent looks at it
             guided_step(latent, conditional, unconditional, clean, step.coefficients, older)

@@ -47,11 +47,17 @@ Plan = tuple[SolverStep, ...]
 """All steps from noise to latent."""
 
 
-def plan_steps(sampling: Sampling, schedule: NoiseSchedule) -> Plan:
-    """The steps of a sampling with a model that was trained with this noise schedule.
+def plan_steps(sampling: Sampling, schedule: NoiseSchedule, branches: int = 2) -> Plan:
+    """The steps of a sampling with a model that was trained with this noise schedule and has so many branches.
 
-    Raises :class:`SettingsError` for more steps than the model was trained in.
+    Raises :class:`SettingsError` for more steps than the model was trained in, and for guidance of one that has no
+    unconditional branch.
     """
+    if branches == 1 and sampling.guidance != 1.0:
+        raise SettingsError(
+            f"guidance must be 1, not {sampling.guidance:g}: this bundle's denoiser has its guidance in its weights "
+            "and no unconditional branch; leave guidance out"
+        )
     if sampling.steps > schedule.train_steps:
         raise SettingsError(
             f"steps must be a whole number from 1 to {schedule.train_steps}, not {sampling.steps!r:.80}"

@@ -11,7 +11,7 @@ import numpy as np
 
 from mdsgen.bundle import DENOISER
 from mdsgen.runtime.branches import Branches
-from mdsgen.runtime.continuation import Held
+from mdsgen.runtime.continuation import Held, marked
 from mdsgen.runtime.known import Known
 from mdsgen.runtime.networks import Networks
 from mdsgen.runtime.outputs import check_finite
@@ -45,7 +45,7 @@ class WindowGenerator:
 
     def __init__(self, networks: Networks, sampling: Sampling) -> None:
         self._networks, self._size = networks, networks.geometry.frame_size
-        self._plan = plan_steps(sampling, networks.schedule)
+        self._plan = plan_steps(sampling, networks.schedule, networks.branches)
         self._timesteps = timesteps_of(self._plan)
 
     def __call__(
@@ -90,7 +90,10 @@ class WindowGenerator:
         known: Known | None = None,
     ) -> np.ndarray:
         """The diffusion loop: ``noise [1, C, H, W]`` -> latent of the same shape, which begins with what is known."""
-        held = Held(known, noise) if known is not None and known.columns else None
+        held = None
+        if known is not None and known.columns:
+            held = Held(known, noise, self._networks.continues)
+            modulations = marked(modulations, known) if self._networks.continues else modulations
         latent = solve(noise, self._plan, Branches(self._networks, self._plan, modulations), on_step, held)
         check_finite(DENOISER, latent)
         return latent

@@ -39,7 +39,9 @@ class StudentConfig:
     ``steps`` are the numbers of evaluations that it is trained for, the usual one first; ``guidance``,
     ``guidance_power`` and ``clean_limit`` those that the teacher is sampled with by ``solver``. ``weighting`` of the
     errors along a trajectory: ``"min_snr"`` as in the training of the denoiser, ``"landing"`` by how far each moves the
-    next latent. The other words are those of ``[denoiser]``.
+    next latent. ``substeps`` are how many steps the teacher takes for one of the student's, which is to land where they
+    do; with more than one there is one number of ``steps``, since a latent at one timestep can only lead to one place,
+    and a student that was distilled with one is a better beginning. The other words are those of ``[denoiser]``.
     """
 
     size: str = "tiny"
@@ -51,6 +53,7 @@ class StudentConfig:
     guidance_power: float = Sampling.guidance_power
     clean_limit: float = 1000.0
     weighting: Literal["min_snr", "landing"] = "min_snr"
+    substeps: int = 1
     min_snr_gamma: float = 5.0
     beta_start: float = NoiseSchedule.beta_start
     beta_end: float = NoiseSchedule.beta_end
@@ -64,6 +67,10 @@ class StudentConfig:
         if max(self.steps) > min(_MOST_STEPS, self.noise_steps):
             most = min(_MOST_STEPS, self.noise_steps)
             raise ValueError(f"steps must be at most {most}, not {max(self.steps)}")
+        if self.substeps < 1 or max(self.steps) * self.substeps > min(_MOST_STEPS, self.noise_steps):
+            raise ValueError(f"substeps must be at least 1, and few, not {self.substeps}")
+        if self.substeps > 1 and len(self.steps) > 1:
+            raise ValueError(f"with {self.substeps} substeps there can be one number of steps, not {list(self.steps)}")
         if self.solver not in SOLVERS:
             raise ValueError(f"solver must be one of {', '.join(SOLVERS)}, not {self.solver!r}")
         if self.known_share and self.video != "columns":
@@ -116,7 +123,8 @@ class StudentStage(Stage):
             diffusion=Diffusion(config.schedule),
         )
         self.plans = Plans(config.steps, config.taught, config.schedule)
-        self.evaluations = max(config.steps) + min(config.steps)
+        self.substeps = Plans([count * config.substeps for count in config.steps], config.taught, config.schedule)
+        self.evaluations = max(config.steps) + (min(config.steps) if config.substeps == 1 else 0)
         self._teacher: Teacher | None = None
         self._taught_by = ""
 
@@ -212,14 +220,19 @@ class StudentStage(Stage):
     def _points(
         self, clips: Clips, plan: Tensor, start: Tensor, timestep: Tensor, noise: Tensor, compiled: bool = False
     ) -> Points:
-        """Each clip's trajectory, and from its end on real latents: as many evaluations of the teacher for all."""
+        """What the teacher gives the student to learn from."""
         if self._teacher is None:
             raise TrainingError("a student needs a teacher: learn_from() comes first")
         self._teacher.prepare(start.device, compiled)
-        way, seen, known = Solver(start, self.plans.limit, self.plans.older), clips.latent, None
-        if clips.beginnings is not None:
-            known = clips.beginnings.known(self.geometry)
-            seen = clips.beginnings.given(self.geometry, seen, clips.latent, start)  # [B, C, H, W]
+        if self.config.substeps > 1:
+            return self._landings(self._teacher, clips, plan, start)
+        return self._guided(self._teacher, clips, plan, start, timestep, noise)
+
+    def _guided(
+        self, teacher: Teacher, clips: Clips, plan: Tensor, start: Tensor, timestep: Tensor, noise: Tensor
+    ) -> Points:
+        """Each clip's trajectory, and from its end on real latents: as many evaluations of the teacher for all."""
+        way, (known, seen) = Solver(start, self.plans.limit, self.plans.older), self._known(clips, start)
         found = []
         for index in range(self.evaluations):
             goes_on, step = self.plans.goes_on(plan, index), self.plans.step(plan, index)  # [B] each
@@ -227,13 +240,37 @@ class StudentStage(Stage):
             latent = torch.where(goes_on[:, None, None, None], way.latent, real)
             latent = latent if known is None else torch.where(known, seen, latent)
             at = torch.where(goes_on, step.timestep, timestep[:, index].float())
-            strength = torch.where(goes_on, step.guidance, self._teacher.strength(timestep[:, index]))
-            target = self._teacher.guided(latent, at, clips, strength)  # [B, C, H, W]
+            strength = torch.where(goes_on, step.guidance, teacher.strength(timestep[:, index]))
+            target = teacher.guided(latent, at, clips, strength)  # [B, C, H, W]
             weight = torch.where(goes_on, self._weight(step), self.objective.noise_weight(timestep[:, index]))
             found.append((latent, target, at, weight))
             way.latent = latent
             way.advance(target, step, known, seen)
         return Points(*(torch.stack(values, dim=1) for values in zip(*found, strict=True)))
+
+    def _landings(self, teacher: Teacher, clips: Clips, plan: Tensor, start: Tensor) -> Points:
+        """The latents at which the student's steps begin, and the noise with which each would end where the teacher's
+        substeps do."""
+        fine, coarse = (Solver(start, self.plans.limit, self.plans.older) for _ in range(2))
+        (known, seen), found = self._known(clips, start), []
+        for index in range(self.evaluations):
+            begins = fine.latent if known is None else torch.where(known, seen, fine.latent)
+            for substep in range(index * self.config.substeps, (index + 1) * self.config.substeps):
+                step = self.substeps.step(plan, substep)
+                fine.latent = fine.latent if known is None else torch.where(known, seen, fine.latent)
+                fine.advance(teacher.guided(fine.latent, step.timestep, clips, step.guidance), step, known, seen)
+            step, coarse.latent = self.plans.step(plan, index), begins
+            target = coarse.noise_to(fine.latent, step)
+            coarse.advance(target, step, known, seen)
+            found.append((begins, target, step.timestep, self._weight(step)))
+        return Points(*(torch.stack(values, dim=1) for values in zip(*found, strict=True)))
+
+    def _known(self, clips: Clips, start: Tensor) -> tuple[Tensor | None, Tensor]:
+        """Where the latents are known, and how they are given there."""
+        if clips.beginnings is None:
+            return None, clips.latent
+        given = clips.beginnings.given(self.geometry, clips.latent, clips.latent, start)  # [B, C, H, W]
+        return clips.beginnings.known(self.geometry), given
 
     def _weight(self, step: Any) -> Tensor:
         """How much the error of a step of the trajectory counts, ``[B]``."""

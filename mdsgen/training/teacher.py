@@ -78,6 +78,13 @@ class Solver:
         self.latent, self.limit = noise, limit
         self._clean = [torch.zeros_like(noise) for _ in range(1 + older)]  # the last one first
 
+    def noise_to(self, target: Tensor, step: Step) -> Tensor:
+        """The noise estimate with which a step would lead to ``target``, were there no limit to clean estimates."""
+        noise = target - self.latent * _each(step.next_latent)
+        for estimate, weight in zip(self._clean, [step.next_previous, *step.older.unbind(1)], strict=True):
+            noise = noise - estimate * _each(weight)
+        return noise / _each(step.next_noise)
+
     def advance(self, noise: Tensor, step: Step, known: Tensor | None, clean: Tensor) -> None:
         """Take a step with this noise estimate. Where a latent is ``known`` its estimate is the ``clean`` one."""
         weights = [step.next_previous, *step.older.unbind(1)]

@@ -14,7 +14,7 @@ from mdsgen.bench.work import denoiser_passes, flop_of, stage_flop
 from mdsgen.bundle import CONDITIONING, DENOISER, Bundle
 from mdsgen.errors import BundleError
 from mdsgen.geometry import PAPER
-from mdsgen.sampling import Sampling
+from mdsgen.sampling import Distilled, Sampling
 from mdsgen.schedule import NoiseSchedule
 
 
@@ -100,3 +100,9 @@ def test_a_gpu_computes_both_branches_in_every_step() -> None:
     sampling = Sampling(5, 2.0, 0.01, unconditional_every=2)
     passes = partial(denoiser_passes, sampling, NoiseSchedule())
     assert (passes(on_device=False), passes(on_device=True)) == (8, 10)
+
+
+def test_of_a_distilled_denoiser_there_is_one_branch_everywhere() -> None:
+    sampling = Sampling(4, 1.0, distilled=Distilled(2.0, (4, 2)))
+    passes = partial(denoiser_passes, sampling, NoiseSchedule())
+    assert (passes(on_device=False), passes(on_device=True)) == (4, 4)

@@ -176,6 +176,14 @@ def test_the_first_schema_s_fields_are_named_as_it_names_them() -> None:
         Manifest.from_dict(values)
 
 
+def test_that_a_denoiser_goes_on_is_said_where_it_does() -> None:
+    going_on = dataclasses.replace(example(), continues=True)
+    assert Manifest.from_dict(going_on.to_dict()) == going_on
+    assert "continues" not in example().to_dict()
+    with pytest.raises(BundleError, match="'continues' must be true or false, not 1"):
+        Manifest.from_dict({**example().to_dict(), "continues": 1})
+
+
 @pytest.mark.parametrize("name", sorted(example().to_dict()))
 def test_a_missing_field_is_named(name: str) -> None:
     values = example().to_dict()

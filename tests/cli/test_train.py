@@ -15,11 +15,13 @@ from click.testing import Result
 
 from mdsgen.cli.export import main as export
 from mdsgen.cli.train import main
+from mdsgen.errors import SettingsError
 from mdsgen.runtime import Pipeline
 from mdsgen.training.loop import Trainer
 from mdsgen.training.recipe import STAGES, load_recipe
 from mdsgen.training.shards import Shards
 from mdsgen.training.trained import (
+    final_denoiser,
     final_vocoder,
     load_autoencoder,
     load_denoiser,
@@ -33,7 +35,7 @@ from tests.threads import one_thread
 
 ORDER = [
     *("prepare", "video-encoder", "autoencoder", "vocoder", "judge"),
-    *("encode", "denoiser"),
+    *("encode", "denoiser", "distil"),
     *("decode", "noisy-vocoder"),
     "fidelity",
 ]
@@ -89,8 +91,9 @@ def test_a_whole_model_is_trained_from_nothing(tmp_path: Path) -> None:
         few = ["--scenes", 1] if command == "fidelity" else []
         result = run(command, "--recipe", "toy", "--work", tmp_path, "--threads", 1, *few)
         assert result.exit_code == 0, f"{command}: {result.output}"
-        if command.replace("-", "_") in STAGES:
-            folder = tmp_path / command.replace("-", "_")
+        stage = {"distil": "student"}.get(command, command.replace("-", "_"))
+        if stage in STAGES:
+            folder = tmp_path / stage
             assert result.stdout == f"{folder / 'weights.safetensors'}\n"
             assert {"checkpoint.pt", "log.csv", "weights.safetensors"} <= {path.name for path in folder.iterdir()}
     assert {path.name for path in tmp_path.iterdir()} == {"clips", "latents", "decoded", *STAGES}
@@ -98,7 +101,8 @@ def test_a_whole_model_is_trained_from_nothing(tmp_path: Path) -> None:
         load_video_encoder(tmp_path / "video_encoder"),
         load_autoencoder(tmp_path / "autoencoder"),
     )
-    vocoder, denoiser = load_vocoder(tmp_path / final_vocoder(tmp_path)), load_denoiser(tmp_path / "denoiser")
+    vocoder = load_vocoder(tmp_path / final_vocoder(tmp_path))
+    denoiser = load_denoiser(tmp_path / final_denoiser(tmp_path))
     assert vocoder.noise_head is not None
     assert load_judge(tmp_path / "judge")
     clips, latents = Shards(tmp_path / "clips"), Shards(tmp_path / "latents")
@@ -114,7 +118,7 @@ def test_a_whole_model_is_trained_from_nothing(tmp_path: Path) -> None:
 def export_and_hear(work: Path) -> None:
     """What was trained becomes a bundle that runs without PyTorch."""
     result = Runner().invoke(
-        export, ["--trained", str(work), "--precision", "fp16-weights", "--steps", "2", "-o", str(work / "bundle")]
+        export, ["--trained", str(work), "--precision", "fp16-weights", "-o", str(work / "bundle")]
     )
     assert result.exit_code == 0, result.output
     with Pipeline.open(work / "bundle") as pipeline:
@@ -122,7 +126,11 @@ def export_and_hear(work: Path) -> None:
             pipeline.bundle.manifest.provenance["denoiser"]["steps"]
             == load_recipe("toy").section("denoiser").training.steps
         )
-        assert {"vocoder", "noisy_vocoder"} <= set(pipeline.bundle.manifest.provenance)
+        assert {"vocoder", "noisy_vocoder", "student"} <= set(pipeline.bundle.manifest.provenance)
+        assert (pipeline.bundle.sampling.steps, pipeline.bundle.sampling.guidance) == (4, 1.0)
+        assert pipeline.bundle.manifest.continues
+        with pytest.raises(SettingsError, match="distilled at guidance 2"):
+            pipeline.bundle.sampling.changed(guidance=3.0)
         sound = pipeline(np.zeros((17, 64, 64, 3), np.uint8))
     assert len(sound.audio) == 68_000
 

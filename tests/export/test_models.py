@@ -15,7 +15,7 @@ from mdsgen.export.exporter import PyTorchSource
 from mdsgen.export.models import PUBLISHED_LICENCE, UNTRAINED, trained_models
 from mdsgen.geometry import PAPER, RELEASE
 from mdsgen.model.denoiser import inference_parameters
-from mdsgen.sampling import Sampling
+from mdsgen.sampling import Distilled, Sampling
 from mdsgen.schedule import NoiseSchedule
 from mdsgen.training.recipe import load_recipe, parse_recipe
 from mdsgen.training.trained import save_trained
@@ -164,3 +164,18 @@ def test_a_trained_model_has_the_noise_schedule_of_its_recipe(table: dict[str, f
     assert (
         PyTorchSource(models, Sampling()).describe(make_bundle(tmp_path / "bundle").graphs, "fp32").schedule == schedule
     )
+
+
+def test_a_trained_student_goes_before_its_teacher_and_says_how_it_is_sampled(tmp_path: Path) -> None:
+    toy = load_recipe("toy")
+    for stage in ("video_encoder", "autoencoder", "vocoder", "denoiser", "student"):
+        (tmp_path / stage).mkdir()
+        save_trained(tmp_path / stage, stage, toy.section(stage).build(toy.geometry).network, toy, steps=1)
+    models = trained_models(tmp_path)
+    assert models.sampling == Sampling(4, 1.0, solver="unipc-2", clean_limit=4.0, distilled=Distilled(2.0, (4, 2)))
+    assert (models.branches, models.continues) == (1, True)
+    assert {"denoiser", "student"} <= models.provenance.keys()
+    (tmp_path / "student" / "weights.safetensors").unlink()
+    teacher = trained_models(tmp_path)
+    assert (teacher.sampling, teacher.branches, teacher.continues) == (Sampling(), 2, True)
+    assert "student" not in teacher.provenance

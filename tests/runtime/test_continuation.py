@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from mdsgen.geometry import Geometry
+from mdsgen.marks import known_mark
 from mdsgen.runtime import seeded_noise
-from mdsgen.runtime.continuation import Held
+from mdsgen.runtime.continuation import Held, marked
 from mdsgen.runtime.continuous_schedule import ContinuousSchedule
 from mdsgen.runtime.known import Known, moved
 from mdsgen.runtime.sampler import Estimates, solve
@@ -67,6 +68,38 @@ def test_what_is_new_depends_on_what_is_known(geometry: Geometry) -> None:
     ]
     assert not np.allclose(*(as_columns(latent, geometry)[..., new] for latent in after))
     assert not np.allclose(as_columns(after[1], geometry)[..., new], as_columns(alone, geometry)[..., new])
+
+
+@both_axes
+def test_a_denoiser_that_was_trained_to_go_on_sees_them_clean_in_every_step(geometry: Geometry) -> None:
+    clean, noise, seen = seeded_noise(geometry, 1), seeded_noise(geometry, 0), []
+
+    def network(latent: np.ndarray, index: int) -> Estimates:
+        seen.append(latent.copy())
+        return np.tanh(latent), np.tanh(latent) * 0.5
+
+    plan = plan_steps(Sampling(steps=4), NoiseSchedule())
+    latent = solve(noise, plan, network, held=Held(Known(clean, 5, geometry), noise, trained=True))
+    known = slice(0, 5 * geometry.patch)
+    assert len(seen) == 4
+    for found in (*seen, latent):
+        np.testing.assert_array_equal(as_columns(found, geometry)[..., known], as_columns(clean, geometry)[..., known])
+    new = slice(5 * geometry.patch, None)
+    np.testing.assert_array_equal(as_columns(seen[0], geometry)[..., new], as_columns(noise, geometry)[..., new])
+
+
+@both_axes
+def test_known_columns_are_marked_in_all_steps_and_branches(geometry: Geometry) -> None:
+    rows = 8 + geometry.time_columns
+    modulations = np.random.default_rng(0).standard_normal((3, 2, rows, 16), np.float32)  # [steps, branches, V, D]
+    before = modulations.copy()
+    found = marked(modulations, Known(seeded_noise(geometry, 0), 3, geometry))
+    np.testing.assert_array_equal(modulations, before)
+    np.testing.assert_allclose(
+        found[:, :, 8:11] - before[:, :, 8:11], np.broadcast_to(known_mark(16), (3, 2, 3, 16)), atol=1e-6
+    )
+    found[:, :, 8:11] = before[:, :, 8:11]
+    np.testing.assert_array_equal(found, before)
 
 
 @both_axes

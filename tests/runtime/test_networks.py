@@ -25,10 +25,11 @@ from mdsgen.bundle import (
     write_manifest,
 )
 from mdsgen.engines import DEFAULT_OPTIONS, Engine, EngineOptions, open_engine, warn_once
-from mdsgen.errors import BundleError, EngineError, TensorError
+from mdsgen.errors import BundleError, EngineError, SettingsError, TensorError
 from mdsgen.geometry import PAPER, RELEASE
-from mdsgen.runtime import Networks, seeded_noise
+from mdsgen.runtime import Networks, WindowGenerator, seeded_noise
 from mdsgen.runtime.networks import graph_options
+from mdsgen.sampling import Sampling
 from tests.one_branch import with_one_branch
 
 
@@ -117,6 +118,20 @@ def test_a_bundle_of_one_branch_has_no_guidance(networks: Networks, copied: Path
         np.testing.assert_allclose(one.denoise_conditional(latent, modulations), expected, atol=1e-5)
         with pytest.raises(BundleError, match="no unconditional branch, so guidance must be 1"):
             one.denoise(latent, modulations)
+
+
+def test_guidance_cannot_be_asked_of_one_branch(copied: Path) -> None:
+    with Networks(with_one_branch(copied, DENOISER, CONDITIONING), "onnxruntime") as one:
+        with pytest.raises(SettingsError, match=r"guidance must be 1, not 3: .* guidance in its weights"):
+            WindowGenerator(one, Sampling(2, guidance=3.0))
+        assert WindowGenerator(one, Sampling(2, guidance=1.0))
+
+
+def test_a_denoiser_that_is_told_nothing_of_columns_cannot_be_said_to_go_on(bundle_path: Path) -> None:
+    bundle = Bundle.open(bundle_path)
+    bundle.manifest = dataclasses.replace(bundle.manifest, continues=True)
+    with pytest.raises(BundleError, match="goes on from marked columns"):
+        Networks(bundle, "onnxruntime")
 
 
 def test_says_which_engine_runs(networks: Networks) -> None:

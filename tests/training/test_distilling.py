@@ -136,6 +136,25 @@ def test_the_weighting_by_landing_counts_early_steps_more(latents: Shards) -> No
     assert early[1] > 10 * early[0]
 
 
+@pytest.mark.parametrize(("steps", "solver"), [(2, "unipc-2"), (4, "unipc-2"), (2, "dpm-2m")])
+def test_with_substeps_it_learns_to_land_where_the_teacher_does(latents: Shards, steps: int, solver: str) -> None:
+    """Its own solver, given what it learns, goes through the latents of twice as many guided steps, to their end."""
+    config = replace(PLAIN, steps=(steps,), substeps=2, solver=solver, clean_limit=1000.0)
+    stage = student(config)
+    batch = batch_of(stage, latents, 2)
+    points = points_of(stage, batch)
+    targets = iter(points.target.unbind(1))
+
+    def learned(latent: np.ndarray, timestep: float) -> tuple[np.ndarray, np.ndarray]:
+        return (next(targets).numpy(),) * 2
+
+    taught = replace(config.taught, steps=2 * steps)
+    expected = sample_latents(teacher(), batch["features"], batch["start"].numpy(), taught, config.schedule)
+    found = sample(learned, batch["start"].numpy(), config.sampling, config.schedule)
+    np.testing.assert_allclose(found, expected, atol=2e-3 * np.abs(expected).max())
+    assert points.target.shape[1] == steps
+
+
 def test_a_student_comes_near_to_guided_sampling_without_guidance(latents: Shards, tmp_path: Path) -> None:
     training = trainer("student", latents, tmp_path, steps=150, batch=8, learning_rate=1e-2, ema=0.5)
     training.fit()
@@ -179,6 +198,8 @@ def test_a_teacher_of_another_make_is_refused() -> None:
         ("guidance", 2000.0, "guidance must be"),
         ("clean_limit", 0.0, "clean_limit must be"),
         ("video", "clip", "known_share needs"),
+        ("substeps", 0, "substeps must be"),
+        ("substeps", 2, "one number of steps"),
     ],
 )
 def test_impossible_configurations_are_refused(field: str, value: object, expected: str) -> None:
