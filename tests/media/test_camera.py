@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from mdsgen.errors import MediaError
-from mdsgen.media.camera import at_own_speed, device_format, is_endless, open_camera
+from mdsgen.media.camera import at_own_speed, device_format, open_camera
+from mdsgen.media.names import is_endless
 from tests.media.conftest import Renderer
 
 
