@@ -61,6 +61,7 @@ __getattr__ = lazily(
         "folder": ("VIDEO_SUFFIXES", "Folder", "read_folder"),
         "formats": ("FORMATS",),
         "frames": (
+            "Scaler",
             "averaged",
             "check_pictures",
             "prepare_frames",
