@@ -64,6 +64,8 @@ def _document(bundle: Bundle, verified: bool) -> dict[str, Any]:
             "samples": geometry.samples,
             "sample_rate": SAMPLE_RATE,
             "video_frames": geometry.video_frames,
+            "frame_rate": geometry.frame_rate,
+            "frame_size": geometry.frame_size,
             "tokens": geometry.tokens,
         },
         "engines": [
@@ -143,7 +145,8 @@ def _geometry(geometry: Geometry) -> str:
 
 def _window(geometry: Geometry) -> str:
     return (
-        f"{geometry.duration:.3f} s: {geometry.video_frames} video frames, "
+        f"{geometry.duration:.3f} s: {geometry.video_frames} video frames, {geometry.frame_rate:g} a second of "
+        f"{geometry.frame_size}×{geometry.frame_size}, "
         f"{geometry.samples} samples at {SAMPLE_RATE} Hz"
     )
 

@@ -69,7 +69,6 @@ for (const side of document.querySelectorAll(".side")) {
 _HERTZ = (250, 500, 1000, 2000, 4000)
 _WIDTH = 1024  # pixels of a spectrogram
 _PICTURES = 8
-_ENLARGED = 4  # posters are so many times as large as the judge's pictures
 """Of a film strip: so few that one can see what happens in each."""
 
 
@@ -145,8 +144,7 @@ def _side(name: str, clip: Clip, sound: np.ndarray, prediction: Prediction, film
 
 
 def _middle(film: VideoInfo) -> Iterator[np.ndarray]:
-    size = _ENLARGED * PICTURE_SIZE
-    return read_pictures(film, PICTURE_RATE, size, start=film.duration / 2, duration=1 / PICTURE_RATE)
+    return read_pictures(film, PICTURE_RATE, 4 * PICTURE_SIZE, start=film.duration / 2, duration=1 / PICTURE_RATE)
 
 
 def _in_time(content: str, kind: str = "") -> str:

@@ -9,6 +9,8 @@ from __future__ import annotations
 import threading
 from typing import Any, ClassVar
 
+import numpy as np
+
 from mdsgen.runtime import Pipeline
 from mdsgen.sampling import PRESETS
 
@@ -46,12 +48,14 @@ class SoundForVideo:
         self, images: Any, frame_rate: float, seed: int, quality: str, bundle: str = "", unload: bool = False
     ) -> tuple[dict[str, Any]]:
         """``images`` is a tensor ``[N, H, W, 3]`` in 0..1; the waveform is one ``[1, 1, samples]``, float32."""
-        frames = (images[..., :3].clamp(0, 1) * 255).round().byte().cpu().numpy()  # [N, H, W, 3]
+        frames = np.empty((*images.shape[:3], 3), np.uint8)
+        for image, frame in zip(images, frames, strict=True):  # one by one: no second batch in float32
+            frame[...] = (image[..., :3].clamp(0, 1) * 255).round().byte().cpu().numpy()
         with self._lock:
             try:
                 pipeline = self._open(bundle)
                 chosen = None if quality == OF_BUNDLE else quality
-                sound = pipeline(frames, frame_rate=frame_rate, seed=seed, quality=chosen)
+                sound = pipeline(frames, seed=seed, frame_rate=frame_rate, quality=chosen)
             finally:
                 if unload:
                     self._close()

@@ -31,7 +31,7 @@ def test_people_read_what_the_bundle_holds(tmp_path: Path) -> None:
         f"bundle {tmp_path / 'b'}",
         "files 6, 0.0 MB, every SHA-256 is right",
         "geometry paper: latent 4×16×64, time along the width, 256 tokens",
-        "window 8.192 s: 32 video frames, 131072 samples at 16000 Hz",
+        "window 8.192 s: 32 video frames, 4 a second of 224×224, 131072 samples at 16000 Hz",
         "precision fp16",
         "model size tiny, width 192, depth 7, heads 3, parameters 5,012,345",
         "sampling 25 steps, guidance 5, power 0.01, dpm-2m",
@@ -53,6 +53,7 @@ def test_programs_read_one_json_document(tmp_path: Path) -> None:
     assert Manifest.from_dict(document["manifest"]) == manifest
     assert document["window"]["seconds"] == PAPER.duration
     assert document["window"]["video_frames"] == PAPER.video_frames
+    assert (document["window"]["frame_rate"], document["window"]["frame_size"]) == (4, 224)
     assert document["bytes"] == sum(
         path.stat().st_size for path in (tmp_path / "b").iterdir() if path.suffix != ".json"
     )

@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -333,7 +334,7 @@ def test_frames_that_do_not_fit_are_refused_before_the_first_trace(
 
 def test_graphs_take_the_pictures_of_their_geometry() -> None:
     models = Models(small_denoiser(BRISK), StandInEncoder(), small_codec(BRISK))
-    inputs = {network.name: network.inputs for network in networks_of(models)}
+    inputs = {network.name: network.inputs for network in islice(networks_of(models), 2)}
     assert inputs[VIDEO_ENCODER]["frames"].shape == (1, 128, 3, 56, 56)
     assert inputs[CONDITIONING]["features"].shape == (1, 32, 512)
     assert verification_frames(BRISK).shape == (128, 3, 56, 56)
