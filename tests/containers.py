@@ -26,6 +26,8 @@ from tests.children import child
 ROOT = Path(__file__).resolve().parents[1]
 FOLDER = ROOT / "containers"
 ENVIRONMENT, SOURCE = "/opt/mdsgen", "/source"
+CUDA = ["include/cuda.h", "include/curand.h", "lib64/stubs/libcuda.so"]
+"""What pycuda is compiled with."""
 LIMIT = 900.0
 """Seconds for one step."""
 
@@ -103,7 +105,7 @@ class Rehearsal:
             else:
                 shutil.copy(ROOT / name, place)
         wanted = self.folder / "source" / "containers" / "jetson.txt"
-        if "jetson" in self.image.name and not Path("/usr/local/cuda/include/cuda.h").exists():
+        if "jetson" in self.image.name and not all(Path("/usr/local/cuda", part).exists() for part in CUDA):
             wanted.write_text(re.sub(r"^pycuda.*\n", "", wanted.read_text("utf-8"), flags=re.MULTILINE))
             click.echo("  pycuda is left out: there is no CUDA to compile it with")
 
