@@ -26,6 +26,8 @@ from tests.children import child
 ROOT = Path(__file__).resolve().parents[1]
 FOLDER = ROOT / "containers"
 ENVIRONMENT, SOURCE = "/opt/mdsgen", "/source"
+CUDA = ["include/cuda.h", "include/curand.h", "lib64/stubs/libcuda.so"]
+"""What pycuda is compiled with."""
 LIMIT = 900.0
 """Seconds for one step."""
 
@@ -103,7 +105,7 @@ class Rehearsal:
             else:
                 shutil.copy(ROOT / name, place)
         wanted = self.folder / "source" / "containers" / "jetson.txt"
-        if "jetson" in self.image.name and not Path("/usr/local/cuda/include/cuda.h").exists():
+        if "jetson" in self.image.name and not all(Path("/usr/local/cuda", part).exists() for part in CUDA):
             wanted.write_text(re.sub(r"^pycuda.*\n", "", wanted.read_text("utf-8"), flags=re.MULTILINE))
             click.echo("  pycuda is left out: there is no CUDA to compile it with")
 
@@ -177,15 +179,26 @@ def requirements(image: Image) -> list[str]:
     return re.findall(r'"([^"]+)"', lean[1] + serve[1])
 
 
+def interpreter(version: str) -> str | None:
+    """A Python of this version that can make environments, on the PATH or among pyenv's."""
+    pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"), "versions")
+    for candidate in [f"python{version}", *map(str, pyenv.glob(f"{version}.*/bin/python"))]:
+        if shutil.which(candidate):
+            program = [candidate, "-c", "import ensurepip, venv, sys; print(sys.executable)"]
+            found = subprocess.run(program, capture_output=True, text=True, timeout=60, check=False)
+            if found.returncode == 0:
+                return found.stdout.strip()
+    return None
+
+
 @click.command()
-@click.option("--python", "pythons", multiple=True, help="VERSION=COMMAND of a Python that is not on the PATH.")
-def main(pythons: tuple[str, ...]) -> None:
+@click.option("--image", "names", multiple=True, default=[image.name for image in IMAGES], help="One of the files.")
+def main(names: tuple[str, ...]) -> None:
     """Do what the container files do, without a container."""
-    named = dict(entry.split("=", 1) for entry in pythons)
-    for image in IMAGES:
+    for image in (image for image in IMAGES if image.name in names):
         click.echo(f"{image.name}: wheels for Arm, Python {image.python}")
         wheels_for_arm(image, requirements(image))
-        python = named.get(image.python) or shutil.which(f"python{image.python}")
+        python = interpreter(image.python)
         if python is None:
             click.echo(f"{image.name}: Python {image.python} is not here, its steps are skipped")
             continue
