@@ -1,8 +1,8 @@
 """GStreamer's element ``mdsgen``: pictures in, their sound out.
 
 GStreamer finds it by ``GST_PLUGIN_PATH`` (``mdsgen-info --gstreamer``), a program of Python by
-:func:`~mdsgen.integrations.registration.register`. It needs GStreamer 1.20 or newer with its Python bindings, which a
-distribution brings.
+:func:`~mdsgen.integrations.registration.register`. It needs GStreamer's Python bindings, which a distribution
+brings.
 """
 
 from __future__ import annotations
