@@ -108,7 +108,7 @@ def _open(path: str | os.PathLike[str], name: str, options: EngineOptions) -> En
 
 
 def _adapter(name: str) -> Any:
-    if name not in _ADAPTERS:
+    if name not in list(_ADAPTERS):  # also what has no hash
         raise EngineError(f"engine {name!r} is unknown: expected one of {', '.join(ENGINES)}")
     module, adapter = _ADAPTERS[name]
     return getattr(importlib.import_module(module), adapter)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
@@ -14,11 +13,9 @@ import numpy as np
 from mdsgen.bundle import CONDITIONING, DENOISER, GRAPHS, LATENT_DECODER, VIDEO_ENCODER, VOCODER, Bundle
 from mdsgen.engines import (
     DEFAULT_OPTIONS,
-    ON_CPU,
     Engine,
     EngineOptions,
     first_that_opens,
-    load_library,
     open_engine,
     warn_once,
 )
@@ -73,8 +70,10 @@ class Networks:
         """All networks on one engine, or none of them."""
         interfaces = _interfaces(self.geometry)
         with ExitStack() as opened:  # closes the first ones should a later one fail
-            self._engines = _open_engines(bundle, engine, options, opened)
-            for name, adapter in self._engines.items():
+            for name in GRAPHS:  # in this thread: of graphs opened in several, 100 MB stay in the threads' heaps
+                chosen = replace(graph_options(name, options, self.geometry), checksum=_checksum(bundle, name))
+                adapter = open_engine(bundle.path(name), engine, chosen)
+                self._engines[name] = opened.enter_context(adapter)
                 _check_interface(name, adapter, *interfaces[name])
             if self.device_engines:
                 opened.callback(share_activations(self.device_engines.values()).free)
@@ -220,25 +219,6 @@ class Networks:
         check_shape(graph, output, shape)
         check_finite(graph, output)
         return output
-
-
-def _open_engines(bundle: Bundle, engine: str, options: EngineOptions, opened: ExitStack) -> dict[str, Engine]:
-    """Every graph on the engine; ``opened`` closes them.
-
-    On a processor they are opened side by side: while one is compiled, which libraries do one after the other, the next
-    ones are read and hashed. What is on a GPU belongs to the thread that opens it.
-    """
-
-    def open_one(name: str) -> Engine:
-        chosen = graph_options(name, options, bundle.manifest.geometry)
-        chosen = replace(chosen, checksum=_checksum(bundle, name))
-        return opened.enter_context(open_engine(bundle.path(name), engine, chosen))
-
-    if engine not in ON_CPU:
-        return {name: open_one(name) for name in GRAPHS}
-    load_library(engine)
-    with ThreadPoolExecutor(len(GRAPHS), "opening") as pool:
-        return dict(zip(GRAPHS, pool.map(open_one, GRAPHS), strict=True))
 
 
 def _checksum(bundle: Bundle, graph: str) -> str | None:

@@ -25,16 +25,14 @@ def test_people_read_a_table_beside_its_references(bundle_path: Path, tmp_path: 
     assert result.exit_code == 0
     rows = result.stdout.splitlines()
     assert rows[0].split() == ["generated", "real", "shuffled", "shifted"]
-    assert [row.split("  ")[0] for row in rows[1:9]] == [
+    assert [row.split("  ")[0] for row in rows[1 : rows.index("")]] == [
         "clips",
         "called aligned",
         "kind heard as seen",
         "material heard as seen",
         "onset F1 at ±125 ms",
         "onset F1 at ±50 ms",
-        "hop autocorrelation",
-        "Fréchet distance",
-    ]
+    ], "a score that two clips do not have is no row"
     assert (tmp_path / "page.html").stat().st_size > 10_000
     assert result.stderr == "", "how far it is concerns who watches"
 
