@@ -59,6 +59,10 @@ class ExportError(MdsgenError):
     """An export that failed or did not reach its parity thresholds."""
 
 
+class HubError(MdsgenError):
+    """A file of the hub that cannot be fetched, or came damaged."""
+
+
 class SettingsError(MdsgenError, ValueError):
     """A setting outside of what it may be."""
 

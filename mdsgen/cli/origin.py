@@ -16,7 +16,7 @@ def origin(pipeline: Pipeline, sampling: Sampling, asked: Mapping[str, Any]) -> 
     bundle = pipeline.bundle
     return {
         "mdsgen": __version__,
-        "bundle": str(bundle.folder),
+        "bundle": bundle.source,
         "bundle_sha256": bundle.sha256,
         "precision": bundle.manifest.precision,
         "engine": pipeline.engine,

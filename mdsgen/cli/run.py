@@ -14,7 +14,7 @@ import click
 
 from mdsgen.cli.jobs import Job, plan_jobs, wanted_output
 from mdsgen.cli.live import live_options, play, refuse_for_live, take_live
-from mdsgen.cli.options import bfloat16_option, engine_option, finite, threads_option
+from mdsgen.cli.options import bfloat16_option, bundle_option, engine_option, finite, threads_option
 from mdsgen.cli.origin import origin
 from mdsgen.cli.reporting import quiet_option, reporting
 from mdsgen.cli.sampling import sampling_options, take_sampling
@@ -43,11 +43,7 @@ from mdsgen.runtime.pipeline import OnProgress
     help="Format of results that --output does not name.  [default: mp4, or the video's own or mkv where mp4 cannot "
     "hold the pictures; of live sound to a pipe wav, or raw: 16-bit samples at 16 kHz alone]",
 )
-@click.option(
-    "--bundle",
-    type=click.Path(path_type=Path),
-    help="A bundle that mdsgen-export made.  [default: $MDSGEN_BUNDLE, or the demo model]",
-)
+@bundle_option
 @engine_option()
 @click.option("--provider", multiple=True, help="An ONNX Runtime execution provider; repeat it in order of preference.")
 @threads_option
@@ -77,7 +73,7 @@ def main(
     videos: tuple[Path, ...],
     output: str | None,
     suffix: str | None,
-    bundle: Path | None,
+    bundle: str | Path | None,
     engine: str,
     provider: tuple[str, ...],
     threads: int | None,

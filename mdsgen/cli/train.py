@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 import click
 
+from mdsgen.cli.options import PLACE
 from mdsgen.cli.reporting import reporting
 from mdsgen.command import Command, Group
 from mdsgen.errors import TrainingError
@@ -52,7 +53,7 @@ def _options(function: F) -> F:
 @_options
 @click.option("--workers", type=click.IntRange(1), default=1, show_default=True, help="Processes that prepare clips.")
 @click.option("--recursive", is_flag=True, help="Take the videos in the folders below VIDEOS, too.")
-@click.option("--cavp", type=click.Path(path_type=Path), help="Make features with these weights (cavp_epoch66.ckpt).")
+@click.option("--cavp", type=PLACE, help="Make features with these weights (cavp_epoch66.ckpt).")
 @click.option("--audioldm", help="Make latents with these audio networks (cvssp/audioldm-s-full-v2).")
 def prepare(
     videos: Path | None,
@@ -62,7 +63,7 @@ def prepare(
     workers: int,
     recursive: bool,
     quiet: bool,
-    cavp: Path | None,
+    cavp: str | Path | None,
     audioldm: str | None,
 ) -> None:
     """Make the clips: from the folder VIDEOS, or rendered as the recipe says.

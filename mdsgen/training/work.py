@@ -62,7 +62,7 @@ def prepare_films(
     recipe: Recipe,
     root: Path,
     films: Sequence[Path],
-    networks: tuple[Path, str] | None,
+    networks: tuple[str | Path, str] | None,
     *,
     workers: int,
     report: Report,
@@ -71,7 +71,7 @@ def prepare_films(
     if networks is None:
         prepare_videos(work.clips, root, films, CompactClips(recipe.geometry), workers=workers, report=report)
     else:
-        make = PublishedClips(recipe.geometry, *networks)
+        make = PublishedClips.of(recipe.geometry, *networks)
         prepare_videos(work.latents, root, films, make, workers=workers, report=report)
 
 
