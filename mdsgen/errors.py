@@ -83,6 +83,10 @@ class ServerError(MdsgenError):
     """A server that cannot listen, or has nowhere to keep its films, or whose libraries are missing."""
 
 
+class ClusterError(MdsgenError):
+    """A cluster that cannot be reached, or whose workers are lost or not what they should be."""
+
+
 class Cancelled(MdsgenError):
     """The caller's progress callback asked to stop."""
 

@@ -8,10 +8,11 @@ from typing import Any
 from mdsgen import __version__
 from mdsgen.conditions import version_of
 from mdsgen.runtime import Pipeline
+from mdsgen.runtime.batch import Batch
 from mdsgen.sampling import Sampling
 
 
-def origin(pipeline: Pipeline, sampling: Sampling, asked: Mapping[str, Any]) -> dict[str, Any]:
+def origin(pipeline: Pipeline | Batch, sampling: Sampling, asked: Mapping[str, Any]) -> dict[str, Any]:
     """The bundle and its checksum, the engine and its version, the sampling, and what else was ``asked`` for."""
     bundle = pipeline.bundle
     return {
