@@ -9,9 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from mdsgen.cli import run
 from mdsgen.runtime import Pipeline, render
 from tests.children import finished
 from tests.media.conftest import Renderer
+from tests.runner import Runner
 
 pytestmark = pytest.mark.skipif(find_spec("ray") is None, reason="Ray is not installed: pip install 'mdsgen[cluster]'")
 
@@ -68,8 +70,9 @@ def test_the_command_lists_what_failed_and_goes_on(bundle_path: Path, film: Rend
     assert result.stderr.splitlines()[-1] == "error: 1 of 2 videos failed"
 
 
-def test_no_cluster_is_one_line(bundle_path: Path, film: Renderer, out: Path) -> None:
-    command = [sys.executable, "-m", "mdsgen.cli.run", str(film(frames=4, rate=4)), "--cluster", "127.0.0.1:1"]
-    result = finished([*command, "--bundle", str(bundle_path)])
-    assert (result.returncode, result.stdout) == (1, "")
-    assert "error: there is no Ray cluster at 127.0.0.1:1" in result.stderr
+def test_no_cluster_is_one_line(bundle_path: Path, film: Renderer) -> None:
+    path = film(frames=4, rate=4)
+    result = Runner().invoke(run.main, [str(path), "--cluster", "127.0.0.1:1", "--bundle", str(bundle_path)])
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr.startswith("error: there is no Ray cluster at 127.0.0.1:1 (")
+    assert result.stderr.count("\n") == 1
