@@ -94,7 +94,7 @@ def main(
     """
     live, changes, crew = take_live(settings), take_sampling(settings), take_crew(settings)
     providers = provider or ("CPUExecutionProvider",)
-    options = {"engine": engine, "threads": threads, "providers": providers, "bfloat16": bfloat16}
+    options: dict[str, Any] = {"engine": engine, "threads": threads, "providers": providers, "bfloat16": bfloat16}
     if live.is_live(videos):
         refuse_for_live(start=settings["start"], mix=mix, keep_original=keep_original, recursive=recursive)
         refuse_for_live(**vars(crew), skip_existing=skip_existing)

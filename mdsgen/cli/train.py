@@ -104,7 +104,9 @@ def prepare(
 
 def _absolute(source: str | Path | None) -> str | None:
     """The path of something that is here; a name on the hub as it is."""
-    return source and (os.path.abspath(source) if os.path.exists(source) else str(source))
+    if source is None:
+        return None
+    return os.path.abspath(source) if os.path.exists(source) else str(source)
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from types import ModuleType
 from typing import Any
 
 from mdsgen.bundle import Bundle, default_bundle
+from mdsgen.bundle.default import DEMO_FOLDER
 from mdsgen.cluster.connection import connected
 from mdsgen.cluster.worker import Opening, Worker
 from mdsgen.errors import ClusterError, MdsgenError
@@ -32,7 +33,8 @@ def open_cluster(
     opening a pipeline there raises.
     """
     opened = Bundle.open(default_bundle() if bundle is None else bundle)
-    named = None if bundle is None else opened.source if opened.name else str(opened.folder.resolve())
+    is_demo = bundle is None and opened.folder == DEMO_FOLDER
+    named = None if is_demo else str(opened.name or opened.folder.resolve())
     threads = options["threads"] or 1
     opening = Opening(named, opened.sha256, {**options, "threads": threads})
     with connected(address) as ray:
