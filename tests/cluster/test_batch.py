@@ -36,6 +36,30 @@ with open_cluster("local", 2, len(jobs), bundle, {"engine": "onnxruntime", "thre
 """
 
 
+DEADLY = """
+import os, signal, sys
+from pathlib import Path
+from mdsgen.cluster import batch as module
+from mdsgen.cluster.worker import Worker
+from mdsgen.runtime.batch import Job, Rendering
+
+class Mortal(Worker):
+    def render(self, job, how):
+        if job.source.name == "deadly.mp4":
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().render(job, how)
+
+module.Worker = Mortal
+source, out, bundle = map(Path, sys.argv[1:])
+sources = [source, source.with_name("deadly.mp4"), source, source]
+jobs = [Job(path, out / f"{number}.flac") for number, path in enumerate(sources)]
+with module.open_cluster("local", 2, len(jobs), bundle, {"engine": "onnxruntime", "threads": 1}) as batch:
+    how = Rendering(batch.bundle.sampling.changed(steps=1))
+    for job, outcome in batch.render(jobs, how, lambda job, fraction: None):
+        print(job.target.name, outcome if isinstance(outcome, Exception) else "rendered")
+"""
+
+
 @pytest.fixture
 def out(tmp_path: Path) -> Path:
     (tmp_path / "out").mkdir()
@@ -51,6 +75,15 @@ def test_every_film_is_there_once_after_a_worker_was_killed(bundle_path: Path, f
     with Pipeline.open(bundle_path, "onnxruntime", threads=1) as pipeline:
         render(pipeline, source, out.parent / "here.flac", pipeline.bundle.sampling.changed(steps=20))
     assert {path.read_bytes() for path in out.iterdir()} == {(out.parent / "here.flac").read_bytes()}
+
+
+def test_a_film_that_ends_every_worker_is_a_failure(bundle_path: Path, film: Renderer, out: Path) -> None:
+    source = film(frames=4, rate=4)
+    result = finished([sys.executable, "-c", DEADLY, str(source), str(out), str(bundle_path)])
+    assert result.returncode == 0, result.stderr
+    lost = f"1.flac {source.with_name('deadly.mp4')}: its worker was lost 3 times"
+    assert sorted(result.stdout.splitlines()) == ["0.flac rendered", lost, "2.flac rendered", "3.flac rendered"]
+    assert sorted(path.name for path in out.iterdir()) == ["0.flac", "2.flac", "3.flac"]
 
 
 def test_the_command_lists_what_failed_and_goes_on(bundle_path: Path, film: Renderer, out: Path) -> None:
