@@ -7,14 +7,16 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from mdsgen.cli.options import F, give_options
 from mdsgen.conditions import usable_cores
-from mdsgen.runtime import Pipeline
-from mdsgen.runtime.batch import Batch, Job, LocalBatch
+from mdsgen.runtime.job import Job
+
+if TYPE_CHECKING:
+    from mdsgen.runtime.batch import Batch
 
 _OPTIONS = (
     click.option(
@@ -60,6 +62,9 @@ def open_batch(crew: Crew, films: int, bundle: str | os.PathLike[str] | None, **
         with open_cluster(crew.cluster, crew.jobs, films, bundle, options) as cluster:
             yield cluster
         return
+    from mdsgen.runtime import Pipeline  # --help does without the engines
+    from mdsgen.runtime.batch import LocalBatch
+
     count = max(min(crew.jobs or 1, films), 1)
     if count > 1:
         options["threads"] = max((options["threads"] or usable_cores()) // count, 1)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mdsgen import __version__
 from mdsgen.conditions import version_of
-from mdsgen.runtime import Pipeline
-from mdsgen.runtime.batch import Batch
 from mdsgen.sampling import Sampling
+
+if TYPE_CHECKING:
+    from mdsgen.runtime import Pipeline
+    from mdsgen.runtime.batch import Batch
 
 
 def origin(pipeline: Pipeline | Batch, sampling: Sampling, asked: Mapping[str, Any]) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import Protocol
 import click
 
 from mdsgen.report import Interim, Pace, Report
-from mdsgen.runtime.batch import Job
+from mdsgen.runtime.job import Job
 
 
 class Progress(Protocol):

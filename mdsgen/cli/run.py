@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -19,11 +19,14 @@ from mdsgen.cli.reporting import quiet_option, reporting
 from mdsgen.cli.sampling import sampling_options, take_sampling
 from mdsgen.command import command
 from mdsgen.errors import MdsgenError, MediaError
-from mdsgen.media import FORMATS, streams_of
-from mdsgen.media.endless import RAW
+from mdsgen.media import FORMATS
+from mdsgen.media.names import RAW
 from mdsgen.report import Report
-from mdsgen.runtime import Pipeline, Rendered
-from mdsgen.runtime.batch import Batch, Job, Outcome, Rendering
+from mdsgen.runtime.job import Job, Rendering
+
+if TYPE_CHECKING:
+    from mdsgen.runtime import Rendered
+    from mdsgen.runtime.batch import Batch, Outcome
 
 
 @command("mdsgen-run", short_help="Give videos their sound.")
@@ -92,6 +95,9 @@ def main(
     Of a source without an end, which is a camera such as /dev/video0, an address such as rtsp://…, or - for a pipe, the
     sound is played as it comes, until Ctrl-C.
     """
+    from mdsgen.media import streams_of  # for whoever runs something: --help does without PyAV and the engines
+    from mdsgen.runtime import Pipeline
+
     live, changes, crew = take_live(settings), take_sampling(settings), take_crew(settings)
     providers = provider or ("CPUExecutionProvider",)
     options: dict[str, Any] = {"engine": engine, "threads": threads, "providers": providers, "bfloat16": bfloat16}
@@ -146,7 +152,7 @@ def _render(
             if with_lines:
                 click.echo(_line(outcome))
     in_order = [(job, outcomes[job]) for job in jobs]
-    results = [outcome for _, outcome in in_order if isinstance(outcome, Rendered)]
+    results = [outcome for _, outcome in in_order if not isinstance(outcome, MdsgenError)]
     return results, [(job, outcome) for job, outcome in in_order if isinstance(outcome, MdsgenError)]
 
 

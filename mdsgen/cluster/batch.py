@@ -15,7 +15,8 @@ from mdsgen.bundle.default import DEMO_FOLDER
 from mdsgen.cluster.connection import connected
 from mdsgen.cluster.worker import Opening, Worker
 from mdsgen.errors import ClusterError, MdsgenError
-from mdsgen.runtime.batch import Job, OnFraction, Outcome, Rendering
+from mdsgen.runtime.batch import OnFraction, Outcome
+from mdsgen.runtime.job import Job, Rendering
 
 _ATTEMPTS = 2
 """So many times a film is begun anew whose worker was lost: one that brings down every machine must end."""

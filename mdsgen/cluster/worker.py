@@ -9,7 +9,8 @@ from typing import Any
 from mdsgen import __version__
 from mdsgen.errors import ClusterError, MdsgenError
 from mdsgen.runtime import Pipeline
-from mdsgen.runtime.batch import Job, Outcome, Rendering, attempt
+from mdsgen.runtime.batch import Outcome, attempt
+from mdsgen.runtime.job import Job, Rendering
 
 
 @dataclass(frozen=True)

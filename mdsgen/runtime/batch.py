@@ -5,39 +5,17 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import replace
 from queue import SimpleQueue
 from typing import Protocol
 
 from mdsgen.bundle import Bundle
 from mdsgen.errors import MdsgenError
-from mdsgen.media import DEFAULT_OUTPUT, Output
+from mdsgen.runtime.job import Job, Rendering
 from mdsgen.runtime.pipeline import OnProgress, Pipeline, Progress
-from mdsgen.runtime.render import Rendered, render
-from mdsgen.sampling import Sampling
+from mdsgen.runtime.rendering import Rendered, render
 
 _LOOK = 0.2  # seconds between two looks at films that are rendered side by side
-
-
-@dataclass(frozen=True)
-class Job:
-    """One video, where its result goes, and why it goes there."""
-
-    source: Path
-    target: Path
-    notes: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Rendering:
-    """How every film of a batch is rendered; the fields are those of :func:`~mdsgen.runtime.render`."""
-
-    sampling: Sampling
-    start: float = 0.0
-    duration: float | None = None
-    output: Output = DEFAULT_OUTPUT
-    seed: int = 0
 
 
 Outcome = Rendered | MdsgenError

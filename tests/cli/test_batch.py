@@ -14,7 +14,8 @@ from mdsgen.cli import run as module
 from mdsgen.cli.batch import Crew, open_batch
 from mdsgen.cli.progress import progress_of
 from mdsgen.report import Interim
-from mdsgen.runtime.batch import Job, LocalBatch
+from mdsgen.runtime.batch import LocalBatch
+from mdsgen.runtime.job import Job
 from tests.media.conftest import Renderer
 from tests.runner import Runner
 
@@ -54,7 +55,7 @@ def test_several_at_once_are_told_in_order(run: Run, films: Path, tmp_path: Path
 
 def test_films_at_once_share_the_threads(bundle_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     opened = []
-    monkeypatch.setattr("mdsgen.cli.batch.Pipeline.open", lambda bundle, **options: opened.append(options) or _Opened())
+    monkeypatch.setattr("mdsgen.runtime.Pipeline.open", lambda bundle, **options: opened.append(options) or _Opened())
     monkeypatch.setattr("mdsgen.cli.batch.usable_cores", lambda: 8)
     for jobs, threads, films in ((3, None, 9), (3, 2, 9), (4, 8, 1), (None, None, 5)):
         with open_batch(Crew(jobs, None), films, bundle_path, threads=threads) as batch:

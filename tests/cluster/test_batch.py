@@ -21,7 +21,7 @@ KILLED = """
 import os, signal, sys
 from pathlib import Path
 from mdsgen.cluster import open_cluster
-from mdsgen.runtime.batch import Job, Rendering
+from mdsgen.runtime.job import Job, Rendering
 
 source, out, bundle = map(Path, sys.argv[1:])
 jobs = [Job(source, out / f"{number}.flac") for number in range(12)]
@@ -41,7 +41,7 @@ import os, signal, sys
 from pathlib import Path
 from mdsgen.cluster import batch as module
 from mdsgen.cluster.worker import Worker
-from mdsgen.runtime.batch import Job, Rendering
+from mdsgen.runtime.job import Job, Rendering
 
 class Mortal(Worker):
     def render(self, job, how):

@@ -12,7 +12,7 @@ from mdsgen.bundle import Bundle
 from mdsgen.cluster.worker import Opening, Worker
 from mdsgen.errors import BundleError, ClusterError, MediaError
 from mdsgen.runtime import Rendered
-from mdsgen.runtime.batch import Job, Rendering
+from mdsgen.runtime.job import Job, Rendering
 from tests.media.conftest import Renderer
 
 

@@ -11,7 +11,8 @@ import pytest
 from mdsgen import Pipeline
 from mdsgen.errors import MediaError
 from mdsgen.runtime import Rendered
-from mdsgen.runtime.batch import Job, LocalBatch, Outcome, Rendering
+from mdsgen.runtime.batch import LocalBatch, Outcome
+from mdsgen.runtime.job import Job, Rendering
 from tests.media.conftest import Renderer
 
 
