@@ -60,7 +60,12 @@ def quantiser_of(source: Bundle, options: ExportOptions, report: Report) -> Quan
 def origin_of(source: Bundle) -> dict[str, str]:
     """What a manifest says of the bundle that its own was converted from."""
     manifest_file = (source.folder / MANIFEST_FILE).read_bytes()
-    return {"precision": source.manifest.precision, "manifest_sha256": hashlib.sha256(manifest_file).hexdigest()}
+    named = {"source": source.source} if source.name else {}
+    return {
+        "precision": source.manifest.precision,
+        "manifest_sha256": hashlib.sha256(manifest_file).hexdigest(),
+        **named,
+    }
 
 
 class BundleSource:

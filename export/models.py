@@ -12,6 +12,7 @@ from torch import nn
 from mdsgen.bundle import describe_file
 from mdsgen.errors import ExportError
 from mdsgen.geometry import DEMO, PAPER, Geometry
+from mdsgen.hub import Located, locate
 from mdsgen.model.audio import AudioCodec, audioldm_autoencoder, hifigan, stable_diffusion_autoencoder
 from mdsgen.model.codec import Codec
 from mdsgen.model.compact_autoencoder import CompactAutoencoder
@@ -32,7 +33,7 @@ from mdsgen.training.trained import (
     load_vocoder,
     read_training,
 )
-from mdsgen.weights.audioldm import load_audioldm
+from mdsgen.weights.audioldm import audioldm_weights, load_audioldm, locate_audioldm
 from mdsgen.weights.cavp import load_cavp
 from mdsgen.weights.release import load_release
 
@@ -106,21 +107,24 @@ def seeded_models(geometry: Geometry = PAPER, size: str = "tiny", seed: int = 0)
 
 
 def published_models(
-    checkpoint: Path,
-    cavp: Path,
+    checkpoint: str | Path,
+    cavp: str | Path,
     audioldm: str,
     geometry: Geometry,
     decode_layer: int | None = None,
     size: str | None = None,
 ) -> Models:
-    """Published or self-trained weights from files. ``size``, where given, must be that of the checkpoint.
+    """Published or self-trained weights from files, or by names ``hf://…``.
 
-    ``decode_layer`` is as in :func:`~mdsgen.weights.load_release`.
+    ``size``, where given, must be that of the checkpoint. ``decode_layer`` is as in
+    :func:`~mdsgen.weights.load_release`.
 
-    Raises :class:`~mdsgen.errors.CheckpointError` for a file that is not what it should be, :class:`ExportError` for a
-    denoiser of another geometry or size than was asked for, before the other files are read.
+    Raises :class:`~mdsgen.errors.CheckpointError` for a file that is not what it should be,
+    :class:`~mdsgen.errors.HubError` for one that cannot be fetched, :class:`ExportError` for a denoiser of another
+    geometry or size than was asked for, before the other files are read.
     """
-    denoiser = load_release(checkpoint, decode_layer)
+    weights = locate(checkpoint)
+    denoiser = load_release(weights.path, decode_layer)
     if denoiser.geometry != geometry:
         raise ExportError(
             f"{checkpoint} is of the {denoiser.geometry.name} geometry, not {geometry.name}: "
@@ -130,14 +134,22 @@ def published_models(
     if size is not None and found != size:
         c = denoiser.config
         raise ExportError(f"{checkpoint} holds {c.depth} blocks of {c.width} ({found}), not the {size} model")
-    video_encoder, codec = load_cavp(cavp), load_audioldm(audioldm, geometry)
+    encoder, audio = locate(cavp), locate_audioldm(audioldm)
+    video_encoder, codec = load_cavp(encoder.path), load_audioldm(str(audio.path), geometry)
     provenance = {
-        "denoiser": describe_file(checkpoint).to_dict(),
+        "denoiser": _described(weights),
         "decode_layer": denoiser.config.decode_layers,
-        "video_encoder": describe_file(cavp).to_dict(),
-        "audio": Path(audioldm).name if Path(audioldm).is_dir() else audioldm,
+        "video_encoder": _described(encoder),
+        "audio": {
+            **(audio.origin or {"source": audio.path.name}),
+            **{part: describe_file(path).to_dict() for part, path in audioldm_weights(audio.path).items()},
+        },
     }
     return Models(denoiser, video_encoder, codec, provenance, PUBLISHED_LICENCE)
+
+
+def _described(weights: Located) -> dict[str, Any]:
+    return {**describe_file(weights.path).to_dict(), **weights.origin}
 
 
 def trained_models(work: Path) -> Models:

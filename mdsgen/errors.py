@@ -59,6 +59,10 @@ class ExportError(MdsgenError):
     """An export that failed or did not reach its parity thresholds."""
 
 
+class HubError(MdsgenError):
+    """A file of the hub that cannot be fetched, or came damaged."""
+
+
 class SettingsError(MdsgenError, ValueError):
     """A setting outside of what it may be."""
 
@@ -77,6 +81,10 @@ class TrainingError(MdsgenError, ValueError):
 
 class ServerError(MdsgenError):
     """A server that cannot listen, or has nowhere to keep its films, or whose libraries are missing."""
+
+
+class ClusterError(MdsgenError):
+    """A cluster that cannot be reached, or whose workers are lost or not what they should be."""
 
 
 class Cancelled(MdsgenError):

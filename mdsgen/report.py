@@ -29,11 +29,11 @@ class Pace:
     def __init__(self, done: int = 0) -> None:
         self._started, self._first = time.perf_counter(), done
 
-    def per_second(self, done: int) -> float:
+    def per_second(self, done: float) -> float:
         """Pieces a second so far."""
         return (done - self._first) / max(time.perf_counter() - self._started, 1e-9)
 
-    def left(self, done: int, total: int) -> str:
+    def left(self, done: float, total: int) -> str:
         """Such as ``"12 min left, done at 14:35"``; nothing where nothing is left, or nothing is known yet."""
         if done <= self._first or done >= total:
             return ""

@@ -11,10 +11,12 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from mdsgen.bundle.external import external_files
+from mdsgen.bundle.fetched import fetch_bundle
 from mdsgen.bundle.graph import MANIFEST_FILE, DataFile, Graph
 from mdsgen.bundle.manifest import Manifest
 from mdsgen.errors import BundleError
 from mdsgen.files import recover, sha256, whole_folder, write_whole
+from mdsgen.hub import HubName, is_hub_name
 from mdsgen.paths import checked_path
 from mdsgen.sampling import Sampling
 from mdsgen.tensor import TensorSpec
@@ -23,21 +25,26 @@ from mdsgen.tensor import TensorSpec
 class Bundle:
     """An opened bundle: its manifest, and where its graphs lie."""
 
-    def __init__(self, folder: Path, manifest: Manifest, verified: bool = False) -> None:
+    def __init__(self, folder: Path, manifest: Manifest, verified: bool = False, name: HubName | None = None) -> None:
         self.folder = folder
         self.manifest = manifest
         self.verified = verified
         """Whether every file had its SHA-256 when the bundle was opened."""
+        self.name = name
+        """What it was fetched by, with its commit; None for one that was here."""
 
     @classmethod
     def open(cls, folder: str | os.PathLike[str], verify: bool = True) -> Bundle:
         """Read a bundle and check its files: that they are there and of the right length, their SHA-256, and that no
-        graph refers to a weight file that the manifest does not name for it.
+        graph refers to a weight file that the manifest does not name for it. A name ``hf://owner/name[/path][@revision]``
+        is fetched before.
 
         ``verify=False`` leaves the SHA-256 out, which costs about a second per gigabyte and processor core. Raises
-        :class:`BundleError` naming the file, what was expected and what was found.
+        :class:`BundleError` naming the file, what was expected and what was found, and
+        :class:`~mdsgen.errors.HubError` for what cannot be fetched.
         """
-        folder = checked_path(folder, BundleError, "a bundle")
+        fetched = fetch_bundle(HubName.parse(str(folder))) if is_hub_name(folder) else None
+        folder = fetched.path if fetched else checked_path(folder, BundleError, "a bundle")
         recover(folder)
         manifest = _read_manifest(folder)
         for part in manifest.files:
@@ -46,7 +53,12 @@ class Bundle:
             _check_hashes(folder, manifest.files)
         for graph in manifest.graphs.values():
             _check_data(folder, graph)
-        return cls(folder, manifest, verify)
+        return cls(folder, manifest, verify, fetched.name if fetched else None)
+
+    @property
+    def source(self) -> str:
+        """Its folder; of one from the hub its name there, ``hf://owner/name@commit``."""
+        return str(self.name or self.folder)
 
     @property
     def sampling(self) -> Sampling:

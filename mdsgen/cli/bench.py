@@ -19,7 +19,7 @@ from mdsgen.bench.report import Report
 from mdsgen.bench.subject import Subject
 from mdsgen.bundle import Bundle, default_bundle
 from mdsgen.cli.export import MODEL_SIZES
-from mdsgen.cli.options import bfloat16_option, engine_option, in_a_folder
+from mdsgen.cli.options import PLACE, bfloat16_option, engine_option, in_a_folder
 from mdsgen.cli.reporting import quiet_option, reporting
 from mdsgen.cli.sampling import STEPS, sampling_options
 from mdsgen.command import command
@@ -46,7 +46,7 @@ def _backends(_ctx: click.Context, _param: click.Parameter, value: str | None) -
 @command("mdsgen-bench", short_help="Time a bundle, or engines against each other.")
 @click.option(
     "--bundle",
-    type=click.Path(path_type=Path),
+    type=PLACE,
     help="The bundle.  [default: $MDSGEN_BUNDLE, or the demo model; with torch, seeded weights]",
 )
 @click.option(
@@ -83,7 +83,7 @@ def _backends(_ctx: click.Context, _param: click.Parameter, value: str | None) -
 @quiet_option
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead, for programs.")
 def main(
-    bundle: Path | None,
+    bundle: str | Path | None,
     compare: list[Entry] | None,
     task: str | None,
     torch_steps: int | None,
@@ -150,7 +150,7 @@ def _writing(plot: Path) -> Iterator[None]:
 def _check(
     compare: list[Entry] | None,
     task: str | None,
-    bundle: Path | None,
+    bundle: str | Path | None,
     seeded: tuple[str, str] | None,
     changes: dict[str, Any],
     *,
@@ -179,7 +179,7 @@ def _check(
         raise click.UsageError("--torch-steps is for --of clip: a loop has as many steps on all sides")
 
 
-def _subject(entries: list[Entry], bundle: Path | None, seeded: tuple[str, str] | None) -> Subject:
+def _subject(entries: list[Entry], bundle: str | Path | None, seeded: tuple[str, str] | None) -> Subject:
     """What names without a bundle of their own are run on: the one named, or the default one.
 
     PyTorch has no bundle: next to it that is the first bundle in the list, or where there is none seeded weights.

@@ -13,7 +13,7 @@ import click
 import numpy as np
 from click.core import ParameterSource
 
-from mdsgen.cli.options import bfloat16_option, engine_option, in_a_folder, threads_option
+from mdsgen.cli.options import bfloat16_option, bundle_option, engine_option, in_a_folder, threads_option
 from mdsgen.cli.origin import origin
 from mdsgen.cli.reporting import quiet_option, reporting
 from mdsgen.cli.sampling import sampling_options
@@ -29,11 +29,7 @@ from mdsgen.sampling import Sampling
 
 
 @command("mdsgen-eval", short_help="Judge whether the sound of a bundle belongs to its pictures.")
-@click.option(
-    "--bundle",
-    type=click.Path(path_type=Path),
-    help="A bundle that mdsgen-export made.  [default: $MDSGEN_BUNDLE, or the demo model]",
-)
+@bundle_option
 @click.option("--clips", type=click.IntRange(2, HELD_OUT), default=120, show_default=True, help="Scenes to judge.")
 @click.option(
     "--seed",
@@ -57,7 +53,7 @@ from mdsgen.sampling import Sampling
 @quiet_option
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead, for programs.")
 def main(
-    bundle: Path | None,
+    bundle: str | Path | None,
     clips: int,
     seed: int,
     engine: str,

@@ -13,7 +13,7 @@ from click.core import ParameterSource
 
 from mdsgen.bundle import Bundle, default_bundle
 from mdsgen.cli.calibration import calibration_options, take_calibration
-from mdsgen.cli.options import finite
+from mdsgen.cli.options import PLACE, finite
 from mdsgen.cli.plans import (
     build,
     build_if_possible,
@@ -49,11 +49,11 @@ _SAMPLING = ("steps", "guidance", "clean_limit")
 @command("mdsgen-export", short_help="Make a bundle of PyTorch weights, or of another bundle.")
 @click.option(
     "--bundle",
-    type=click.Path(path_type=Path),
+    type=PLACE,
     help="Convert this bundle, of fp32 or fp16-weights.  [default: $MDSGEN_BUNDLE, or the demo model]",
 )
-@click.option("--checkpoint", type=click.Path(path_type=Path), help="The denoiser's weights (mdsgen_audioldm.pt).")
-@click.option("--cavp", type=click.Path(path_type=Path), help="The video encoder's weights (cavp_epoch66.ckpt).")
+@click.option("--checkpoint", type=PLACE, help="The denoiser's weights (mdsgen_audioldm.pt; or hf://…).")
+@click.option("--cavp", type=PLACE, help="The video encoder's weights (cavp_epoch66.ckpt; or hf://…).")
 @click.option("--audioldm", help="Folder or hub id of the audio networks (cvssp/audioldm-s-full-v2).")
 @click.option("--trained", type=click.Path(path_type=Path), help="A folder that mdsgen-train worked in (--work).")
 @click.option(
@@ -138,7 +138,7 @@ def _take(settings: dict[str, Any], names: Iterable[str]) -> dict[str, Any]:
     return {name: settings.pop(name) for name in names}
 
 
-def _unconverted(bundle: Path) -> Bundle:
+def _unconverted(bundle: str | Path) -> Bundle:
     """The bundle that gets plans as it is. Raises a usage error where another precision was named."""
     context = click.get_current_context()
     opened = Bundle.open(bundle)

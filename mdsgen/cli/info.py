@@ -14,6 +14,7 @@ import click
 
 from mdsgen import __version__
 from mdsgen.bundle import DENOISER, Bundle, Graph, Manifest, default_bundle
+from mdsgen.cli.options import PLACE
 from mdsgen.command import command
 from mdsgen.engines.choice import Choice, choices_for, forget
 from mdsgen.geometry import SAMPLE_RATE, Geometry
@@ -29,12 +30,12 @@ _WORST_LAYERS = 3  # of those that bear INT8 worst
 
 
 @command("mdsgen-info", short_help="Show what a bundle holds.")
-@click.argument("bundle", required=False, type=click.Path(path_type=Path))
+@click.argument("bundle", required=False, type=PLACE)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead, for programs.")
 @click.option("--verify/--no-verify", default=True, help="Check the SHA-256 of every file.", show_default=True)
 @click.option("--forget-engine", is_flag=True, help="Forget which engine was the fastest: the next run tries again.")
 @click.option("--gstreamer", is_flag=True, help="Print the folder for GST_PLUGIN_PATH instead.")
-def main(bundle: Path | None, as_json: bool, verify: bool, forget_engine: bool, gstreamer: bool) -> None:
+def main(bundle: str | Path | None, as_json: bool, verify: bool, forget_engine: bool, gstreamer: bool) -> None:
     """Show what BUNDLE holds: geometry, graphs, precision, parity, and where its weights came from.
 
     Without one: $MDSGEN_BUNDLE, or the demo model.
@@ -55,7 +56,7 @@ def _document(bundle: Bundle, verified: bool) -> dict[str, Any]:
     geometry = bundle.manifest.geometry
     return {
         "mdsgen": __version__,
-        "bundle": str(bundle.folder),
+        "bundle": bundle.source,
         "bundle_sha256": bundle.sha256,
         "verified": verified,
         "bytes": sum(part.bytes for part in bundle.manifest.files),
@@ -81,7 +82,7 @@ def _page(bundle: Bundle, verified: bool) -> Iterator[str]:
     checked = "every SHA-256 is right" if verified else "SHA-256 not checked"
     yield aligned(
         [
-            ("bundle", str(bundle.folder)),
+            ("bundle", bundle.source),
             ("files", f"{len(manifest.files)}, {_megabytes(total)}, {checked}"),
             ("created by", f"{manifest.created_by}, schema {manifest.schema}"),
             ("geometry", _geometry(manifest.geometry)),

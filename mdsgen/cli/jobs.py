@@ -5,22 +5,13 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import click
 
 from mdsgen.errors import MediaError, SettingsError
 from mdsgen.media import FORMATS, Output, read_folder
-
-
-@dataclass(frozen=True)
-class Job:
-    """One video, where its result goes, and why it goes there."""
-
-    source: Path
-    target: Path
-    notes: tuple[str, ...] = ()
+from mdsgen.runtime.job import Job
 
 
 def wanted_output(mix: float, keep_original: bool, suffix: str | None) -> Output:

@@ -23,6 +23,7 @@ CARD = "alsa:default"
 
 _FAREWELL = 0.5  # seconds that a camera is given to let go of its picture
 _FILMS_ONLY = {"start": "--start", "mix": "--mix", "keep_original": "--keep-original", "recursive": "--recursive"}
+_FILMS_ONLY |= {"jobs": "--jobs", "cluster": "--cluster", "skip_existing": "--skip-existing"}
 
 
 @dataclass(frozen=True)

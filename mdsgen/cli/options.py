@@ -10,6 +10,8 @@ from typing import Any, TypeVar
 import click
 
 from mdsgen.engines import ENGINES
+from mdsgen.errors import SettingsError
+from mdsgen.hub import HubName, is_hub_name
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -33,6 +35,30 @@ def in_a_folder(_ctx: click.Context, _param: click.Parameter, value: Path | None
     if value is not None and not value.parent.is_dir():
         raise click.BadParameter(f"there is no folder {value.parent}")
     return value
+
+
+class _Place(click.Path):
+    """A path of this machine, or a name ``hf://…``, which stays the text that it is."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if not is_hub_name(value):
+            return super().convert(value, param, ctx)
+        try:
+            return str(HubName.parse(value))
+        except SettingsError as error:
+            self.fail(str(error), param, ctx)
+
+
+PLACE = _Place(path_type=Path)
+"""What is here, or on the hub by ``hf://owner/name[/path][@revision]``."""
+
+
+bundle_option = click.option(
+    "--bundle",
+    type=PLACE,
+    help="A bundle that mdsgen-export made, or hf://owner/name[/path][@revision].  [default: $MDSGEN_BUNDLE, or the "
+    "demo model]",
+)
 
 
 def engine_option(others: Iterable[str] = ()) -> Callable[[F], F]:

@@ -11,14 +11,15 @@ from mdsgen.sampling import Sampling
 
 if TYPE_CHECKING:
     from mdsgen.runtime import Pipeline
+    from mdsgen.runtime.batch import Batch
 
 
-def origin(pipeline: Pipeline, sampling: Sampling, asked: Mapping[str, Any]) -> dict[str, Any]:
+def origin(pipeline: Pipeline | Batch, sampling: Sampling, asked: Mapping[str, Any]) -> dict[str, Any]:
     """The bundle and its checksum, the engine and its version, the sampling, and what else was ``asked`` for."""
     bundle = pipeline.bundle
     return {
         "mdsgen": __version__,
-        "bundle": str(bundle.folder),
+        "bundle": bundle.source,
         "bundle_sha256": bundle.sha256,
         "precision": bundle.manifest.precision,
         "engine": pipeline.engine,

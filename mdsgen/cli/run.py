@@ -3,29 +3,30 @@
 from __future__ import annotations
 
 import json
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import replace
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from mdsgen.cli.jobs import Job, plan_jobs, wanted_output
+from mdsgen.cli.batch import batch_options, open_batch, take_crew, without_existing
+from mdsgen.cli.jobs import plan_jobs, wanted_output
 from mdsgen.cli.live import live_options, play, refuse_for_live, take_live
-from mdsgen.cli.options import bfloat16_option, engine_option, finite, threads_option
+from mdsgen.cli.options import bfloat16_option, bundle_option, engine_option, finite, threads_option
 from mdsgen.cli.origin import origin
+from mdsgen.cli.progress import progress_of
 from mdsgen.cli.reporting import quiet_option, reporting
 from mdsgen.cli.sampling import sampling_options, take_sampling
 from mdsgen.command import command
 from mdsgen.errors import MdsgenError, MediaError
 from mdsgen.media import FORMATS
 from mdsgen.media.names import RAW
+from mdsgen.report import Report
+from mdsgen.runtime.job import Job, Rendering
 
 if TYPE_CHECKING:
-    from mdsgen.runtime import Progress, Rendered
-    from mdsgen.runtime.pipeline import OnProgress
+    from mdsgen.runtime import Rendered
+    from mdsgen.runtime.batch import Batch, Outcome
 
 
 @command("mdsgen-run", short_help="Give videos their sound.")
@@ -45,11 +46,7 @@ if TYPE_CHECKING:
     help="Format of results that --output does not name.  [default: mp4, or the video's own or mkv where mp4 cannot "
     "hold the pictures; of live sound to a pipe wav, or raw: 16-bit samples at 16 kHz alone]",
 )
-@click.option(
-    "--bundle",
-    type=click.Path(path_type=Path),
-    help="A bundle that mdsgen-export made.  [default: $MDSGEN_BUNDLE, or the demo model]",
-)
+@bundle_option
 @engine_option()
 @click.option("--provider", multiple=True, help="An ONNX Runtime execution provider; repeat it in order of preference.")
 @threads_option
@@ -72,6 +69,7 @@ if TYPE_CHECKING:
 )
 @click.option("--keep-original", is_flag=True, help="Keep the original sound, and add the new one as a second track.")
 @live_options
+@batch_options
 @click.option("--recursive", is_flag=True, help="Of a folder, take the videos in the folders below it, too.")
 @quiet_option
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead, for programs.")
@@ -79,7 +77,7 @@ def main(
     videos: tuple[Path, ...],
     output: str | None,
     suffix: str | None,
-    bundle: Path | None,
+    bundle: str | Path | None,
     engine: str,
     provider: tuple[str, ...],
     threads: int | None,
@@ -87,6 +85,7 @@ def main(
     mix: float,
     keep_original: bool,
     recursive: bool,
+    skip_existing: bool,
     quiet: bool,
     as_json: bool,
     **settings: Any,
@@ -97,54 +96,64 @@ def main(
     sound is played as it comes, until Ctrl-C.
     """
     from mdsgen.media import streams_of  # for whoever runs something: --help does without PyAV and the engines
-    from mdsgen.runtime import Pipeline, render
+    from mdsgen.runtime import Pipeline
 
-    live, changes = take_live(settings), take_sampling(settings)
+    live, changes, crew = take_live(settings), take_sampling(settings), take_crew(settings)
     providers = provider or ("CPUExecutionProvider",)
+    options: dict[str, Any] = {"engine": engine, "threads": threads, "providers": providers, "bfloat16": bfloat16}
     if live.is_live(videos):
         refuse_for_live(start=settings["start"], mix=mix, keep_original=keep_original, recursive=recursive)
-        with Pipeline.open(bundle, engine, threads=threads, providers=providers, bfloat16=bfloat16) as pipeline:
+        refuse_for_live(**vars(crew), skip_existing=skip_existing)
+        with Pipeline.open(bundle, **options) as pipeline:
             sound = pipeline.live(block=live.block, lookahead=live.lookahead, seed=settings["seed"], **changes)
             play(sound, videos[0], output, suffix, settings["duration"])
         return
     wanted = wanted_output(mix, keep_original, suffix)
     jobs, folder = plan_jobs(videos, output, wanted, recursive)
-    results: list[Rendered] = []
-    failures: list[tuple[Job, MdsgenError]] = []
-    with (
-        reporting(quiet) as report,
-        Pipeline.open(bundle, engine, threads=threads, providers=providers, bfloat16=bfloat16) as pipeline,
-    ):
-        sampling = pipeline.bundle.sampling.changed(**changes)
-        if folder is not None:
-            _make_folder(folder)
-        for number, job in enumerate(jobs):
-            label = f"{job.source.name}, file {number + 1} of {len(jobs)}" if len(jobs) > 1 else job.source.name
-            try:
-                with _progress_bar(label, quiet) as progress:
-                    rendered = render(
-                        pipeline, job.source, job.target, sampling, output=wanted, progress=progress, **settings
-                    )
-            except MdsgenError as error:
-                failures.append((job, error))
-                if len(jobs) > 1:
-                    click.echo(f"error: {error}", err=True)
-                continue
-            results.append(replace(rendered, notes=(*job.notes, *rendered.notes)))
-            for note in results[-1].notes:
-                report(f"note: {note}")
-            if not as_json and not quiet:
-                click.echo(_line(rendered))
-        if as_json:
-            asked = {**settings, "threads": threads, "bfloat16": bfloat16, "mix": mix, "keep_original": keep_original}
-            document = {
-                **origin(pipeline, sampling, asked),
-                "results": [{**rendered.to_dict(), "streams": streams_of(rendered.target)} for rendered in results],
-                "failures": [{"source": str(job.source), "error": str(error)} for job, error in failures],
-            }
-            click.echo(json.dumps(document, indent=2))
+    jobs, skipped = without_existing(jobs) if skip_existing else (jobs, [])
+    with reporting(quiet) as report:
+        if skipped:
+            report(f"{len(skipped)} of {len(jobs) + len(skipped)} videos have their results already")
+        if not jobs and not as_json:
+            return
+        with open_batch(crew, len(jobs), bundle, **options) as batch:
+            how = Rendering(batch.bundle.sampling.changed(**changes), output=wanted, **settings)
+            if folder is not None:
+                _make_folder(folder)
+            results, failures = _render(batch, jobs, how, report, quiet, not as_json and not quiet)
+            if as_json:
+                asked = {"threads": threads, "bfloat16": bfloat16, "mix": mix, "keep_original": keep_original}
+                document = {
+                    **origin(batch, how.sampling, {**settings, **asked}),
+                    "results": [{**rendered.to_dict(), "streams": streams_of(rendered.target)} for rendered in results],
+                    "failures": [{"source": str(job.source), "error": str(error)} for job, error in failures],
+                    "skipped": [str(target) for target in skipped],
+                }
+                click.echo(json.dumps(document, indent=2))
     if failures:
         raise failures[0][1] if len(jobs) == 1 else MdsgenError(f"{len(failures)} of {len(jobs)} videos failed")
+
+
+def _render(
+    batch: Batch, jobs: Sequence[Job], how: Rendering, report: Report, quiet: bool, with_lines: bool
+) -> tuple[list[Rendered], list[tuple[Job, MdsgenError]]]:
+    """Render all of them, and say what becomes of each as it is done; results and failures in the order of the jobs."""
+    outcomes: dict[Job, Outcome] = {}
+    with progress_of(len(jobs), report, quiet) as progress:
+        for job, outcome in batch.render(jobs, how, progress.advance):
+            outcomes[job] = outcome
+            progress.end(job)
+            if isinstance(outcome, MdsgenError):
+                if len(jobs) > 1:
+                    click.echo(f"error: {outcome}", err=True)
+                continue
+            for note in outcome.notes:
+                report(f"note: {note}")
+            if with_lines:
+                click.echo(_line(outcome))
+    in_order = [(job, outcomes[job]) for job in jobs]
+    results = [outcome for _, outcome in in_order if not isinstance(outcome, MdsgenError)]
+    return results, [(job, outcome) for job, outcome in in_order if isinstance(outcome, MdsgenError)]
 
 
 def _make_folder(folder: Path) -> None:
@@ -152,20 +161,6 @@ def _make_folder(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise MediaError(f"cannot make the folder {folder}: {error.strerror}") from error
-
-
-@contextmanager
-def _progress_bar(label: str, quiet: bool) -> Iterator[OnProgress | None]:
-    """A bar on stderr, with the time that is left, where a person is watching."""
-    if quiet or not sys.stderr.isatty():
-        yield None
-        return
-    with click.progressbar(length=1000, label=label, file=sys.stderr, show_pos=False) as bar:
-
-        def update(progress: Progress) -> None:
-            bar.update(round(1000 * progress.fraction) - bar.pos)
-
-        yield update
 
 
 def _line(rendered: Rendered) -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from mdsgen.cli.options import finite
+from mdsgen.cli.options import bundle_option, finite
 from mdsgen.command import command
 from mdsgen.engines import ENGINES
 from mdsgen.errors import ServerError
@@ -16,11 +16,7 @@ from mdsgen.errors import ServerError
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on; another needs a --token.")
 @click.option("--port", type=click.IntRange(0, 65535), default=8080, show_default=True, help="0 takes a free one.")
 @click.option("--token", envvar="MDSGEN_TOKEN", help="What requests must carry.  [default: $MDSGEN_TOKEN, or none]")
-@click.option(
-    "--bundle",
-    type=click.Path(path_type=Path),
-    help="A bundle that mdsgen-export made.  [default: $MDSGEN_BUNDLE, or the demo model]",
-)
+@bundle_option
 @click.option("--engine", default="auto", show_default=True, help=f"One of {', '.join(ENGINES)}.")
 @click.option("--provider", multiple=True, help="An ONNX Runtime execution provider; repeat it in order of preference.")
 @click.option("--threads", type=click.IntRange(1), help="Threads of the engine.  [default: one per physical core]")
@@ -39,7 +35,7 @@ def main(
     host: str,
     port: int,
     token: str | None,
-    bundle: Path | None,
+    bundle: str | Path | None,
     engine: str,
     provider: tuple[str, ...],
     threads: int | None,

@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from mdsgen.cli.options import PLACE
 from mdsgen.cli.reporting import reporting
 from mdsgen.command import Command, Group
 from mdsgen.errors import TrainingError
 from mdsgen.media import read_folder
 from mdsgen.training.recipe import BUILT_IN, STAGES, StageEntry, load_recipe
+
+if TYPE_CHECKING:
+    from mdsgen.training.clips import Spread
 
 DEFAULT_WORK = Path("build/training")
 
@@ -51,8 +58,11 @@ def _options(function: F) -> F:
 @click.argument("videos", required=False, type=click.Path(path_type=Path))
 @_options
 @click.option("--workers", type=click.IntRange(1), default=1, show_default=True, help="Processes that prepare clips.")
+@click.option(
+    "--cluster", metavar="ADDRESS", help="Prepare on a Ray cluster that sees the same paths, as mdsgen-run does."
+)
 @click.option("--recursive", is_flag=True, help="Take the videos in the folders below VIDEOS, too.")
-@click.option("--cavp", type=click.Path(path_type=Path), help="Make features with these weights (cavp_epoch66.ckpt).")
+@click.option("--cavp", type=PLACE, help="Make features with these weights (cavp_epoch66.ckpt).")
 @click.option("--audioldm", help="Make latents with these audio networks (cvssp/audioldm-s-full-v2).")
 def prepare(
     videos: Path | None,
@@ -60,9 +70,10 @@ def prepare(
     work: Path,
     threads: int | None,
     workers: int,
+    cluster: str | None,
     recursive: bool,
     quiet: bool,
-    cavp: Path | None,
+    cavp: str | Path | None,
     audioldm: str | None,
 ) -> None:
     """Make the clips: from the folder VIDEOS, or rendered as the recipe says.
@@ -77,15 +88,39 @@ def prepare(
     _use_torch(threads)
     from mdsgen.training.work import Work, prepare_films, render_scenes
 
+    if cluster is not None:  # others know nothing of the folder that this process is in
+        work, videos = work.absolute(), videos and videos.absolute()
+        cavp, audioldm = _absolute(cavp), _absolute(audioldm)
     loaded, place = load_recipe(recipe), Work(work)
-    with reporting(quiet) as report:
+    with reporting(quiet) as report, _spread(cluster, workers) as spread:
         if videos is None:
-            render_scenes(place, loaded, workers=workers, report=report)
+            render_scenes(place, loaded, spread=spread, report=report)
         else:
             networks = None if cavp is None or audioldm is None else (cavp, audioldm)
             folder = read_folder(videos, recursive=recursive)
             report(folder.summary())
-            prepare_films(place, loaded, videos, folder.videos, networks, workers=workers, report=report)
+            prepare_films(place, loaded, videos, folder.videos, networks, spread=spread, report=report)
+
+
+def _absolute(source: str | Path | None) -> str | None:
+    """The path of something that is here; a name on the hub as it is."""
+    if source is None:
+        return None
+    return os.path.abspath(source) if os.path.exists(source) else str(source)
+
+
+@contextmanager
+def _spread(cluster: str | None, workers: int) -> Iterator[Spread]:
+    """Where clips are prepared: in so many processes here, or on a cluster."""
+    from mdsgen.training.clips import in_parallel
+
+    if cluster is None:
+        yield partial(in_parallel, workers=workers)
+        return
+    from mdsgen.cluster import open_tasks
+
+    with open_tasks(cluster) as spread:
+        yield spread
 
 
 @main.command("encode", cls=Command, patience=None)

@@ -12,7 +12,7 @@ from functools import lru_cache, partial
 from multiprocessing import active_children, get_context, parent_process
 from multiprocessing.connection import wait
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -29,19 +29,23 @@ from mdsgen.training.shards import describe, shard_path, write_shard
 SHARD_CLIPS = 256
 
 
+Spread = Callable[[Callable[[Any], object], Sequence[Any]], Iterator[object]]
+"""Does work for each of some tasks, and yields once for each that is done: :func:`in_parallel`, or a cluster."""
+
+
 def prepare_scenes(
     folder: Path,
     geometry: Geometry,
     count: int,
     first_seed: int,
     *,
-    workers: int = 1,
+    spread: Spread | None = None,
     shard_clips: int = SHARD_CLIPS,
     report: Report = lambda line: None,
 ) -> None:
     """Render ``count`` scenes from ``first_seed`` on into a dataset of pictures, sound and spectrograms.
 
-    Its fields are those of :func:`clip_fields`. Shards that are there already are kept.
+    Its fields are those of :func:`clip_fields`. Shards that are there already are kept; ``spread`` None is one process.
     """
     describe(folder, {"scenes": count, "first_seed": first_seed, "geometry": geometry.to_dict(), "shard": shard_clips})
     starts = range(0, count, shard_clips)
@@ -49,7 +53,7 @@ def prepare_scenes(
     render = partial(_render_shard, folder, geometry, count, first_seed, shard_clips)
     done = len(starts) - len(todo)
     pace = Pace(done)
-    for _ in in_parallel(render, todo, workers):
+    for _ in (spread or in_parallel)(render, todo):
         done += 1
         report(pace.line(done, len(starts), "shards rendered"))
 
@@ -125,7 +129,7 @@ def _log_mel(geometry: Geometry) -> LogMel:
 T = TypeVar("T")
 
 
-def in_parallel(work: Callable[[T], object], tasks: Sequence[T], workers: int) -> Iterator[object]:
+def in_parallel(work: Callable[[T], object], tasks: Sequence[T], workers: int = 1) -> Iterator[object]:
     """Do all tasks, yielding in their order as they get done; several workers compute on one thread each.
 
     Whatever ends this early ends the workers at once: what they were making is made again.

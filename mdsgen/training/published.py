@@ -11,20 +11,27 @@ import numpy as np
 import torch
 
 from mdsgen.geometry import Geometry
+from mdsgen.hub import locate
 from mdsgen.model.audio import AudioCodec
 from mdsgen.model.video_encoder import VideoEncoder
 from mdsgen.training.shards import sha256
-from mdsgen.weights import load_audioldm, load_cavp
+from mdsgen.weights import load_audioldm, load_cavp, locate_audioldm
 
 
 @dataclass(frozen=True)
 class PublishedClips:
     """``features`` float16 ``[F, 512]`` by the CAVP checkpoint ``cavp``, and ``latent`` float32 ``[C, H, W]``, scaled,
-    by the audio networks ``audioldm`` (a folder or a hub id). On a GPU where there is one."""
+    by the audio networks ``audioldm`` (a folder, or their name on the hub). On a GPU where there is one."""
 
     geometry: Geometry
     cavp: Path
     audioldm: str
+
+    @classmethod
+    def of(cls, geometry: Geometry, cavp: str | Path, audioldm: str) -> PublishedClips:
+        """By files, or names ``hf://…`` and hub ids, which are fetched, and hold for the commit that they mean now."""
+        located = locate_audioldm(audioldm)
+        return cls(geometry, locate(cavp).path, str(located.name) if located.name else audioldm)
 
     @torch.no_grad()
     def __call__(self, frames: np.ndarray, sound: np.ndarray) -> dict[str, np.ndarray]:

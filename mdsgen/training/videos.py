@@ -24,7 +24,7 @@ from mdsgen.files import write_whole
 from mdsgen.geometry import Geometry
 from mdsgen.media import VideoInfo, averaged, probe, read_frames, read_sound
 from mdsgen.report import Pace, Report
-from mdsgen.training.clips import as_int16, clip_fields, in_parallel, stacked
+from mdsgen.training.clips import Spread, as_int16, clip_fields, in_parallel, stacked
 from mdsgen.training.shards import as_utf8, describe, shard_path, write_shard
 
 CLIPS, SKIPPED = "clips.csv", "skipped.csv"
@@ -65,14 +65,15 @@ def prepare_videos(
     files: Sequence[Path],
     make: ClipMaker,
     *,
-    workers: int = 1,
+    spread: Spread | None = None,
     report: Report = lambda line: None,
 ) -> None:
     """Cut films, ``files`` below ``root``, into the windows of ``make.geometry`` and keep them as a dataset.
 
     A last window that is less than half there is left out. What cannot be used is skipped: damaged files, files without
-    a sound track, shorter ones than half a window. Shards that are there already are kept. Raises
-    :class:`DatasetError` where the folder holds a dataset of other files, or where no file could be used.
+    a sound track, shorter ones than half a window. Shards that are there already are kept. ``spread``
+    None is this process. Raises :class:`DatasetError` where the folder holds a dataset of other files, or where no file
+    could be used.
     """
     geometry = make.geometry
     try:
@@ -85,7 +86,7 @@ def prepare_videos(
     todo = [group for group in groups if not shard_path(folder, group[0]).exists()]
     done = len(groups) - len(todo)
     pace = Pace(done)
-    for _ in in_parallel(partial(_prepare_group, folder, root, make), todo, workers):
+    for _ in (spread or in_parallel)(partial(_prepare_group, folder, root, make), todo):
         done += 1
         report(pace.line(done, len(groups), "shards prepared"))
     clips, skipped = _join(folder, len(groups))

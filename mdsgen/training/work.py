@@ -13,7 +13,7 @@ from mdsgen.errors import DatasetError, TrainingError
 from mdsgen.geometry import completed
 from mdsgen.report import Report
 from mdsgen.training.checkpoint import difference
-from mdsgen.training.clips import clip_formats, prepare_scenes
+from mdsgen.training.clips import Spread, clip_formats, prepare_scenes
 from mdsgen.training.decoding import decode_latents
 from mdsgen.training.encoding import encode_clips
 from mdsgen.training.loop import Trainer
@@ -52,10 +52,10 @@ class Work:
         return self.folder / name
 
 
-def render_scenes(work: Work, recipe: Recipe, *, workers: int, report: Report) -> None:
+def render_scenes(work: Work, recipe: Recipe, *, spread: Spread, report: Report) -> None:
     """Make the clips as the recipe says, from scenes."""
     scenes = recipe.scenes
-    prepare_scenes(work.clips, recipe.geometry, scenes.scenes, scenes.first_seed, workers=workers, report=report)
+    prepare_scenes(work.clips, recipe.geometry, scenes.scenes, scenes.first_seed, spread=spread, report=report)
 
 
 def prepare_films(
@@ -63,17 +63,17 @@ def prepare_films(
     recipe: Recipe,
     root: Path,
     films: Sequence[Path],
-    networks: tuple[Path, str] | None,
+    networks: tuple[str | Path, str] | None,
     *,
-    workers: int,
+    spread: Spread,
     report: Report,
 ) -> None:
     """Make the clips from films below ``root``, or features and latents at once by the published networks."""
     if networks is None:
-        prepare_videos(work.clips, root, films, CompactClips(recipe.geometry), workers=workers, report=report)
+        prepare_videos(work.clips, root, films, CompactClips(recipe.geometry), spread=spread, report=report)
     else:
-        make = PublishedClips(recipe.geometry, *networks)
-        prepare_videos(work.latents, root, films, make, workers=workers, report=report)
+        make = PublishedClips.of(recipe.geometry, *networks)
+        prepare_videos(work.latents, root, films, make, spread=spread, report=report)
 
 
 def train_stage(

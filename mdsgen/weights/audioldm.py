@@ -10,14 +10,16 @@ import json
 import os
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
-from mdsgen.errors import CheckpointError, GeometryError
+from mdsgen.errors import CheckpointError, GeometryError, HubError
 from mdsgen.geometry import RELEASE, Geometry
+from mdsgen.hub import HubName, Located, fetch, fetch_first, is_hub_name
 from mdsgen.model.audio import AudioCodec
 from mdsgen.weights.checkpoint import fill, line_of, read_state_dict
 
@@ -55,18 +57,48 @@ _VOCODER_SETTINGS = (
     "leaky_relu_slope",
     "normalize_before",
 )
+_WEIGHTS = {"vae": _AUTOENCODER_FILES, "vocoder": _VOCODER_FILES}
 _LONGEST, _LARGEST, _MOST_LAYERS = 64, 1 << 20, 64  # list, number and depth of a block in a configuration
 _CONFIG_BYTES = 1 << 20
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 
 
+def locate_audioldm(source: str | Path) -> Located:
+    """Where the audio networks lie: in a folder; or fetched, by a hub id or a name ``hf://…``, all of one commit.
+
+    Raises :class:`HubError` for what the hub does not give, :class:`CheckpointError` where it was named as a hub id.
+    """
+    name = _hub_name(source)
+    if name is None:
+        return Located(Path(source))
+    try:
+        first = fetch(name.below("vae/config.json"))
+        pinned = replace(name, revision=first.name.revision if first.name else None)
+        fetch(pinned.below("vocoder/config.json"))
+        for part, files in _WEIGHTS.items():
+            fetch_first(pinned, [f"{part}/{file}" for file in files])
+    except HubError as error:
+        if is_hub_name(source):
+            raise
+        raise CheckpointError(f"{source}: no such folder, and as a hub id: {error}") from error
+    return Located(first.path.parents[1], pinned)
+
+
+def audioldm_weights(folder: str | Path) -> dict[str, Path]:
+    """The weights file of each network in a folder, by its sub-folder."""
+    return {part: _locate(folder, part, files) for part, files in _WEIGHTS.items()}
+
+
 def load_audioldm(source: str | Path, geometry: Geometry = RELEASE) -> AudioCodec:
-    """The audio networks in ``source``, a folder with ``vae/`` and ``vocoder/`` or the hub id of one.
+    """The audio networks in ``source``: a folder with ``vae/`` and ``vocoder/``, its hub id, or its name ``hf://…``.
 
     Files written by the diffusers and transformers of 2023 load as well as today's. Raises :class:`CheckpointError` for
-    anything missing, damaged or of another model, and where the networks do not fit ``geometry``.
+    anything missing, damaged or of another model, and where the networks do not fit ``geometry``; :class:`HubError` for
+    what cannot be fetched by name.
     """
-    autoencoder, vocoder = load_autoencoder(source), load_vocoder(source)
+    located = locate_audioldm(source)
+    folder = source if located.name is None else located.path
+    autoencoder, vocoder = load_autoencoder(folder), load_vocoder(folder)
     try:
         return AudioCodec(geometry, autoencoder, vocoder)
     except GeometryError as error:
@@ -80,7 +112,7 @@ def save_audioldm(codec: AudioCodec, folder: str | Path) -> None:
 
 
 def load_autoencoder(source: str | Path, part: str = "vae") -> AutoencoderKL:
-    """The ``AutoencoderKL`` in sub-folder ``part`` (``""``: at the top) of a folder or hub id. Raises as above."""
+    """The ``AutoencoderKL`` in sub-folder ``part`` (``""``: at the top) of a folder. Raises as above."""
     from diffusers import AutoencoderKL
 
     config_file, weights_file = _locate(source, part, ["config.json"]), _locate(source, part, _AUTOENCODER_FILES)
@@ -91,7 +123,7 @@ def load_autoencoder(source: str | Path, part: str = "vae") -> AutoencoderKL:
 
 
 def load_vocoder(source: str | Path, part: str = "vocoder") -> SpeechT5HifiGan:
-    """The ``SpeechT5HifiGan`` in sub-folder ``part`` of a folder or hub id, without weight norm. Raises as above."""
+    """The ``SpeechT5HifiGan`` in sub-folder ``part`` of a folder, without weight norm. Raises as above."""
     from transformers import SpeechT5HifiGan, SpeechT5HifiGanConfig
 
     def hifigan(**settings: Any) -> SpeechT5HifiGan:
@@ -108,18 +140,11 @@ def load_vocoder(source: str | Path, part: str = "vocoder") -> SpeechT5HifiGan:
 
 
 def _locate(source: str | Path, part: str, names: Sequence[str]) -> Path:
-    """The first of ``names`` that exists in sub-folder ``part`` of a local folder, or of a hub repository."""
+    """The first of ``names`` that exists in sub-folder ``part`` of a folder."""
     folder = Path(os.path.expanduser(source))  # Path.expanduser raises for the home of an unknown user
-    if folder.is_dir():
-        return _locate_here(folder, part, names)
-    if folder.exists():
-        raise CheckpointError(f"{source} is a file: expected a folder with vae/ and vocoder/ in it, or a hub id")
-    if isinstance(source, Path) or not _HUB_ID.fullmatch(source):
-        raise CheckpointError(f"{source}: no such folder")
-    return _locate_on_hub(source, part, names)
-
-
-def _locate_here(folder: Path, part: str, names: Sequence[str]) -> Path:
+    if not folder.is_dir():
+        is_file = " is a file: expected a folder with vae/ and vocoder/ in it, or a hub id"
+        raise CheckpointError(f"{source}{is_file if folder.exists() else ': no such folder'}")
     for name in names:
         if (folder / part / name).is_file():
             return folder / part / name
@@ -129,17 +154,12 @@ def _locate_here(folder: Path, part: str, names: Sequence[str]) -> Path:
     raise CheckpointError(f"{place}: expected {' or '.join(names)}, found {listing}")
 
 
-def _locate_on_hub(repository: str, part: str, names: Sequence[str]) -> Path:
-    from huggingface_hub import hf_hub_download
-
-    wanted = [f"{part}/{name}" if part else name for name in names]
-    reason = ""
-    for name in wanted:
-        try:
-            return Path(hf_hub_download(repository, name))
-        except Exception as error:  # whatever the hub, the network or its absence makes huggingface_hub raise
-            reason = line_of(error)
-    raise CheckpointError(f"{repository}: no such folder, and as a hub id it gave no {' or '.join(wanted)} ({reason})")
+def _hub_name(source: str | Path) -> HubName | None:
+    """What is to be fetched; None for a folder, whether it is there or not."""
+    if is_hub_name(source):
+        return HubName.parse(str(source))
+    here = isinstance(source, Path) or not _HUB_ID.fullmatch(source) or os.path.exists(source)
+    return None if here else HubName(str(source))
 
 
 # What is in it

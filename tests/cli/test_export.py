@@ -19,7 +19,7 @@ from mdsgen import Pipeline
 from mdsgen.bundle import GRAPHS, Bundle
 from mdsgen.cli import info
 from mdsgen.cli.export import MODEL_SIZES, main
-from mdsgen.export import Models
+from mdsgen.export import Models, published_models
 from mdsgen.export.onnx_graph import Network, trace
 from mdsgen.geometry import PAPER, RELEASE, SAMPLE_RATE, Geometry
 from mdsgen.model.denoiser import SIZES, DenoiserConfig
@@ -29,10 +29,12 @@ from mdsgen.runtime import Networks, WindowGenerator
 from mdsgen.runtime.solver import plan_steps, timesteps_of
 from mdsgen.sampling import Sampling
 from mdsgen.schedule import NoiseSchedule
+from mdsgen.training.published import PublishedClips
 from mdsgen.weights.audioldm import save_audioldm
 from mdsgen.weights.cavp import load_cavp
 from tests.export.conftest import small_codec, small_models
 from tests.export.test_exporter import columns
+from tests.fake_hub import COMMIT, asked, fake_hub
 from tests.media.conftest import Renderer
 from tests.released import DECODE_LAYER, golden, relative_error, released_state
 from tests.runner import Runner
@@ -257,6 +259,24 @@ def test_the_bundle_samples_what_the_published_code_samples(published: tuple[Pat
         modulations = networks.condition(arrays["video_features"][None], timesteps)
         latent = WindowGenerator(networks, sampling).denoise(arrays["latent"], modulations)
     assert relative_error(latent, arrays["sample_25"]) <= 1e-4
+
+
+def test_names_on_the_hub_are_fetched_and_stand_in_the_provenance(
+    files: dict[str, Path], published: tuple[Path, Result], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mdsgen.export.models.load_cavp", shallow)
+    with fake_hub() as hub, asked(hub, tmp_path / "cache"):
+        hub.add("me/model", files["--cavp"].parent)
+        checkpoint, cavp, audioldm = (f"hf://me/model/{path.name}" for path in files.values())
+        found = published_models(checkpoint, cavp, audioldm, RELEASE, DECODE_LAYER).provenance
+        clips = PublishedClips.of(RELEASE, cavp, audioldm).describe()
+    local = Bundle.open(published[0]).manifest.provenance
+    for name, part in (("denoiser", checkpoint), ("video_encoder", cavp)):
+        assert found[name] == {**local[name], "source": f"{part}@{COMMIT}"}
+    assert found["audio"] == {**local["audio"], "source": f"{audioldm}@{COMMIT}"}
+    assert local["audio"]["source"] == "audioldm"
+    assert {len(found["audio"][part]["sha256"]) for part in ("vae", "vocoder")} == {64}
+    assert clips == {"cavp": found["video_encoder"]["sha256"], "audioldm": f"{audioldm}@{COMMIT}"}
 
 
 def test_the_bundle_gives_a_video_its_sound(published: tuple[Path, Result]) -> None:

@@ -8,6 +8,7 @@ import shutil
 import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,7 @@ from mdsgen.media import probe, read_pictures, read_sound
 from mdsgen.model.audio import AudioCodec, audioldm_autoencoder, hifigan
 from mdsgen.model.video_encoder import VideoEncoder
 from mdsgen.training import videos
-from mdsgen.training.clips import log_mel, prepare_scenes, scene_fields
+from mdsgen.training.clips import in_parallel, log_mel, prepare_scenes, scene_fields
 from mdsgen.training.published import PublishedClips
 from mdsgen.training.recipe import load_recipe
 from mdsgen.training.shards import Shards, shard_path
@@ -128,7 +129,7 @@ def test_shards_that_are_there_are_kept(films: list[Path], tmp_path: Path, monke
 def test_several_workers_make_the_same(films: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(videos, "_GROUP_FILES", 3)
     prepare(films, tmp_path / "one")
-    prepare(films, tmp_path / "two", workers=2)
+    prepare(films, tmp_path / "two", spread=partial(in_parallel, workers=2))
     one, two = Shards(tmp_path / "one"), Shards(tmp_path / "two")
     assert all(np.array_equal(one.batch(name, range(3)), two.batch(name, range(3))) for name in one.fields)  # type: ignore[arg-type]
     assert rows(tmp_path / "one" / "skipped.csv") == rows(tmp_path / "two" / "skipped.csv")

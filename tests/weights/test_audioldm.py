@@ -17,7 +17,8 @@ from torch import Tensor
 from mdsgen.errors import CheckpointError
 from mdsgen.geometry import PAPER, RELEASE
 from mdsgen.model.audio import AudioCodec, audioldm_autoencoder, hifigan, stable_diffusion_autoencoder
-from mdsgen.weights.audioldm import load_audioldm, load_autoencoder, load_vocoder, save_audioldm
+from mdsgen.weights.audioldm import load_audioldm, load_autoencoder, load_vocoder, locate_audioldm, save_audioldm
+from tests.fake_hub import COMMIT, asked, fake_hub
 
 VAE, VOCODER = "vae/diffusion_pytorch_model.safetensors", "vocoder/model.safetensors"
 BOTH = pytest.mark.parametrize("file", [VAE, VOCODER], ids=["vae", "vocoder"])
@@ -318,22 +319,20 @@ def test_a_hub_id_offline_says_what_was_tried(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)  # read once, when it is imported
     message = refusal("nobody-of-that-name/audioldm")
-    assert "nobody-of-that-name/audioldm: no such folder, and as a hub id it gave no vae/config.json" in message
+    assert (
+        "nobody-of-that-name/audioldm: no such folder, and as a hub id: hf://nobody-of-that-name/audioldm/vae/config.json"
+        in message
+    )
 
 
-def test_a_hub_id_takes_safetensors_first_and_older_files_where_there_are_none(
-    codec: AudioCodec, folder: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("source", ["cvssp/audioldm-s-full-v2", "hf://cvssp/audioldm-s-full-v2@main"])
+def test_a_hub_gives_safetensors_first_and_older_files_where_there_are_none(
+    codec: AudioCodec, folder: Path, tmp_path: Path, source: str
 ) -> None:
-    asked = []
-
-    def download(repository: str, name: str) -> str:
-        asked.append((repository, name))
-        if not (folder / name).exists():
-            raise FileNotFoundError(name)
-        return str(folder / name)
-
     as_bin(folder / VOCODER)
-    monkeypatch.setattr("huggingface_hub.hf_hub_download", download)
-    assert_equal(load_audioldm("cvssp/audioldm-s-full-v2"), codec)
-    wanted = ["vae/config.json", VAE, "vocoder/config.json", VOCODER, "vocoder/pytorch_model.bin"]
-    assert asked == [("cvssp/audioldm-s-full-v2", name) for name in wanted]
+    with fake_hub() as hub, asked(hub, tmp_path / "cache"):
+        hub.add("cvssp/audioldm-s-full-v2", folder)
+        assert str(locate_audioldm(source).name) == f"hf://cvssp/audioldm-s-full-v2@{COMMIT}"
+        assert_equal(load_audioldm(source), codec)
+    files = [line.split()[-1] for line in hub.log if line.startswith("GET")]
+    assert files == ["vae/config.json", "vocoder/config.json", VAE, "vocoder/pytorch_model.bin"]
