@@ -44,8 +44,9 @@ class Disturbances:
         """What becomes of every value of every colour, uint8 ``[3, 256]``."""
         gain, contrast, gamma = (1.0 + self.light * (2.0 * torch.rand(3, generator=generator) - 1.0)).tolist()
         tint = 1.0 + self.tint * (2.0 * torch.rand(3, 1, generator=generator) - 1.0)
-        value = torch.linspace(0.0, 1.0, 256) ** gamma
-        return (((gain * tint * value - 0.5) * contrast + 0.5).clamp(0.0, 1.0) * 255.0).round().to(torch.uint8)
+        value: Tensor = torch.linspace(0.0, 1.0, 256) ** gamma
+        lit: Tensor = ((gain * tint * value - 0.5) * contrast + 0.5).clamp(0.0, 1.0)
+        return (lit * 255.0).round().to(torch.uint8)
 
     def _moved(self, clip: Tensor, generator: torch.Generator) -> Tensor:
         """The clip's pictures moved, the border repeated: ``[T, H, W, 3]``."""
