@@ -9,10 +9,10 @@ SOUND ?= build/sample.mdsgen.mp4
 # setuptools warns of whatever is installed in place that a folder could be imported instead; here it is the same code.
 QUIETLY := PYTHONWARNINGS='ignore:Editable installation'
 
-.PHONY: help run test lint pytest slow fuzz kills soak lean gpu clean
+.PHONY: help run test lint pytest slow fuzz kills soak lean arm containers gpu clean
 
 help: ## Say what can be made
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 10
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 12
 
 run: $(VENV)/.lean ## Give VIDEO its sound, with the demo model or that of BUNDLE
 	mkdir -p $(dir $(SOUND))
@@ -46,6 +46,12 @@ gpu: $(VENV)/.installed ## All that only a GPU can show, in parts; TensorRT, pyc
 
 lean: ## The device's part alone, without PyTorch and ONNX: with the lowest versions, and with the newest
 	sh tests/lean.sh 3.10=tests/lowest.txt 3.12
+
+arm: $(VENV)/.installed ## The device's part on emulated Arm processors, compared with this one; takes packages of Debian
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.arm
+
+containers: $(VENV)/.installed ## What the container files do, done without a container
+	$(BIN)/python -m tests.containers
 
 $(VENV)/.lean: pyproject.toml $(VENV)/.made
 	@echo "installing mdsgen into $(VENV)"

@@ -16,10 +16,11 @@ class Refusal(importlib.abc.MetaPathFinder):
 
 sys.meta_path.insert(0, Refusal())
 names = ["mdsgen", "mdsgen.geometry", "mdsgen.tensor", "mdsgen.errors"]
-for package in ("runtime", "media", "bundle", "engines", "kernels", "scenes", "evaluation", "server"):
+for package in ("runtime", "media", "bundle", "engines", "kernels", "scenes", "evaluation", "server", "integrations.c"):
     package = importlib.import_module(f"mdsgen.{package}")
     names += [package.__name__] + [m.name for m in pkgutil.walk_packages(package.__path__, package.__name__ + ".")]
 names += [f"mdsgen.cli.{n}" for n in ("eval", "info", "run", "serve")]
+names += [f"mdsgen.integrations.{n}" for n in ("comfyui", "raw_video", "registration", "stretch")]
 refused = {}
 for name in names + EXTRA:
     try:
