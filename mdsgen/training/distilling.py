@@ -276,8 +276,8 @@ class StudentStage(Stage):
         """How much the error of a step of the trajectory counts, ``[B]``."""
         if self.config.weighting == "landing":
             return step.next_noise.square()
-        snr: Tensor = 1.0 / step.clean_noise.square()  # a clean estimate is latent / alpha - noise · sigma / alpha
-        return (self.config.min_snr_gamma / snr).clamp(max=1.0)
+        per_snr = step.clean_noise.square()  # a clean estimate is latent / alpha - noise · sigma / alpha
+        return (self.config.min_snr_gamma * per_snr).clamp(max=1.0)
 
     @torch.no_grad()
     def picture(self, clips: Shards, indices: Sequence[int]) -> np.ndarray:
