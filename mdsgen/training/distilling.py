@@ -277,7 +277,8 @@ class StudentStage(Stage):
         if self.config.weighting == "landing":
             return step.next_noise.square()
         per_snr = step.clean_noise.square()  # a clean estimate is latent / alpha - noise · sigma / alpha
-        return (self.config.min_snr_gamma * per_snr).clamp(max=1.0)
+        weight: Tensor = (self.config.min_snr_gamma * per_snr).clamp(max=1.0)
+        return weight
 
     @torch.no_grad()
     def picture(self, clips: Shards, indices: Sequence[int]) -> np.ndarray:
