@@ -169,11 +169,14 @@ def fidelity(recipe: str, work: Path, threads: int | None, quiet: bool, scenes: 
     click.echo(json.dumps(vars(figures)) if as_json else figures.table())
 
 
-_checkpoint_option = click.option(
-    "--checkpoint",
-    type=click.Path(path_type=Path),
-    help="Begin with a published denoiser (mdsgen_audioldm.pt).  [default: the denoiser trained in --work]",
-)
+def _beginning(entry: StageEntry) -> Callable[[F], F]:
+    """The option that names published weights to begin with, for a stage that may."""
+    option = click.option(
+        "--checkpoint",
+        type=click.Path(path_type=Path),
+        help="Begin with a published denoiser (mdsgen_audioldm.pt).  [default: the denoiser trained in --work]",
+    )
+    return option if entry.from_checkpoint else lambda function: function
 
 
 def _stage_command(name: str, entry: StageEntry) -> click.Command:
@@ -184,7 +187,7 @@ def _stage_command(name: str, entry: StageEntry) -> click.Command:
         help=f"Train the {name.replace('_', ' ')}: {entry.summary}.",
     )
     @_options
-    @(_checkpoint_option if entry.from_checkpoint else lambda function: function)
+    @_beginning(entry)
     def train(recipe: str, work: Path, threads: int | None, quiet: bool, checkpoint: Path | None = None) -> None:
         _use_torch(threads)
         from mdsgen.training.processes import processes

@@ -74,10 +74,10 @@ def plan_steps(sampling: Sampling, schedule: NoiseSchedule, branches: int = 2) -
     levels = NoiseLevels(continuous.alpha(times), continuous.sigma(times), continuous.half_log_snr(times))
     history, table = TABLES[sampling.solver]
     rows = table(levels)[:, : 1 + history]  # [steps, 1 + history]
-    branches = _unconditional(scales, sampling.unconditional_every)
+    unconditional = _unconditional(scales, sampling.unconditional_every)
     return tuple(
         SolverStep(float(timestep), _coefficients(levels, step, float(scale), row, sampling.clean_limit), branch)
-        for step, (timestep, scale, row, branch) in enumerate(zip(timesteps, scales, rows, branches, strict=True))
+        for step, (timestep, scale, row, branch) in enumerate(zip(timesteps, scales, rows, unconditional, strict=True))
     )
 
 

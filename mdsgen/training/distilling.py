@@ -27,7 +27,7 @@ from mdsgen.training.diffusion import Diffusion, mean_where
 from mdsgen.training.objective import Objective
 from mdsgen.training.shards import Shards, sha256
 from mdsgen.training.stage import LOSS, Stage, choose, generator_from
-from mdsgen.training.teacher import Clips, Plans, Solver, Teacher
+from mdsgen.training.teacher import Clips, Plans, Solver, Step, Teacher
 
 _MOST_STEPS = 64  # all of them are in memory
 
@@ -215,7 +215,7 @@ class StudentStage(Stage):
         errors = errors.reshape(points.weight.shape)
         return {LOSS: (errors * points.weight).mean(), "noise": errors.mean()}
 
-    @torch.compiler.disable  # type: ignore[misc]  # the teacher in it is compiled on its own
+    @torch.compiler.disable  # type: ignore[untyped-decorator]  # the teacher in it is compiled on its own
     @torch.no_grad()
     def _points(
         self, clips: Clips, plan: Tensor, start: Tensor, timestep: Tensor, noise: Tensor, compiled: bool = False
@@ -272,13 +272,13 @@ class StudentStage(Stage):
         given = clips.beginnings.given(self.geometry, clips.latent, clips.latent, start)  # [B, C, H, W]
         return clips.beginnings.known(self.geometry), given
 
-    def _weight(self, step: Any) -> Tensor:
+    def _weight(self, step: Step) -> Tensor:
         """How much the error of a step of the trajectory counts, ``[B]``."""
         if self.config.weighting == "landing":
-            weight: Tensor = step.next_noise.square()
-            return weight
-        snr = 1.0 / step.clean_noise.square()  # a clean estimate is latent / alpha - noise · sigma / alpha
-        return (self.config.min_snr_gamma / snr).clamp(max=1.0)
+            return step.next_noise.square()
+        per_snr = step.clean_noise.square()  # a clean estimate is latent / alpha - noise · sigma / alpha
+        weight: Tensor = (self.config.min_snr_gamma * per_snr).clamp(max=1.0)
+        return weight
 
     @torch.no_grad()
     def picture(self, clips: Shards, indices: Sequence[int]) -> np.ndarray:

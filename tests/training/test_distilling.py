@@ -156,7 +156,7 @@ def test_with_substeps_it_learns_to_land_where_the_teacher_does(latents: Shards,
 
 
 def test_a_student_comes_near_to_guided_sampling_without_guidance(latents: Shards, tmp_path: Path) -> None:
-    training = trainer("student", latents, tmp_path, steps=150, batch=8, learning_rate=1e-2, ema=0.5)
+    training = trainer("student", latents, tmp_path, steps=60, batch=6, learning_rate=2e-2, ema=0.5)
     training.fit()
     features = torch.from_numpy(latents.batch("features", range(8))).float()
     noise = np.random.default_rng(5).standard_normal((8, *TINY.latent_shape), dtype=np.float32)
