@@ -13,7 +13,7 @@ from mdsgen.engines import open_engine
 from mdsgen.errors import DatasetError, TrainingError
 from mdsgen.evaluation.judge import FIGURES, FRAMES, LOG_MEL
 from mdsgen.export.judge import export_judge
-from mdsgen.geometry import DEMO
+from mdsgen.geometry import PAPER
 from mdsgen.training.clips import prepare_scenes
 from mdsgen.training.judging import JudgeStage, JudgingConfig, degrade
 from mdsgen.training.loop import Trainer
@@ -28,21 +28,21 @@ SMALL = JudgingConfig(width=16, joint=8, embedding=4, least_pictures=10, most_pi
 @pytest.fixture(scope="module")
 def clips(tmp_path_factory: pytest.TempPathFactory) -> Shards:
     folder = tmp_path_factory.mktemp("scenes")
-    prepare_scenes(folder, DEMO, 20, 1_000_000, shard_clips=20)
+    prepare_scenes(folder, PAPER, 20, 1_000_000, shard_clips=20)
     return Shards(folder)
 
 
 @pytest.fixture
 def stage() -> JudgeStage:
     torch.manual_seed(0)
-    return JudgeStage(DEMO, SMALL)
+    return JudgeStage(PAPER, SMALL)
 
 
 def test_a_batch_is_cut_from_the_same_moment_of_pictures_and_sound(stage: JudgeStage, clips: Shards) -> None:
     batch = stage.draw(clips, 8, np.random.default_rng(1))
     count = batch["frames"].shape[1]
     assert SMALL.least_pictures <= count <= SMALL.most_pictures
-    assert batch["log_mel"].shape == batch["shifted"].shape == (8, 16 * count, DEMO.mel.bins)
+    assert batch["log_mel"].shape == batch["shifted"].shape == (8, 16 * count, PAPER.mel.bins)
     assert batch["onsets"].shape == (8, 4 * count)
     moved = (batch["shifted"] != batch["log_mel"]).flatten(1).any(dim=1)
     assert torch.equal(moved, batch["weights"][:, 0] > 0)
@@ -86,7 +86,7 @@ def test_the_judge_keeps_its_own_rate_of_pictures(clips: Shards, tmp_path: Path)
     seen = brisk._seen(Shards(tmp_path), 0)
     assert seen.shape == (32, 56, 56, 3)
     assert seen[:4, 0, 0, 0].tolist() == [1, 5, 9, 13]  # at 0.125, 0.375, 0.625 and 0.875 s, 15.625 a second
-    assert JudgeStage(DEMO, SMALL)._seen(clips, 0).shape == (32, 56, 56, 3)
+    assert JudgeStage(PAPER, SMALL)._seen(clips, 0).shape == (32, 56, 56, 3)
     with pytest.raises(TrainingError, match="the judge sees pictures of 56 pixels, not of 28"):
         JudgeStage(replace(BRISK, frame_size=28), SMALL)
 
@@ -121,6 +121,6 @@ def test_films_of_which_nothing_is_known_are_refused(stage: JudgeStage, tmp_path
 
 def test_sizes_that_do_not_fit_are_refused(stage: JudgeStage, clips: Shards) -> None:
     with pytest.raises(TrainingError, match="most_pictures 40"):
-        JudgeStage(DEMO, JudgingConfig(most_pictures=40))
+        JudgeStage(PAPER, JudgingConfig(most_pictures=40))
     with pytest.raises(TrainingError, match="even batch, not 3"):
         stage.draw(clips, 3, np.random.default_rng(0))
