@@ -9,14 +9,21 @@ import logging
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from mdsgen.engines.base import DEFAULT_OPTIONS, Engine, EngineOptions, provider_names
-from mdsgen.engines.plans import has_plans
-from mdsgen.engines.trial import fastest
 from mdsgen.errors import EngineError
 
-__all__ = ["DEFAULT_OPTIONS", "ENGINES", "Engine", "EngineOptions", "first_that_opens", "open_engine", "provider_names"]
+__all__ = [
+    "DEFAULT_OPTIONS",
+    "ENGINES",
+    "Engine",
+    "EngineOptions",
+    "first_that_opens",
+    "load_library",
+    "open_engine",
+    "provider_names",
+]
 
 T = TypeVar("T")
 
@@ -56,12 +63,12 @@ def first_that_opens(
     installed and a trial on this graph, once on a machine, has found it to be faster. Whatever keeps the faster one
     from running is said once, as a warning.
     """
-    if engine not in ENGINES:
-        raise EngineError(f"engine {engine!r} is unknown: expected one of {', '.join(ENGINES)}")
     if engine != "auto":
         return open_with(engine)
     if options.providers != DEFAULT_OPTIONS.providers:  # nobody else has any
         return open_with("onnxruntime")
+    from mdsgen.engines.plans import has_plans  # for whoever leaves the choice open
+
     if has_plans(Path(path)):
         try:
             return open_with("tensorrt")
@@ -72,6 +79,8 @@ def first_that_opens(
         build = f"mdsgen-export --bundle {folder} --engine tensorrt"
         warn_once(f"TensorRT is installed, but {folder} has no plans: running on onnxruntime; build them with {build}")
     if importlib.util.find_spec("openvino"):
+        from mdsgen.engines.trial import fastest
+
         try:
             return open_with(fastest(ON_CPU, Path(path), options, lambda name: _open(path, name, options), warn_once))
         except EngineError as error:
@@ -85,7 +94,21 @@ def warn_once(message: str) -> None:
     logging.getLogger("mdsgen").warning(message)
 
 
+def load_library(engine: str) -> None:
+    """Load what an engine of that name computes with, which opening a graph does otherwise.
+
+    Raises :class:`EngineError` where the name is unknown, or the library is missing.
+    """
+    _adapter(engine).load_library()
+
+
 def _open(path: str | os.PathLike[str], name: str, options: EngineOptions) -> Engine:
-    module, adapter = _ADAPTERS[name]
-    opened: Engine = getattr(importlib.import_module(module), adapter)(path, options)
+    opened: Engine = _adapter(name)(path, options)
     return opened
+
+
+def _adapter(name: str) -> Any:
+    if name not in _ADAPTERS:
+        raise EngineError(f"engine {name!r} is unknown: expected one of {', '.join(ENGINES)}")
+    module, adapter = _ADAPTERS[name]
+    return getattr(importlib.import_module(module), adapter)

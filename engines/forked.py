@@ -8,10 +8,16 @@ from __future__ import annotations
 
 import ctypes
 import os
+import threading
 from typing import Any
 from weakref import WeakSet
 
 _open: WeakSet[Any] = WeakSet()
+
+opening = threading.Lock()
+"""Held while a library opens a network: OpenVINO's first calls from two threads wait for each other for ever.
+
+Each holds what the other needs, the interpreter's lock or that of a constant which is made at the first call."""
 
 
 def stays_open_when_forked(thing: Any) -> None:
@@ -26,3 +32,4 @@ def _keep_all() -> None:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_keep_all)
+    os.register_at_fork(before=opening.acquire, after_in_parent=opening.release, after_in_child=opening.release)

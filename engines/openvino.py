@@ -11,6 +11,10 @@ import ctypes
 import functools
 import os
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from functools import partial
+from io import BytesIO
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -18,6 +22,8 @@ import numpy as np
 
 from mdsgen import telemetry
 from mdsgen.engines.base import DEFAULT_OPTIONS, Engine, EngineOptions, errors_as, onnx_file
+from mdsgen.engines.forked import opening
+from mdsgen.engines.optimised import COMPILED, KeptGraph
 from mdsgen.errors import EngineError
 from mdsgen.tensor import TensorSpec
 
@@ -36,35 +42,51 @@ class OpenVinoEngine(Engine):
         path = onnx_file(path)
         self._openvino = import_openvino()
         self._core = _core()
-        self.bfloat16 = options.bfloat16 and _has_bfloat16(self._core)
-        self._settings = _settings(self.bfloat16, options)
-        with errors_as(f"{path.stem}: OpenVINO could not open it"):
+        with opening, errors_as(f"{path.stem}: OpenVINO could not open it"):
+            self.bfloat16 = options.bfloat16 and _has_bfloat16(self._core)
+            self._settings, self._options = _settings(self.bfloat16, options), options
             self._model = self._core.read_model(str(path))
             inputs, outputs = _specs(path.stem, self._model.inputs), _specs(path.stem, self._model.outputs)
             self._request: Any = None
             if not self._model.is_dynamic():
-                self._request = self._compiled(self._model)
+                self._request = self._compiled(self._model, path.stem)
         super().__init__(path.stem, inputs, outputs)
 
-    def _compiled(self, model: Any) -> Any:
-        """The network on the device, and a request that runs it."""
-        return self._core.compile_model(model, _DEVICE, self._settings).create_infer_request()
+    @classmethod
+    def load_library(cls) -> None:
+        _core()
+
+    def _compiled(self, model: Any, graph: str) -> Any:
+        """The network on the device, as it was kept when it was compiled before, and a request that runs it."""
+        compile_model = partial(self._core.compile_model, model, _DEVICE, self._settings)
+        if self._options.checksum is None:
+            return compile_model().create_infer_request()
+        shapes = " ".join(str(port.partial_shape) for port in model.inputs)
+        kept = KeptGraph(graph, self._options, f"{self.name} {self._openvino.__version__} {shapes}")
+        found = kept.find()
+        if found is not None:
+            with suppress(OSError, RuntimeError):
+                compiled = self._core.import_model((found / COMPILED).read_bytes(), _DEVICE, self._settings)
+                return compiled.create_infer_request()
+            kept.forget()
+        return kept.keep(partial(_compiled_into, compile_model)).create_infer_request()
 
     def _run(self, feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         with errors_as(f"{self.graph}: OpenVINO could not run it"):
             if self._request is None:  # with open axes: not before it is known to be needed in this form
-                self._request = self._compiled(self._model)
+                with opening:
+                    self._request = self._compiled(self._model, self.graph)
             self._request.infer({name: np.ascontiguousarray(array) for name, array in feeds.items()})
             return {spec.name: self._request.get_tensor(spec.name).data.copy() for spec in self.outputs}
 
     def _bind(self, inputs: dict[str, np.ndarray], outputs: dict[str, np.ndarray]) -> Callable[[], None]:
         arrays = {**inputs, **outputs}
-        with errors_as(f"{self.graph}: OpenVINO could not bind it"):
+        with opening, errors_as(f"{self.graph}: OpenVINO could not bind it"):
             model = self._model
             if model.is_dynamic():
                 model = model.clone()
                 model.reshape({name: list(array.shape) for name, array in inputs.items()})
-            request = self._compiled(model)
+            request = self._compiled(model, self.graph)
             for name, array in arrays.items():
                 request.set_tensor(name, self._openvino.Tensor(array, shared_memory=True))
 
@@ -77,6 +99,17 @@ class OpenVinoEngine(Engine):
 
     def _close(self) -> None:
         del self._request, self._model, self._core
+
+
+def _compiled_into(compile_model: Callable[[], Any], folder: Path | None) -> Any:
+    """The compiled network; and kept in ``folder``, if any."""
+    compiled = compile_model()
+    if folder is not None:
+        stream = BytesIO()
+        with suppress(RuntimeError):  # a device that cannot; then there is nothing to be found
+            compiled.export_model(stream)
+        (folder / COMPILED).write_bytes(stream.getvalue())
+    return compiled
 
 
 @functools.cache

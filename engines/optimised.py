@@ -1,7 +1,7 @@
-"""Graphs as ONNX Runtime has optimised them, kept on this machine: opening one again takes less than half the time.
+"""Graphs as an engine has optimised them, kept on this machine: opening one again takes half the time.
 
-A kept graph computes exactly what the original does, for this processor, this version of ONNX Runtime and these options
-alone. It lies in a folder of its own, with its weights in a file beside it.
+A kept graph computes exactly what the original does, for this processor, this version of the engine and these options
+alone. It lies in a folder of its own: ONNX Runtime's with its weights in a file beside it, OpenVINO's as one file.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from pathlib import Path
 from typing import TypeVar
 
 from mdsgen.cache import cache_folder
+from mdsgen.conditions import processor_facts
 from mdsgen.engines.base import EngineOptions
-from mdsgen.engines.trial import processor
 from mdsgen.errors import EngineError
-from mdsgen.files import sha256, whole_folder
+from mdsgen.files import crc32, whole_folder
 
 T = TypeVar("T")
 
-GRAPH, WEIGHTS, SUMS = "graph.onnx", "graph.weights", "sha256"
+GRAPH, WEIGHTS, COMPILED, SUMS = "graph.onnx", "graph.weights", "graph.blob", "crc32"
 """The files of a kept graph, and their checksums: a bit that flips on the disk must not become another sound."""
 
 LARGEST = 64_000_000
@@ -32,13 +32,13 @@ MOST = 30
 
 
 class KeptGraph:
-    """Where the optimised form of a graph is kept, or will be."""
+    """Where the optimised form of a graph is kept, or will be; ``engine`` says which one's, and of which version."""
 
-    def __init__(self, graph: str, checksum: str, options: EngineOptions, version: str) -> None:
+    def __init__(self, graph: str, options: EngineOptions, engine: str) -> None:
         facts = [
-            checksum,
-            version,
-            processor(),
+            str(options.checksum),
+            engine,
+            processor_facts(),
             str(options.threads),
             str(options.fold_constants),
             str(options.bfloat16),
@@ -47,12 +47,12 @@ class KeptGraph:
         self.folder = cache_folder("graphs") / f"{graph}-{digest[:32]}"
 
     def find(self) -> Path | None:
-        """The graph's file; None where it is not kept, or no longer what was."""
+        """The folder; None where nothing is kept, or it is no longer what was."""
         with suppress(OSError):
             kept = (self.folder / SUMS).read_text("ascii", "replace")
             os.utime(self.folder)  # the last that was opened
             if kept == _checksums(self.folder):
-                return self.folder / GRAPH
+                return self.folder
         self.forget()
         return None
 
@@ -61,19 +61,19 @@ class KeptGraph:
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def keep(self, open_with: Callable[[Path | None], T]) -> T:
-        """What ``open_with`` makes of the file into which it is to write the graph: None where nothing can be kept."""
+        """What ``open_with`` makes of the folder that it is to write the graph into: None where nothing can be kept."""
         opened: list[T] = []
         with suppress(OSError, EngineError):  # a disk that is full or read-only, or another process that was first
             self.folder.parent.mkdir(parents=True, exist_ok=True)
             _forget_oldest(self.folder.parent)
             with whole_folder(self.folder) as folder:
-                opened.append(open_with(folder / GRAPH))
+                opened.append(open_with(folder))
                 (folder / SUMS).write_text(_checksums(folder), "ascii")
         return opened[0] if opened else open_with(None)
 
 
 def _checksums(folder: Path) -> str:
-    return "\n".join(sha256(folder / name) for name in (GRAPH, WEIGHTS) if (folder / name).exists())
+    return "\n".join(f"{crc32(folder / name):08x}" for name in (GRAPH, WEIGHTS, COMPILED) if (folder / name).exists())
 
 
 def _forget_oldest(place: Path) -> None:

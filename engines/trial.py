@@ -5,8 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import os
-import platform
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -15,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from mdsgen.cache import cache_folder
-from mdsgen.conditions import usable_cores, version_of
+from mdsgen.conditions import processor_facts, usable_cores, version_of
 from mdsgen.engines.base import Engine, EngineOptions
 from mdsgen.engines.choice import Choice, deciding, digest_of, load_average
 from mdsgen.parity import snr_db
@@ -138,16 +136,6 @@ def _array(spec: TensorSpec) -> np.ndarray:
 
 def _key(engines: Sequence[str], path: Path, options: EngineOptions) -> str:
     """Processor, graph, options and versions as one hexadecimal number."""
-    facts = [processor(), digest_of(path), repr(options)]
+    facts = [processor_facts(), digest_of(path), repr(options)]
     facts += [f"{name} {version_of(name) or 'unknown'}" for name in engines]
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
-
-
-def processor() -> str:
-    """What tells one processor from another, and how many of it there are."""
-    info = Path("/proc/cpuinfo")
-    if not info.exists():
-        return f"{platform.processor()} {platform.machine()} {os.cpu_count()}"
-    facts = ("model name", "cpu family", "model\t", "stepping", "flags", "Features", "CPU part")
-    lines = info.read_text(encoding="utf-8").splitlines()
-    return "\n".join(sorted({line for line in lines if line.startswith(facts)})) + f"\n{os.cpu_count()}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import platform
 from pathlib import Path
@@ -27,6 +28,17 @@ def _processor() -> str:
     lines = info.read_text(encoding="utf-8").splitlines() if info.exists() else []
     names = (line.partition(":")[2].strip() for line in lines if line.lower().startswith("model name"))
     return next(names, platform.processor() or platform.machine())
+
+
+@functools.cache
+def processor_facts() -> str:
+    """What tells one processor from another, and how many of it there are."""
+    info = Path("/proc/cpuinfo")
+    if not info.exists():
+        return f"{platform.processor()} {platform.machine()} {os.cpu_count()}"
+    facts = ("model name", "cpu family", "model\t", "stepping", "flags", "Features", "CPU part")
+    lines = info.read_text(encoding="utf-8").splitlines()
+    return "\n".join(sorted({line for line in lines if line.startswith(facts)})) + f"\n{os.cpu_count()}"
 
 
 def usable_cores() -> int:

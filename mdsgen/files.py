@@ -16,6 +16,7 @@ import secrets
 import shutil
 import stat
 import sys
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -69,6 +70,15 @@ def sha256(path: str | os.PathLike[str]) -> str:
         while count := file.readinto(buffer):
             digest.update(buffer[:count])
     return digest.hexdigest()
+
+
+def crc32(path: str | os.PathLike[str]) -> int:
+    """A checksum that tells damage, though no intent, in a third of the time that :func:`sha256` takes."""
+    found, buffer = 0, memoryview(bytearray(_CHUNK))
+    with open(path, "rb", buffering=0) as file:
+        while count := file.readinto(buffer):
+            found = zlib.crc32(buffer[:count], found)
+    return found
 
 
 @contextmanager

@@ -20,6 +20,7 @@ for package in ("runtime", "media", "bundle", "engines", "kernels", "scenes", "e
     package = importlib.import_module(f"mdsgen.{package}")
     names += [package.__name__] + [m.name for m in pkgutil.walk_packages(package.__path__, package.__name__ + ".")]
 names += [f"mdsgen.cli.{n}" for n in ("eval", "info", "run", "serve")]
+names += [f"mdsgen.integrations.{n}" for n in ("comfyui", "raw_video", "registration", "stretch")]
 refused = {}
 for name in names + EXTRA:
     try:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import re
 import shlex
 from pathlib import Path
 
+import click
 import pytest
 
 from tests.runner import Runner
@@ -40,17 +42,37 @@ def test_every_command_is_installed(command: str) -> None:
 
 
 def quoted_calls() -> list[list[str]]:
-    blocks = re.findall(r"```\n(.*?)```", README, flags=re.DOTALL)
+    """Every call of a command in the README and the pages, without what the shell makes of the rest of the line."""
+    blocks = [
+        block
+        for document in DOCUMENTS
+        for block in re.findall(r"```(?:sh)?\n(.*?)```", document.read_text("utf-8"), flags=re.DOTALL)
+    ]
     lines = "\n".join(blocks).replace("\\\n", " ").splitlines()
-    return [shlex.split(line, comments=True) for line in lines if line.startswith("mdsgen-")]
+    calls = [re.search(r"(?:^\s*|^[A-Z_]+=\S.*? )(mdsgen-[a-z]+( .*)?)$", line) for line in lines]
+    words = [shlex.split(call[1], comments=True) for call in calls if call]
+    return [call for call in dict.fromkeys(map(tuple, words)) if not set(call) & {"|", ">", "&&"}]
 
 
 @pytest.mark.parametrize("call", quoted_calls(), ids=" ".join)
-def test_every_quoted_option_exists(call: list[str]) -> None:
-    known = options_of(call[0])
-    for word in call[1:]:
-        if word.startswith("-"):
-            assert re.search(rf"(^|[\s,]){re.escape(word)}\b", known), f"{call[0]} has no {word}"
+def test_every_quoted_call_is_understood(call: list[str]) -> None:
+    """Its options are there, and take the values that they are given."""
+    command, *words = call
+    main = importlib.import_module(f"mdsgen.cli.{command.removeprefix('mdsgen-')}").main
+    if isinstance(main, click.Group):
+        command, *words = words
+        main = main.commands[command]
+    main.make_context(command, words)
+
+
+def test_every_quoted_target_and_module_exists() -> None:
+    text = "\n".join(document.read_text("utf-8") for document in DOCUMENTS)
+    targets = set(re.findall(r"```\nmake ([a-z]+)|`make ([a-z]+)", text))
+    made = re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text("utf-8"), flags=re.MULTILINE)
+    assert {one or other for one, other in targets} <= set(made)
+    modules = set(re.findall(r"python -m ((?:mdsgen|tests)[\w.]*)", text))
+    assert "mdsgen.scenes" in modules
+    assert all(importlib.util.find_spec(module) for module in modules)
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)

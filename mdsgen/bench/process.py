@@ -29,6 +29,7 @@ bundle, engine, threads, bfloat16 = sys.argv[1:]
 with Pipeline.open(bundle, engine, threads=int(threads) or None, bfloat16=bool(bfloat16)):
     print(time.monotonic())
 """
+_RUN = "from mdsgen.start import run; run()"
 _SCENE = 204  # the seed of the sample clip: two balls of different materials
 _SHORTEST = 4.0  # seconds: a scene is not drawn in less
 
@@ -63,7 +64,7 @@ class Command:
         options += ["--duration", str(self.bundle.manifest.geometry.duration)]
         options += ["--threads", str(self.threads)] if self.threads else []
         options += ["--bfloat16"] if self.bfloat16 else []
-        return [sys.executable, "-m", "mdsgen.cli.run", str(video), *options, *self.sampling]
+        return [sys.executable, "-c", _RUN, str(video), *options, *self.sampling]
 
     def _engine(self) -> list[str]:
         return [self.engine, str(self.threads or 0), "1" if self.bfloat16 else ""]

@@ -62,10 +62,13 @@ class Subject:
 
     @cached_property
     def models(self) -> Models:
-        """In PyTorch. Raises :class:`MdsgenError` for a bundle whose weights were not seeded, but trained."""
-        from mdsgen.export.models import seeded_models
-        from mdsgen.model.denoiser import SIZES
-
+        """In PyTorch. Raises :class:`MdsgenError` for a bundle whose weights were not seeded, but trained, and where
+        PyTorch is not installed."""
+        try:
+            from mdsgen.export.models import seeded_models
+            from mdsgen.model.denoiser import SIZES
+        except ImportError as error:
+            raise ExportError(f"seeded weights need PyTorch ({error}): pip install 'mdsgen[export]'") from error
         if self._bundle and not str(self._bundle.manifest.provenance.get("weights")).startswith("seeded"):
             raise MdsgenError(
                 f"{self.name} was not exported with --untrained: PyTorch is compared on seeded weights; "
@@ -95,12 +98,13 @@ class Subject:
     def encode(self, frames: np.ndarray) -> np.ndarray:
         """``frames [F, 3, 224, 224]`` -> features ``[1, F, 512]``, in FP32: the same ones for every backend."""
         if self._bundle:
-            with open_engine(self._bundle.path(VIDEO_ENCODER), "onnxruntime") as encoder:
-                return encoder.run({"frames": frames[None]})["features"]
+            with open_engine(self._bundle.path(VIDEO_ENCODER), "onnxruntime") as engine:
+                return engine.run({"frames": frames[None]})["features"]
+        encoder = self.models.video_encoder  # says where PyTorch is missing
         import torch
 
         with torch.no_grad():
-            features: np.ndarray = self.models.video_encoder(torch.from_numpy(frames[None])).numpy()
+            features: np.ndarray = encoder(torch.from_numpy(frames[None])).numpy()
         return features
 
     @cached_property

@@ -17,6 +17,7 @@ from mdsgen.bundle import DENOISER, Bundle, Graph, Manifest, default_bundle
 from mdsgen.command import command
 from mdsgen.engines.choice import Choice, choices_for, forget
 from mdsgen.geometry import SAMPLE_RATE, Geometry
+from mdsgen.integrations import GSTREAMER_PATH
 from mdsgen.sampling import ALWAYS, Sampling
 from mdsgen.schedule import NoiseSchedule
 from mdsgen.table import aligned
@@ -32,11 +33,15 @@ _WORST_LAYERS = 3  # of those that bear INT8 worst
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead, for programs.")
 @click.option("--verify/--no-verify", default=True, help="Check the SHA-256 of every file.", show_default=True)
 @click.option("--forget-engine", is_flag=True, help="Forget which engine was the fastest: the next run tries again.")
-def main(bundle: Path | None, as_json: bool, verify: bool, forget_engine: bool) -> None:
+@click.option("--gstreamer", is_flag=True, help="Print the folder for GST_PLUGIN_PATH instead.")
+def main(bundle: Path | None, as_json: bool, verify: bool, forget_engine: bool, gstreamer: bool) -> None:
     """Show what BUNDLE holds: geometry, graphs, precision, parity, and where its weights came from.
 
     Without one: $MDSGEN_BUNDLE, or the demo model.
     """
+    if gstreamer:
+        click.echo(GSTREAMER_PATH)
+        return
     opened = Bundle.open(bundle or default_bundle(), verify=verify)
     if forget_engine:
         forget(opened.path(DENOISER))

@@ -11,8 +11,7 @@ from pathlib import Path
 import click
 
 from mdsgen.errors import MediaError, SettingsError
-from mdsgen.media import FORMATS, Output, choose_suffix, read_folder
-from mdsgen.runtime import default_target
+from mdsgen.media import FORMATS, Output, read_folder
 
 
 @dataclass(frozen=True)
@@ -67,6 +66,9 @@ def _named(source: Path, target: Path, wanted: Output) -> Job:
 
 
 def _unnamed(source: Path, folder: Path | None, wanted: Output) -> Job:
+    from mdsgen.media import choose_suffix  # opens the video: for whoever names no target
+    from mdsgen.runtime import default_target
+
     suffix, reason = choose_suffix(source, wanted)
     target = default_target(source, folder, suffix)
     return Job(source, target, () if reason is None else (f"{target} is {reason}",))

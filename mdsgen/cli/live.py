@@ -7,15 +7,16 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from mdsgen.cli.options import finite
 from mdsgen.geometry import SAMPLE_RATE
-from mdsgen.media.camera import is_endless, open_camera
-from mdsgen.media.endless import open_sink
-from mdsgen.runtime import Live
+from mdsgen.media.names import is_endless
+
+if TYPE_CHECKING:
+    from mdsgen.runtime import Live
 
 CARD = "alsa:default"
 """Where live sound goes when nobody says."""
@@ -82,6 +83,8 @@ def play(live: Live, source: Path, target: str | None, form: str | None, duratio
 
     What else stopped it is raised when its sound so far has been kept.
     """
+    from mdsgen.media.endless import open_sink  # films need no sound card
+
     with live, open_sink(target or CARD, form) as sink:
         written, stops = 0, list[BaseException]()
         try:
@@ -122,6 +125,8 @@ def _first(blocks: Iterator[Any], duration: float | None) -> Iterator[Any]:
 @contextmanager
 def _pushing(source: Path, live: Live) -> Iterator[list[Exception]]:
     """In the block a thread reads the source; the list holds what stopped it, but for its end."""
+    from mdsgen.media.camera import open_camera
+
     faults: list[Exception] = []
 
     def push() -> None:

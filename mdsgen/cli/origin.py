@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mdsgen import __version__
 from mdsgen.conditions import version_of
-from mdsgen.runtime import Pipeline
 from mdsgen.sampling import Sampling
+
+if TYPE_CHECKING:
+    from mdsgen.runtime import Pipeline
 
 
 def origin(pipeline: Pipeline, sampling: Sampling, asked: Mapping[str, Any]) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -20,10 +20,12 @@ from mdsgen.cli.reporting import quiet_option, reporting
 from mdsgen.cli.sampling import sampling_options, take_sampling
 from mdsgen.command import command
 from mdsgen.errors import MdsgenError, MediaError
-from mdsgen.media import FORMATS, streams_of
-from mdsgen.media.endless import RAW
-from mdsgen.runtime import Pipeline, Progress, Rendered, render
-from mdsgen.runtime.pipeline import OnProgress
+from mdsgen.media import FORMATS
+from mdsgen.media.names import RAW
+
+if TYPE_CHECKING:
+    from mdsgen.runtime import Progress, Rendered
+    from mdsgen.runtime.pipeline import OnProgress
 
 
 @command("mdsgen-run", short_help="Give videos their sound.")
@@ -94,6 +96,9 @@ def main(
     Of a source without an end, which is a camera such as /dev/video0, an address such as rtsp://…, or - for a pipe, the
     sound is played as it comes, until Ctrl-C.
     """
+    from mdsgen.media import streams_of  # for whoever runs something: --help does without PyAV and the engines
+    from mdsgen.runtime import Pipeline, render
+
     live, changes = take_live(settings), take_sampling(settings)
     providers = provider or ("CPUExecutionProvider",)
     if live.is_live(videos):

@@ -17,8 +17,8 @@ from mdsgen.evaluation.held_out import Clip
 from mdsgen.evaluation.judge import Prediction, fitted
 from mdsgen.evaluation.picture import film_strip, spectrogram
 from mdsgen.evaluation.spectrogram import mel_places
-from mdsgen.geometry import DEMO
-from mdsgen.media import VideoInfo, open_writer, probe
+from mdsgen.geometry import DEMO, FRAME_RATE
+from mdsgen.media import VideoInfo, open_writer, probe, read_pictures
 from mdsgen.media.png import png_bytes
 from mdsgen.scenes import write_video
 from mdsgen.table import aligned
@@ -29,8 +29,13 @@ body { background: #15161a; color: #d8d8dc; font: 16px/1.5 system-ui, sans-serif
 h1, h2, h3 { font-weight: 500; line-height: 1.25 } h2 { margin: 3rem 0 .5rem }
 h3 { font-size: 1rem; margin: 1rem 0 .5rem }
 .pair { display: grid; grid-template-columns: 1fr 1fr; gap: 2rem }
-@media (max-width: 800px) { body { padding: 1rem } .pair { grid-template-columns: minmax(0, 1fr) } }
-figure { margin: 0; display: grid; grid-template-columns: 3.2rem 1fr; overflow: hidden;
+table { border-collapse: collapse; background: #1d1f25; font-variant-numeric: tabular-nums; margin: 1rem 0 }
+th, td { padding: .35rem .9rem; text-align: right } td { white-space: nowrap }
+th { font-weight: 500; color: #9a9aa2; vertical-align: bottom }
+th:first-child { text-align: left; color: inherit; vertical-align: baseline } .wide { overflow-x: auto }
+@media (max-width: 800px) { body { padding: 1rem } .pair { grid-template-columns: minmax(0, 1fr) }
+  table { font-size: .8rem } th, td { padding: .3rem .45rem } }
+figure { margin: 0; padding-right: .75rem; display: grid; grid-template-columns: 4rem 1fr; overflow: hidden;
   font-size: .75rem; color: #9a9aa2 }
 figure > * { grid-column: 2; min-width: 0 } figure > .name { grid-column: 1; text-align: right; padding-right: .5rem }
 .time { position: relative } .time img { width: 100%; display: block } .sound img { height: 16rem }
@@ -42,7 +47,7 @@ figure > * { grid-column: 2; min-width: 0 } figure > .name { grid-column: 1; tex
 .hertz { position: relative } .hertz span { right: .5rem; transform: translateY(50%) }
 .head { position: absolute; top: 0; bottom: 0; width: 2px; background: #ffdc50; left: 0; opacity: 0 }
 .playing .head { opacity: 1 }
-video { width: calc(100% - 3.2rem); max-width: 320px; margin: .75rem 0 0 3.2rem; display: block }
+video { width: calc(100% - 4.75rem); max-width: 320px; margin: .75rem 0 0 4rem; display: block }
 pre { background: #1d1f25; padding: 1rem; overflow-x: auto } .no { color: #ff9a76 } summary { cursor: pointer }
 .legend b { font-weight: 400; padding-left: .4rem; border-left: 3px solid } .legend .t { border-color: #fff }
 .legend .h { border-color: #50dcff; margin-left: 1.5rem }
@@ -81,7 +86,7 @@ def write_page(
         "<!doctype html><html lang=en><meta charset=utf-8><title>mdsgen-eval</title>",
         "<meta name=viewport content='width=device-width, initial-scale=1'>",
         f"<style>{_STYLE}</style><h1>Sound for held-out scenes</h1>",
-        f"<pre>{html.escape(evaluation.scores.page())}</pre>",
+        *(_table(rows) for rows in evaluation.scores.tables),
         f"<details><summary>Settings</summary><pre>{html.escape(aligned(rows))}</pre></details>",
         "<p class=legend><b class=t>something happens</b><b class=h>something is heard to begin</b></p>",
         *(_clip(*clips[index]) for index in _varied([clip.scene.kind for clip in evaluation.clips])[:shown]),
@@ -91,6 +96,13 @@ def write_page(
         path.write_text("\n".join(parts) + "\n", encoding="utf-8")
     except OSError as error:
         raise MediaError(f"cannot write {path}: {error.strerror}") from error
+
+
+def _table(rows: Sequence[Sequence[str]]) -> str:
+    """Rows of words, the first one as the head. On a narrow screen the table can be pushed aside by itself."""
+    head, *body = [[html.escape(cell) for cell in row] for row in rows]
+    lines = [f"<tr><th>{'<th>'.join(head)}</tr>", *(f"<tr><th>{'<td>'.join(row)}</tr>" for row in body)]
+    return f"<div class=wide><table>{''.join(lines)}</table></div>"
 
 
 def _varied(kinds: Sequence[str]) -> list[int]:
@@ -113,7 +125,7 @@ def _clip(clip: Clip, sound: np.ndarray, generated: Prediction, real: Prediction
 
 def _side(name: str, clip: Clip, sound: np.ndarray, prediction: Prediction, film: VideoInfo) -> str:
     strip = film_strip(clip.pictures[:: len(clip.pictures) // _PICTURES])
-    poster = _data("image/png", png_bytes(clip.pictures[len(clip.pictures) // 2]))
+    (poster,) = (_data("image/png", png_bytes(picture)) for picture in _middle(film))
     return "".join(
         [
             f"<div class=side><h3>{name}: {''.join(_words(clip, prediction))}</h3><figure>",
@@ -129,6 +141,10 @@ def _side(name: str, clip: Clip, sound: np.ndarray, prediction: Prediction, film
             "</video></div>",
         ]
     )
+
+
+def _middle(film: VideoInfo) -> Iterator[np.ndarray]:
+    return read_pictures(film, start=film.duration / 2, duration=1 / FRAME_RATE)
 
 
 def _in_time(content: str, kind: str = "") -> str:

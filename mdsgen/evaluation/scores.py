@@ -111,10 +111,14 @@ class Scores:
     def _columns(self) -> dict[str, Score]:
         return {"generated": self.generated, "real": self.real, "shuffled": self.shuffled, "shifted": self.shifted}
 
+    @property
+    def tables(self) -> tuple[list[tuple[str, ...]], list[tuple[str, ...]]]:
+        """Rows of words, the first one of each as its head: against the references, and by kind of scene."""
+        return _table(self._columns), list(zip(*_table(self.kinds), strict=True))
+
     def page(self) -> str:
-        """Two tables: against the references, and by kind."""
-        across, down = _table(self._columns), list(zip(*_table(self.kinds), strict=True))
-        return "\n\n".join(aligned(table, figures=True) for table in (across, down))
+        """Both tables as lines."""
+        return "\n\n".join(aligned(table, figures=True) for table in self.tables)
 
 
 _ROWS: dict[str, Callable[[Score], str]] = {
@@ -130,7 +134,9 @@ _ROWS: dict[str, Callable[[Score], str]] = {
 
 
 def _table(columns: Mapping[str, Score]) -> list[tuple[str, ...]]:
-    return [("", *columns), *((name, *map(cell, columns.values())) for name, cell in _ROWS.items())]
+    """A row for each score that anything has."""
+    rows = [(name, *map(cell, columns.values())) for name, cell in _ROWS.items()]
+    return [("", *columns), *(row for row in rows if any(row[1:]))]
 
 
 def _f1(matches: Matches | None) -> str:

@@ -4,23 +4,28 @@ Every time is in seconds and counts from the first picture; every sound is float
 or written is a :class:`~mdsgen.errors.MediaError`. Nothing here grows with the length of a video.
 """
 
-from mdsgen.media.choice import choose_suffix
-from mdsgen.media.folder import VIDEO_SUFFIXES, Folder, read_folder
-from mdsgen.media.formats import FORMATS
-from mdsgen.media.frames import (
-    averaged,
-    check_pictures,
-    prepare_frames,
-    read_frames,
-    read_pictures,
-    scaled_pictures,
-    timed_pictures,
-)
-from mdsgen.media.output import DEFAULT_OUTPUT, Output
-from mdsgen.media.sound import read_sound
-from mdsgen.media.streams import streams_of
-from mdsgen.media.video import VideoInfo, frame_count, probe, sample_count
-from mdsgen.media.writer import Writer, open_writer
+from typing import TYPE_CHECKING
+
+from mdsgen.lazy import lazily
+
+if TYPE_CHECKING:
+    from mdsgen.media.choice import choose_suffix
+    from mdsgen.media.folder import VIDEO_SUFFIXES, Folder, read_folder
+    from mdsgen.media.formats import FORMATS
+    from mdsgen.media.frames import (
+        averaged,
+        check_pictures,
+        prepare_frames,
+        read_frames,
+        read_pictures,
+        scaled_pictures,
+        timed_pictures,
+    )
+    from mdsgen.media.output import DEFAULT_OUTPUT, Output
+    from mdsgen.media.sound import read_sound
+    from mdsgen.media.streams import streams_of
+    from mdsgen.media.video import VideoInfo, frame_count, probe, sample_count
+    from mdsgen.media.writer import Writer, open_writer
 
 __all__ = [
     "DEFAULT_OUTPUT",
@@ -46,3 +51,26 @@ __all__ = [
     "streams_of",
     "timed_pictures",
 ]
+
+__getattr__ = lazily(
+    __name__,
+    {
+        "choice": ("choose_suffix",),
+        "folder": ("VIDEO_SUFFIXES", "Folder", "read_folder"),
+        "formats": ("FORMATS",),
+        "frames": (
+            "averaged",
+            "check_pictures",
+            "prepare_frames",
+            "read_frames",
+            "read_pictures",
+            "scaled_pictures",
+            "timed_pictures",
+        ),
+        "output": ("DEFAULT_OUTPUT", "Output"),
+        "sound": ("read_sound",),
+        "streams": ("streams_of",),
+        "video": ("VideoInfo", "frame_count", "probe", "sample_count"),
+        "writer": ("Writer", "open_writer"),
+    },
+)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import stat
 import time
 from collections.abc import Callable, Iterator
@@ -18,24 +17,10 @@ from av.format import ContainerFormat
 from mdsgen.errors import MediaError
 from mdsgen.media.container import picture_stream, reading
 from mdsgen.media.frames import Scaler
+from mdsgen.media.names import ADDRESS, PIPE, is_endless
 
-PIPE = "-"
-"""What stands for standard input, or standard output."""
 PATIENCE = 10.0
 """Seconds that an address may take to answer, and then to send the next picture."""
-
-_ADDRESS = re.compile(r"^(rtsps?|rtmps?|srt|udp|tcp|https?):/+")
-
-
-def is_endless(source: Path) -> bool:
-    """Whether this names a source without an end: ``-``, an address such as ``rtsp://…``, or a device."""
-    if str(source) == PIPE or _ADDRESS.match(str(source)):
-        return True
-    try:
-        mode = source.stat().st_mode
-    except OSError:
-        return False
-    return stat.S_ISCHR(mode) or stat.S_ISFIFO(mode)
 
 
 @contextmanager
@@ -86,9 +71,9 @@ def _opened(source: Path) -> Any:
     name = str(source)
     if name == PIPE:
         return opened("pipe:0")
-    if _ADDRESS.match(name):
+    if ADDRESS.match(name):
         options = {"rtsp_transport": "tcp"} if name.startswith("rtsp") else {}
-        return opened(_ADDRESS.sub(r"\1://", name), container_options=options, timeout=PATIENCE)
+        return opened(ADDRESS.sub(r"\1://", name), container_options=options, timeout=PATIENCE)
     if source.exists() and stat.S_ISCHR(source.stat().st_mode):
         return opened(name, format=device_format("video4linux2", "r", name))
     return opened(f"file:{name}")

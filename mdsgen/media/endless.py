@@ -14,14 +14,13 @@ import numpy as np
 
 from mdsgen.errors import MediaError
 from mdsgen.geometry import SAMPLE_RATE
-from mdsgen.media.camera import PIPE, device_format
+from mdsgen.media.camera import device_format
 from mdsgen.media.container import cause
 from mdsgen.media.encoder import GENERATED, SoundEncoder
 from mdsgen.media.formats import FORMATS, format_of
+from mdsgen.media.names import PIPE, RAW
 from mdsgen.media.target import fresh_file
 
-RAW = "raw"
-"""The format of samples without a header: signed 16-bit, little-endian, 16 kHz mono."""
 CARDS = ("alsa", "pulse", "oss", "sndio", "audiotoolbox")
 """Output devices of FFmpeg: ``alsa:default`` is the usual sound card of Linux."""
 CUSHION = 0.25

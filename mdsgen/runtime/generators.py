@@ -12,7 +12,6 @@ from mdsgen.engines import warn_once
 from mdsgen.engines.device import DeviceEngine
 from mdsgen.errors import MdsgenError
 from mdsgen.geometry import FRAME_SIZE
-from mdsgen.media import check_pictures
 from mdsgen.runtime.networks import Networks
 from mdsgen.runtime.sampler import OnStep
 from mdsgen.runtime.solver import Plan, plan_steps
@@ -95,6 +94,8 @@ class _OnDevice:
     def __call__(
         self, frames: np.ndarray, noise: np.ndarray, timings: Timings, on_step: OnStep = lambda done: None
     ) -> np.ndarray:
+        from mdsgen.media import check_pictures
+
         check_pictures(frames)
         _, height, width, _ = frames.shape
         clip = self._generators.clip(self._engines, len(self._plan), (height, width))

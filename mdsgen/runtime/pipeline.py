@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -12,23 +14,22 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mdsgen.bundle import Bundle, default_bundle
-from mdsgen.engines import EngineOptions, provider_names
-from mdsgen.errors import Cancelled, SettingsError
+from mdsgen.engines import EngineOptions, load_library, provider_names
+from mdsgen.errors import Cancelled, EngineError, SettingsError
 from mdsgen.geometry import SAMPLE_RATE
 from mdsgen.runtime.generators import Generator, Generators
-from mdsgen.runtime.live import Live
-from mdsgen.runtime.live_options import LiveOptions
 from mdsgen.runtime.networks import Networks
-from mdsgen.runtime.soundtrack import Soundtrack
-from mdsgen.runtime.source import VideoSource, open_source
 from mdsgen.runtime.turn import Turn
-from mdsgen.runtime.views import Pictures, Views
 from mdsgen.runtime.window_generator import Timings, WindowGenerator
-from mdsgen.runtime.windows import Window
 from mdsgen.sampling import PRESETS, Changes, Sampling
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
+
+    from mdsgen.runtime.live import Live
+    from mdsgen.runtime.source import VideoSource
+    from mdsgen.runtime.views import Pictures
+    from mdsgen.runtime.windows import Window
 
 _log = logging.getLogger("mdsgen")
 
@@ -98,7 +99,11 @@ class Pipeline:
         ``bfloat16`` lets an engine compute in it that can, where the graphs are in FP32.
         Raises :class:`~mdsgen.errors.BundleError` or :class:`~mdsgen.errors.EngineError`.
         """
-        opened = Bundle.open(default_bundle() if bundle is None else bundle, verify=verify)
+        folder = default_bundle() if bundle is None else bundle
+        with ThreadPoolExecutor(1, "bundle") as aside, suppress(EngineError):
+            checked = aside.submit(Bundle.open, folder, verify)
+            load_library("onnxruntime" if engine == "auto" else engine)  # while the files are hashed
+        opened = checked.result()
         options = EngineOptions(threads=threads, providers=provider_names(providers), bfloat16=bfloat16)
         networks = Networks(opened, engine, options)
         _log.info("opened %s in %s on %s", opened.folder, opened.manifest.precision, networks.engine)
@@ -153,6 +158,8 @@ class Pipeline:
         timings: Timings | None = None,
     ) -> Iterator[np.ndarray]:
         """As a call, but block after block ``[samples]`` as windows are done: memory does not grow with the length."""
+        from mdsgen.runtime.source import open_source  # with PyAV, which a pipeline is opened without
+
         if not isinstance(seed, (int, np.integer)) or isinstance(seed, bool) or seed < 0:
             raise SettingsError(f"a seed must be a whole number, 0 or more, not {seed!r:.80}")
         _check_kind(sampling, Sampling | None, "sampling", "a Sampling")
@@ -174,6 +181,9 @@ class Pipeline:
         progress: OnProgress | None,
         timings: Timings,
     ) -> Iterator[np.ndarray]:
+        from mdsgen.runtime.soundtrack import Soundtrack
+        from mdsgen.runtime.views import Views
+
         track = Soundtrack(self.bundle.manifest.geometry, generator, seed)
         windows = sum(1 for _ in track.plan.film(samples))
         views = Views(track.plan.geometry, track.plan.film(samples))
@@ -203,6 +213,9 @@ class Pipeline:
         where that has no more steps; further keywords change it as in a call. Where computing falls behind, a block
         gets half the steps, or is left silent. Raises :class:`~mdsgen.errors.SettingsError` for impossible settings.
         """
+        from mdsgen.runtime.live import Live
+        from mdsgen.runtime.live_options import LiveOptions
+
         _check_kind(sampling, Sampling | None, "sampling", "a Sampling")
         options, own = LiveOptions(frame_rate, block, lookahead, seed), self.bundle.sampling
         quick = own if own.steps <= PRESETS["fast"].steps else own.changed(quality="fast")

@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from mdsgen.bundle import DENOISER
-from mdsgen.media import prepare_frames
 from mdsgen.runtime.branches import Branches
 from mdsgen.runtime.continuation import Held
 from mdsgen.runtime.known import Known
@@ -68,6 +67,8 @@ class WindowGenerator:
         on_step: OnStep = lambda done: None,
     ) -> tuple[np.ndarray, np.ndarray]:
         """As a call, but going on from what is known, if anything is: the waveform, and the latent it was made of."""
+        from mdsgen.media import prepare_frames  # with PyAV, which a pipeline is opened without
+
         with timings.stage("video encoder"):
             prepared = frames if frames.dtype == np.float32 else prepare_frames(frames)  # [F, 3, 224, 224]
             features = self._networks.encode(prepared)  # [1, F, 512]

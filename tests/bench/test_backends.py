@@ -130,6 +130,13 @@ def test_without_pytorch_its_backends_say_how_to_install_it(subject: Subject, mo
         Entry("torch").make(subject, 1)
 
 
+def test_without_pytorch_there_are_no_seeded_weights(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "mdsgen.export.models", None)
+    missing = pytest.raises(MdsgenError, match=r"seeded weights need PyTorch .* pip install 'mdsgen\[export\]'")
+    with Subject(None, "paper", "tiny") as subject, missing:
+        subject.encode(np.zeros((32, 3, 224, 224), np.float32))
+
+
 def test_pytorch_needs_seeded_weights_of_a_published_size(bundle_path: Path) -> None:
     with pytest.raises(MdsgenError, match="of size tiny, small, base, got size custom"):
         _ = Subject(Bundle.open(bundle_path)).models

@@ -45,5 +45,5 @@ def test_options_are_handed_on_as_they_were_given(bundle_path: Path) -> None:
     sampling = sampling_arguments(named)
     assert sampling == ("--quality", "fast", "--guidance-interval", "0.0", "600.0")
     line = Command(Bundle.open(bundle_path), "openvino", 2, True, sampling).running(Path("v.mp4"), Path("t.mp4"))
-    assert line[1:4] == ["-m", "mdsgen.cli.run", "v.mp4"]
+    assert line[1:4] == ["-c", "from mdsgen.start import run; run()", "v.mp4"]
     assert " ".join(line).endswith(f"--duration 8.192 --threads 2 --bfloat16 {' '.join(sampling)}")

@@ -70,7 +70,7 @@ BROKEN = {
     "cut": WHOLE[:-3],
     "no number": b"\xff" * 20,
     "nothing": b"no graph at all",
-    "deep": b"",
+    "deep": ENTRY,
 }
 for _ in range(150):
     BROKEN["deep"] = field(1, field(5, field(6, BROKEN["deep"])))

@@ -205,3 +205,9 @@ def test_the_engine_that_auto_takes_is_shown_and_forgotten(tmp_path: Path, monke
     assert (engine["engine"], engine["provisional"], engine["figures"]) == ("openvino", True, figures)
     assert "engine auto" not in info(tmp_path / "b", "--forget-engine").stdout
     assert json.loads(info(tmp_path / "b", "--json").stdout)["engines"] == []
+
+
+def test_gstreamer_is_told_where_its_element_lies() -> None:
+    result = info("--gstreamer")
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert Path(result.stdout.strip(), "python", "gstmdsgen.py").is_file()

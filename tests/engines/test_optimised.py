@@ -1,4 +1,4 @@
-"""A graph that ONNX Runtime has optimised is kept, and computes the same to the bit; what is damaged is made anew."""
+"""A graph that an engine has optimised is kept, and computes the same to the bit; what is damaged is made anew."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from mdsgen.bundle import DENOISER, Bundle
 from mdsgen.cache import cache_folder
 from mdsgen.engines import EngineOptions, open_engine
-from mdsgen.engines.optimised import GRAPH, MOST, SUMS, WEIGHTS
+from mdsgen.engines.optimised import COMPILED, GRAPH, MOST, SUMS, WEIGHTS
 from mdsgen.runtime import Networks
 
 OPTIONS = EngineOptions(threads=1, checksum="a")
@@ -26,33 +26,47 @@ def kept() -> list[Path]:
     return sorted(cache_folder("graphs").glob("*")) if cache_folder("graphs").is_dir() else []
 
 
-def output(bundle: Bundle, options: EngineOptions) -> np.ndarray:
+def output(bundle: Bundle, options: EngineOptions, engine_name: str = "onnxruntime") -> np.ndarray:
     rng = np.random.default_rng(0)
-    with open_engine(bundle.path(DENOISER), "onnxruntime", options) as engine:
+    with open_engine(bundle.path(DENOISER), engine_name, options) as engine:
         shapes = {spec.name: [2 if isinstance(n, str) else n for n in spec.shape] for spec in engine.inputs}
         feeds = {name: rng.standard_normal(shape).astype(np.float32) for name, shape in shapes.items()}
         return engine.run(feeds)["noise"]
 
 
-def test_a_kept_graph_computes_the_same_to_the_bit(bundle_path: Path) -> None:
+@pytest.mark.parametrize("engine", ["onnxruntime", "openvino"])
+def test_a_kept_graph_computes_the_same_to_the_bit(bundle_path: Path, engine: str) -> None:
+    pytest.importorskip(engine)
     bundle = Bundle.open(bundle_path)
-    plain = output(bundle, EngineOptions(threads=1))
+    plain = output(bundle, EngineOptions(threads=1), engine)
     assert not kept(), "without a checksum nothing is kept"
-    first, again = output(bundle, OPTIONS), output(bundle, OPTIONS)
+    first, again = output(bundle, OPTIONS, engine), output(bundle, OPTIONS, engine)
     assert len(kept()) == 1
     np.testing.assert_array_equal(first, plain)
     np.testing.assert_array_equal(again, plain)
 
 
-@pytest.mark.parametrize("name", [GRAPH, WEIGHTS, SUMS])
-def test_one_of_which_a_bit_has_flipped_is_made_anew(bundle_path: Path, name: str) -> None:
+def test_what_openvino_has_compiled_is_not_compiled_again(bundle_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("openvino")
     bundle = Bundle.open(bundle_path)
-    plain = output(bundle, OPTIONS)
+    before = output(bundle, OPTIONS, "openvino")
+    monkeypatch.setattr("mdsgen.engines.openvino._compiled_into", None)
+    np.testing.assert_array_equal(output(bundle, OPTIONS, "openvino"), before)
+
+
+@pytest.mark.parametrize(
+    ("engine", "name"),
+    [("onnxruntime", GRAPH), ("onnxruntime", WEIGHTS), ("onnxruntime", SUMS), ("openvino", COMPILED)],
+)
+def test_one_of_which_a_bit_has_flipped_is_made_anew(bundle_path: Path, engine: str, name: str) -> None:
+    pytest.importorskip(engine)
+    bundle = Bundle.open(bundle_path)
+    plain = output(bundle, OPTIONS, engine)
     (folder,) = kept()
     before = (folder / name).read_bytes()
     damaged = before[:-9] + bytes([before[-9] ^ 1]) + before[-8:]
     (folder / name).write_bytes(damaged)
-    np.testing.assert_array_equal(output(bundle, OPTIONS), plain)
+    np.testing.assert_array_equal(output(bundle, OPTIONS, engine), plain)
     assert (folder / name).read_bytes() != damaged  # nor always as before: older ONNX Runtime counts some names up
 
 

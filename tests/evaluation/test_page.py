@@ -30,6 +30,14 @@ def test_nothing_is_loaded_from_elsewhere(page: str) -> None:
     assert "called aligned" in page
 
 
+def test_scores_are_tables_with_a_head(page: str, evaluation: Evaluation) -> None:
+    assert page.count("<table>") == 2
+    rows = re.findall(r"<tr><th>(.*?)</tr>", page)
+    cells = [tuple(re.split("<t[hd]>", row)) for row in rows]
+    assert cells == [row for table in evaluation.scores.tables for row in table]
+    assert all(any(row[1:]) for row in cells), "a score that nothing has is no row"
+
+
 def test_generated_and_real_sound_play_with_the_film(page: str, clips: list[Clip], tmp_path: Path) -> None:
     films = re.findall(r'src="data:video/mp4;base64,([^"]+)"', page)
     assert len(films) == 4

@@ -12,7 +12,8 @@ import pytest
 
 from mdsgen.errors import MediaError
 from mdsgen.geometry import FRAME_SIZE
-from mdsgen.media.camera import at_own_speed, device_format, is_endless, open_camera
+from mdsgen.media.camera import at_own_speed, device_format, open_camera
+from mdsgen.media.names import is_endless
 from tests.media.conftest import Renderer
 
 

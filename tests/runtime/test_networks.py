@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import gc
 import shutil
+import threading
 import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -194,7 +195,7 @@ def test_an_unknown_engine_and_a_missing_provider_are_refused(bundle_path: Path)
         Networks(bundle, options=EngineOptions(providers=("NoSuchProvider",)))
 
 
-def test_engines_that_are_open_are_closed_when_a_later_one_fails(
+def test_engines_that_are_open_are_closed_when_another_fails(
     bundle_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     opened = []
@@ -208,10 +209,26 @@ def test_engines_that_are_open_are_closed_when_a_later_one_fails(
     monkeypatch.setattr("mdsgen.runtime.networks.open_engine", failing)
     with pytest.raises(EngineError, match="no memory"):
         Networks(Bundle.open(bundle_path), "onnxruntime")
-    assert len(opened) == 2
+    assert len(opened) == len(GRAPHS) - 1
     for engine in opened:
         with pytest.raises(EngineError, match="closed"):
             engine.run({})
+
+
+def test_graphs_are_opened_side_by_side(bundle_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    meeting = threading.Barrier(len(GRAPHS), timeout=20)
+
+    def meet(path: Path, engine: str, options: EngineOptions) -> Engine:
+        meeting.wait()
+        return open_engine(path, engine, options)
+
+    monkeypatch.setattr("mdsgen.runtime.networks.open_engine", meet)
+    with Networks(Bundle.open(bundle_path), "onnxruntime") as opened:
+        assert opened.engine == "onnxruntime"
+
+
+def test_the_denoiser_alone_is_run_again_and_again() -> None:
+    assert [name for name in GRAPHS if graph_options(name, DEFAULT_OPTIONS, PAPER).repeats] == [DENOISER]
 
 
 def test_a_closed_pipeline_lets_go_of_every_session(bundle_path: Path) -> None:

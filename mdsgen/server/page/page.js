@@ -4,7 +4,7 @@
 const LONGEST_TAKE = 10; // seconds of camera
 const RATE = 16000, FFT = 1024, LOW = 125, HIGH = 7600, WIDTH_OF_DECIBELS = 85;
 const STOPS = [[0, 0, 4], [60, 15, 110], [150, 40, 110], [225, 90, 45], [250, 180, 30], [252, 255, 190]];
-const PICTURES = 12;
+const PICTURES = 12, NARROWEST = 70; // of a film strip, and pixels of one of them
 
 const at = (id) => document.getElementById(id);
 const show = (id, shown = true) => { at(id).hidden = !shown; };
@@ -190,11 +190,12 @@ async function drawStrip(source) {
   video.src = source;
   await heard(video, "loadeddata");
   const canvas = at("strip"), height = 96;
+  const pictures = Math.max(3, Math.min(PICTURES, Math.floor(at("picture").clientWidth / NARROWEST)));
   canvas.height = height;
-  canvas.width = PICTURES * Math.round(height * video.videoWidth / video.videoHeight);
-  const context = canvas.getContext("2d"), step = canvas.width / PICTURES;
-  for (let i = 0; i < PICTURES; i++) {
-    video.currentTime = (i + 0.5) / PICTURES * video.duration;
+  canvas.width = pictures * Math.round(height * video.videoWidth / video.videoHeight);
+  const context = canvas.getContext("2d"), step = canvas.width / pictures;
+  for (let i = 0; i < pictures; i++) {
+    video.currentTime = (i + 0.5) / pictures * video.duration;
     await heard(video, "seeked");
     context.drawImage(video, i * step, 0, step, height);
   }
