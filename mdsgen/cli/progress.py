@@ -54,7 +54,7 @@ class _Bar:
 
     def __init__(self, stack: ExitStack, shown: bool) -> None:
         self._stack, self._shown = stack, shown
-        self._bar: click.progressbar | None = None  # type: ignore[type-arg,valid-type]
+        self._bar: click.progressbar | None = None  # type: ignore[valid-type]
 
     def advance(self, job: Job, fraction: float) -> None:
         if not self._shown:
