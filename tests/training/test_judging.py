@@ -83,10 +83,10 @@ def test_the_judge_keeps_its_own_rate_of_pictures(clips: Shards, tmp_path: Path)
     brisk = JudgeStage(BRISK, SMALL)
     frames = np.arange(128, dtype=np.uint8)[None, :, None, None, None].repeat(56, 2).repeat(56, 3).repeat(3, 4)
     write_shard(tmp_path, 0, {"frames": frames})
-    seen = brisk._seen(Shards(tmp_path), 0)
+    seen = brisk.seen(Shards(tmp_path), 0)
     assert seen.shape == (32, 56, 56, 3)
     assert seen[:4, 0, 0, 0].tolist() == [1, 5, 9, 13]  # at 0.125, 0.375, 0.625 and 0.875 s, 15.625 a second
-    assert JudgeStage(PAPER, SMALL)._seen(clips, 0).shape == (32, 56, 56, 3)
+    assert JudgeStage(PAPER, SMALL).seen(clips, 0).shape == (32, 56, 56, 3)
     with pytest.raises(TrainingError, match="the judge sees pictures of 56 pixels, not of 28"):
         JudgeStage(replace(BRISK, frame_size=28), SMALL)
 
