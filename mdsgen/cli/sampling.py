@@ -40,8 +40,9 @@ _OPTIONS = (
     click.option(
         "--quality",
         type=click.Choice(list(PRESETS)),
-        help="How much work sampling is: fast takes an eighth of the denoiser passes of best, balanced a quarter. "
-        "Options named beside it go before it.  [default: as the bundle says]",
+        help="How much work sampling is: fast takes an eighth of the denoiser passes of best, balanced a quarter; of "
+        "a distilled model fast takes the fewest that it was trained for. Options named beside it go before it.  "
+        "[default: as the bundle says]",
     ),
     click.option(
         "--steps", cls=_OfBundle, type=STEPS, help="Denoising steps: more take longer, and come closer to the model."
