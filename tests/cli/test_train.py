@@ -108,7 +108,7 @@ def test_a_whole_model_is_trained_from_nothing(tmp_path: Path) -> None:
     clips, latents = Shards(tmp_path / "clips"), Shards(tmp_path / "latents")
     assert len(clips) == len(latents) == 12
     with torch.no_grad():  # the five networks fit each other
-        features = video_encoder(torch.rand(1, 16, 3, 224, 224))
+        features = video_encoder(torch.rand(1, 64, 3, 56, 56))
         latent = denoiser(torch.randn(1, 4, 16, 32), torch.zeros(1), features)[:, :4]
         sound = vocoder(autoencoder.decode(latent).squeeze(1).transpose(1, 2))
     assert sound.shape == (1, denoiser.geometry.samples)
@@ -131,7 +131,7 @@ def export_and_hear(work: Path) -> None:
         assert pipeline.bundle.manifest.continues
         with pytest.raises(SettingsError, match="distilled at guidance 2"):
             pipeline.bundle.sampling.changed(guidance=3.0)
-        sound = pipeline(np.zeros((17, 64, 64, 3), np.uint8))
+        sound = pipeline(np.zeros((17, 64, 64, 3), np.uint8), frame_rate=4)
     assert len(sound.audio) == 68_000
 
 

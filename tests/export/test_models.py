@@ -104,6 +104,11 @@ def audio(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def described(path: Path) -> dict[str, object]:
+    content = path.read_bytes()
+    return {"file": path.name, "sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
+
+
 def test_files_become_a_model_that_says_where_it_came_from(
     checkpoint: Path, audio: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -115,12 +120,15 @@ def test_files_become_a_model_that_says_where_it_came_from(
     assert models.video_encoder is encoder
     assert (models.geometry, models.denoiser.config.decode_layers) == (RELEASE, DECODE_LAYER)
     assert models.licence == PUBLISHED_LICENCE
-    digest = hashlib.sha256(checkpoint.read_bytes()).hexdigest()
     assert models.provenance == {
-        "denoiser": {"file": checkpoint.name, "sha256": digest, "bytes": checkpoint.stat().st_size},
+        "denoiser": described(checkpoint),
         "decode_layer": DECODE_LAYER,
-        "video_encoder": {"file": "cavp.ckpt", "sha256": hashlib.sha256(b"weights").hexdigest(), "bytes": 7},
-        "audio": "audioldm",
+        "video_encoder": described(cavp),
+        "audio": {
+            "source": "audioldm",
+            "vae": described(audio / "vae" / "diffusion_pytorch_model.safetensors"),
+            "vocoder": described(audio / "vocoder" / "model.safetensors"),
+        },
     }
     assert str(tmp_path) not in str(models.provenance)
 
