@@ -85,7 +85,7 @@ def test_a_folder_is_gone_on_with(run: Run, films: Path, tmp_path: Path) -> None
     assert [Path(target).name for target in document["skipped"]] == ["a.mdsgen.mp4", "c.mdsgen.mp4"]
     assert {path: path.stat().st_mtime_ns for path in before} == before
     again = run(films, "-o", out, "--skip-existing")
-    assert (again.exit_code, again.output) == (0, "3 of 3 videos have their results already\n")
+    assert (again.exit_code, again.stderr) == (0, "3 of 3 videos have their results already\n")
 
 
 def test_a_camera_has_no_batch(run: Run) -> None:
