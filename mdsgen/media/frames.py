@@ -130,6 +130,9 @@ class Scaler:
 
 def _scaling_graph(frame: VideoFrame, wanted: str) -> Graph:
     graph = Graph()
+    if hasattr(graph, "threads"):  # PyAV 14 has no such word
+        # A forked process has no threads, and to end a graph that waits for them would be a crash. One is as fast here.
+        graph.threads = 1
     source = graph.add_buffer(
         width=frame.width, height=frame.height, format=frame.format, time_base=frame.time_base or Fraction(1, 1000)
     )
