@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -80,8 +81,13 @@ def _text(thing: Any) -> str:
         r":\w+:`~?(?:[^`<]*<)?([^`>]*)>?`", lambda found: f"`{found[1].split('.')[-1]}`", inspect.getdoc(thing) or ""
     )
     text = text.replace("``", "`")
-    head, example, code = text.partition("::\n")
-    return f"{head}:\n\n```python\n{inspect.cleandoc(code)}\n```" if example else text
+    head, example, behind = text.partition("::\n")
+    if not example:
+        return text
+    lines = behind.strip("\n").splitlines()
+    ends = next((number for number, line in enumerate(lines) if line and not line.startswith(" ")), len(lines))
+    code, rest = textwrap.dedent("\n".join(lines[:ends])).strip(), "\n".join(lines[ends:])
+    return f"{head}:\n\n```python\n{code}\n```\n\n{rest}".rstrip()
 
 
 if __name__ == "__main__":

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mdsgen.cli.options import finite
+from mdsgen.errors import MdsgenError
 from mdsgen.geometry import SAMPLE_RATE
-from mdsgen.media.names import is_endless
+from mdsgen.media.names import PIPE, is_endless
 
 if TYPE_CHECKING:
     from mdsgen.runtime import Live
@@ -23,7 +24,7 @@ CARD = "alsa:default"
 
 _FAREWELL = 0.5  # seconds that a camera is given to let go of its picture
 _FILMS_ONLY = {"start": "--start", "mix": "--mix", "keep_original": "--keep-original", "recursive": "--recursive"}
-_FILMS_ONLY |= {"jobs": "--jobs", "cluster": "--cluster", "skip_existing": "--skip-existing"}
+_FILMS_ONLY |= {"jobs": "--jobs", "cluster": "--cluster", "skip_existing": "--skip-existing", "as_json": "--json"}
 
 
 @dataclass(frozen=True)
@@ -89,8 +90,8 @@ def play(live: Live, source: Path, target: str | None, form: str | None, duratio
     with live, open_sink(target or CARD, form) as sink:
         written, stops = 0, list[BaseException]()
         try:
-            with _pushing(source, live) as faults:
-                for block in _first(live.pull(), duration):
+            with (_taken if _nobody_waits(source, target) else _pushing)(source, live) as (blocks, faults):
+                for block in _first(blocks, duration):
                     sink.write(block)
                     written += len(block)
             stops += faults
@@ -123,9 +124,36 @@ def _first(blocks: Iterator[Any], duration: float | None) -> Iterator[Any]:
             return
 
 
+def _nobody_waits(source: Path, target: str | None) -> bool:
+    """Whether a pipe's sound goes into a file: one that is faster than its film then waits, and nothing is dropped."""
+    from mdsgen.media.endless import CARDS
+
+    into_file = target not in (None, PIPE) and (target or "").partition(":")[0] not in CARDS
+    return str(source) == PIPE and into_file
+
+
 @contextmanager
-def _pushing(source: Path, live: Live) -> Iterator[list[Exception]]:
-    """In the block a thread reads the source; the list holds what stopped it, but for its end."""
+def _taken(source: Path, live: Live) -> Iterator[tuple[Iterator[Any], list[Exception]]]:
+    """Blocks that are computed before the next picture is read; the list holds what stopped it, but for its end."""
+    from mdsgen.media.camera import open_camera
+
+    faults: list[Exception] = []
+
+    def blocks() -> Iterator[Any]:
+        try:
+            with open_camera(source, live.frame_size) as pictures:
+                for time, picture in pictures:
+                    yield from live.push(picture, time)
+            yield live.finish()
+        except MdsgenError as error:
+            faults.append(error)
+
+    yield blocks(), faults
+
+
+@contextmanager
+def _pushing(source: Path, live: Live) -> Iterator[tuple[Iterator[Any], list[Exception]]]:
+    """Blocks while a thread reads the source; the list holds what stopped it, but for its end."""
     from mdsgen.media.camera import open_camera
 
     faults: list[Exception] = []
@@ -144,7 +172,7 @@ def _pushing(source: Path, live: Live) -> Iterator[list[Exception]]:
     reader = threading.Thread(target=push, name=f"pictures of {source}", daemon=True)
     reader.start()
     try:
-        yield faults
+        yield live.pull(), faults
     finally:
         live.close()
         reader.join(_FAREWELL)

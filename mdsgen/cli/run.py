@@ -103,7 +103,7 @@ def main(
     options: dict[str, Any] = {"engine": engine, "threads": threads, "providers": providers, "bfloat16": bfloat16}
     if live.is_live(videos):
         refuse_for_live(start=settings["start"], mix=mix, keep_original=keep_original, recursive=recursive)
-        refuse_for_live(**vars(crew), skip_existing=skip_existing)
+        refuse_for_live(**vars(crew), skip_existing=skip_existing, as_json=as_json)
         with Pipeline.open(bundle, **options) as pipeline:
             sound = pipeline.live(block=live.block, lookahead=live.lookahead, seed=settings["seed"], **changes)
             play(sound, videos[0], output, suffix, settings["duration"])

@@ -101,7 +101,7 @@ class Live:
         return self._ready_blocks()
 
     def end(self) -> None:
-        """No picture comes any more: the last one stays for its usual time."""
+        """No picture comes any more: the last one stays for one picture of the ``frame_rate``."""
         with self._changed:
             if self._end is None and not self._closed:
                 last = self._stamps.last

@@ -69,8 +69,8 @@ class Sound:
 class Pipeline:
     """A bundle with its engines open. A context manager::
 
-    with Pipeline.open() as pipeline:
-        sound = pipeline("video.mp4", seed=0)
+        with Pipeline.open() as pipeline:
+            sound = pipeline("video.mp4", seed=0)
 
     Threads may share one: each clip is what it would be alone, and their windows take turns. So may the coroutines of
     ``asyncio``, with ``await asyncio.to_thread(pipeline, video)``. Two streams may be read in turn; one stream belongs

@@ -54,6 +54,17 @@ def test_a_pipe_in_and_a_pipe_out_until_its_duration(bundle_path: Path, film: Re
     assert len(np.frombuffer(result.stdout, "<i2")) == SAMPLE_RATE // 2
 
 
+def test_a_pipe_that_is_faster_than_its_film_waits_where_the_sound_goes_into_a_file(
+    bundle_path: Path, film: Renderer, tmp_path: Path
+) -> None:
+    target = tmp_path / "sound.wav"
+    command = [sys.executable, "-m", "mdsgen.cli.run", "-", "-o", str(target), "--bundle", str(bundle_path), *FAST]
+    with film("a.mkv", frames=160, rate=20).open("rb") as pipe:
+        result = subprocess.run(command, stdin=pipe, capture_output=True, timeout=60, check=True)
+    assert b"0 with fewer evaluations and 0 silent" in result.stderr
+    assert samples_of(target) == pytest.approx(8 * SAMPLE_RATE, abs=SAMPLE_RATE / 20)
+
+
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 0), (signal.SIGTERM, 143)], ids=["Ctrl-C", "SIGTERM"])
 def test_a_signal_finishes_the_file(
     bundle_path: Path,
@@ -95,7 +106,7 @@ def test_a_source_that_cannot_be_opened_leaves_nothing(bundle_path: Path, tmp_pa
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("option", [["--start", "1"], ["--mix", "0.5"], ["--keep-original"]], ids=" ".join)
+@pytest.mark.parametrize("option", [["--start", "1"], ["--mix", "0.5"], ["--keep-original"], ["--json"]], ids=" ".join)
 def test_what_only_a_film_can_have_is_refused(option: list[str]) -> None:
     result = Runner().invoke(main, ["-", *option])
     assert result.exit_code == 2
