@@ -11,14 +11,7 @@ from types import TracebackType
 import numpy as np
 
 from mdsgen.bundle import CONDITIONING, DENOISER, GRAPHS, LATENT_DECODER, VIDEO_ENCODER, VOCODER, Bundle
-from mdsgen.engines import (
-    DEFAULT_OPTIONS,
-    Engine,
-    EngineOptions,
-    first_that_opens,
-    open_engine,
-    warn_once,
-)
+from mdsgen.engines import DEFAULT_OPTIONS, Engine, EngineOptions, first_that_opens, open_engine, warn_once
 from mdsgen.engines.device import DeviceEngine, share_activations
 from mdsgen.engines.optimised import LARGEST
 from mdsgen.errors import BundleError, EngineError

@@ -20,6 +20,15 @@ class Beginnings(NamedTuple):
     columns: Tensor
     sigma: Tensor
 
+    @classmethod
+    def of_batch(cls, known: Tensor | None, known_sigma: Tensor | None) -> Beginnings | None:
+        """Those of a batch that :meth:`to_batch` is part of; None where it has none."""
+        return None if known is None or known_sigma is None else cls(known, known_sigma)
+
+    def to_batch(self) -> dict[str, Tensor]:
+        """As the part of a stage's batch that :meth:`of_batch` reads."""
+        return {"known": self.columns, "known_sigma": self.sigma}
+
     def given(self, geometry: Geometry, noisy: Tensor, clean: Tensor, noise: Tensor) -> Tensor:
         """``noisy [B, C, H, W]`` with the known columns as they are given: clean, with a little of ``noise``."""
         slightly = clean + self.sigma.to(clean)[:, None, None, None] * noise

@@ -108,7 +108,7 @@ class DenoiserStage(Stage):
         if draw.mask is not None and rng.random() < self.config.masked_share:
             batch |= {"keep": draw.mask.keep, "dropped": draw.mask.dropped}
         if draw.beginnings is not None:
-            batch |= {"known": draw.beginnings.columns, "known_sigma": draw.beginnings.sigma}
+            batch |= draw.beginnings.to_batch()
         return batch
 
     def forward(  # type: ignore[override]
@@ -124,7 +124,7 @@ class DenoiserStage(Stage):
         known_sigma: Tensor | None = None,
     ) -> dict[str, Tensor]:
         mask = None if keep is None or dropped is None else Mask(keep, dropped)
-        beginnings = None if known is None or known_sigma is None else Beginnings(known, known_sigma)
+        beginnings = Beginnings.of_batch(known, known_sigma)
         draw = Draw(timestep, noise, drop, mask, beginnings)
         losses = self.objective.losses(self.denoiser, latent, features, draw)
         parts = losses._asdict()

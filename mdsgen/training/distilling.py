@@ -183,7 +183,7 @@ class StudentStage(Stage):
         }
         beginnings = self.objective.draw_beginnings(self.geometry, size, generator)
         if beginnings is not None:
-            batch |= {"known": beginnings.columns, "known_sigma": beginnings.sigma}
+            batch |= beginnings.to_batch()
         return batch
 
     def forward(  # type: ignore[override]
@@ -197,7 +197,7 @@ class StudentStage(Stage):
         known: Tensor | None = None,
         known_sigma: Tensor | None = None,
     ) -> dict[str, Tensor]:
-        beginnings = None if known is None or known_sigma is None else Beginnings(known, known_sigma)
+        beginnings = Beginnings.of_batch(known, known_sigma)
         compiled = torch.compiler.is_compiling()
         points = self._points(Clips(latent, features, beginnings), plan, start, timestep, noise, compiled)
         count = self.evaluations
