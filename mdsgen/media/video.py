@@ -28,6 +28,7 @@ class VideoInfo:
     degrees. ``duration`` is in seconds, from the first presentation time stamp to the end of the last frame;
     ``start`` is that first time stamp on the file's own clock. All other times in this package count from it. Where the
     clock cannot be believed as it stands, both are what :mod:`mdsgen.media.clock` makes of it; ``clock`` says how.
+    ``reordered`` says that pictures are shown in another order than they are decoded in (B-frames).
     """
 
     path: Path
@@ -38,6 +39,7 @@ class VideoInfo:
     start: float
     has_audio: bool
     codec: str
+    reordered: bool
     clock: Clock = field(repr=False)
 
     def remaining(self, start: float = 0.0, duration: float | None = None) -> float:
@@ -100,6 +102,7 @@ def probe(path: str | os.PathLike[str]) -> VideoInfo:
             start=timeline.start,
             has_audio=sound_stream(container) is not None,
             codec=_codec_name(stream.codec_context.codec),
+            reordered=timeline.reordered,
             clock=scan.clock,
         )
 

@@ -148,8 +148,8 @@ def picture_packets(path: Path) -> list[list[bytes]]:
 
 
 def is_parameter_set(unit: bytes, is_hevc: bool) -> bool:
-    """Whether a unit is one of those that MP4 keeps in the header of the stream."""
-    return unit[0] >> 1 & 63 in (32, 33, 34) if is_hevc else unit[0] & 31 in (7, 8)
+    """Whether a unit is one of those that MP4 keeps in the header of the stream, with HEVC's remarks of the encoder."""
+    return unit[0] >> 1 & 63 in (32, 33, 34, 39) if is_hevc else unit[0] & 31 in (7, 8)
 
 
 @pytest.mark.parametrize("film", FILMS, ids=str)
