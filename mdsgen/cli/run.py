@@ -95,15 +95,14 @@ def main(
     Of a source without an end, which is a camera such as /dev/video0, an address such as rtsp://…, or - for a pipe, the
     sound is played as it comes, until Ctrl-C.
     """
-    from mdsgen.media import streams_of  # for whoever runs something: --help does without PyAV and the engines
-    from mdsgen.runtime import Pipeline
-
     live, changes, crew = take_live(settings), take_sampling(settings), take_crew(settings)
     providers = provider or ("CPUExecutionProvider",)
     options: dict[str, Any] = {"engine": engine, "threads": threads, "providers": providers, "bfloat16": bfloat16}
     if live.is_live(videos):
         refuse_for_live(start=settings["start"], mix=mix, keep_original=keep_original, recursive=recursive)
         refuse_for_live(**vars(crew), skip_existing=skip_existing, as_json=as_json)
+        from mdsgen.runtime import Pipeline  # --help does without the engines
+
         with Pipeline.open(bundle, **options) as pipeline:
             sound = pipeline.live(block=live.block, lookahead=live.lookahead, seed=settings["seed"], **changes)
             play(sound, videos[0], output, suffix, settings["duration"])
@@ -122,6 +121,8 @@ def main(
                 _make_folder(folder)
             results, failures = _render(batch, jobs, how, report, quiet, not as_json and not quiet)
             if as_json:
+                from mdsgen.media import streams_of  # with PyAV, which --help does without
+
                 asked = {"threads": threads, "bfloat16": bfloat16, "mix": mix, "keep_original": keep_original}
                 document = {
                     **origin(batch, how.sampling, {**settings, **asked}),

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mdsgen.bundle import DENOISER, Bundle
+from mdsgen.bundle import DENOISER, LATENT_DECODER, Bundle
 from mdsgen.cache import cache_folder
 from mdsgen.engines import EngineOptions, open_engine
 from mdsgen.engines.optimised import COMPILED, GRAPH, MOST, SUMS, WEIGHTS
@@ -52,6 +52,24 @@ def test_what_openvino_has_compiled_is_not_compiled_again(bundle_path: Path, mon
     before = output(bundle, OPTIONS, "openvino")
     monkeypatch.setattr("mdsgen.engines.openvino._compiled_into", None)
     np.testing.assert_array_equal(output(bundle, OPTIONS, "openvino"), before)
+
+
+def test_a_network_of_fixed_shapes_that_openvino_has_kept_needs_neither_its_onnx_file_nor_a_second_one_to_be_bound(
+    bundle_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("openvino")
+    path, given = Bundle.open(bundle_path).path(LATENT_DECODER), {}
+    with open_engine(path, "openvino", OPTIONS) as engine:
+        (latent,), (log_mel,) = engine.inputs, engine.outputs
+        given["latent"] = np.ones([int(length) for length in latent.shape], np.float32)
+        expected = engine.run(given)[log_mel.name]
+    for name in ("_read", "_compiled"):
+        monkeypatch.setattr(f"mdsgen.engines.openvino.OpenVinoEngine.{name}", None)
+    found = np.zeros_like(expected)
+    with open_engine(path, "openvino", OPTIONS) as engine:
+        assert (engine.inputs, engine.outputs) == ((latent,), (log_mel,))
+        engine.bind(given, {log_mel.name: found})()
+    np.testing.assert_array_equal(found, expected)
 
 
 @pytest.mark.parametrize(
