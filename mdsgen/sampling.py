@@ -114,7 +114,7 @@ class Sampling:
         _check(
             _is_interval(self.guidance_interval),
             "guidance_interval",
-            "two numbers, low and high",
+            "two numbers, low and high, the lower one first",
             self.guidance_interval,
         )
         limit = self.clean_limit

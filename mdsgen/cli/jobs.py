@@ -11,6 +11,7 @@ import click
 
 from mdsgen.errors import MediaError, SettingsError
 from mdsgen.media import FORMATS, Output, read_folder
+from mdsgen.media.names import as_given, is_foreign
 from mdsgen.runtime.job import Job
 
 
@@ -78,6 +79,10 @@ def _check_targets(jobs: Sequence[Job]) -> None:
 
 def _sources(video: Path, recursive: bool) -> tuple[Path, ...]:
     """A file itself, or the videos of a folder; what is left out of it is counted on stderr."""
+    if is_foreign(video):
+        raise click.UsageError(
+            f"{as_given(video)} is no file of this machine, and live sources are rtsp, rtmp, srt, udp, tcp and http"
+        )
     if not video.is_dir():
         return (video,)
     try:

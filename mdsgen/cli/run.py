@@ -11,7 +11,7 @@ import click
 
 from mdsgen.cli.batch import batch_options, open_batch, take_crew, without_existing
 from mdsgen.cli.jobs import plan_jobs, wanted_output
-from mdsgen.cli.live import live_options, play, refuse_for_live, take_live
+from mdsgen.cli.live import live_options, play, refuse_for_live, say_rounded, take_live
 from mdsgen.cli.options import bfloat16_option, bundle_option, engine_option, finite, threads_option
 from mdsgen.cli.origin import origin
 from mdsgen.cli.progress import progress_of
@@ -105,6 +105,7 @@ def main(
 
         with Pipeline.open(bundle, **options) as pipeline:
             sound = pipeline.live(block=live.block, lookahead=live.lookahead, seed=settings["seed"], **changes)
+            say_rounded(sound, live)
             play(sound, videos[0], output, suffix, settings["duration"])
         return
     wanted = wanted_output(mix, keep_original, suffix)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from mdsgen.media.frames import (
         Scaler,
         averaged,
+        check_picture,
         check_pictures,
         prepare_frames,
         read_frames,
@@ -38,6 +39,7 @@ __all__ = [
     "VideoInfo",
     "Writer",
     "averaged",
+    "check_picture",
     "check_pictures",
     "choose_suffix",
     "frame_count",
@@ -63,6 +65,7 @@ __getattr__ = lazily(
         "frames": (
             "Scaler",
             "averaged",
+            "check_picture",
             "check_pictures",
             "prepare_frames",
             "read_frames",

@@ -52,7 +52,7 @@ def open_input(path: str | os.PathLike[str]) -> Iterator[InputContainer]:
 
 
 @contextmanager
-def reading(path: Path, fault: str = "reading {} failed") -> Iterator[None]:
+def reading(path: Path | str, fault: str = "reading {} failed") -> Iterator[None]:
     """Turn whatever a library raises while ``path`` is read into one :class:`MediaError`.
 
     Of damaged files PyAV raises more than its own errors: ``IndexError``, ``TypeError``, ``ValueError``.

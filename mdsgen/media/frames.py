@@ -80,6 +80,14 @@ def check_pictures(frames: np.ndarray) -> None:
         )
 
 
+def check_picture(picture: np.ndarray) -> None:
+    """Raise :class:`TensorError` for what is not uint8 ``[height, width, 3]``."""
+    if not isinstance(picture, np.ndarray):
+        raise TensorError(f"expected a picture as uint8 [height, width, 3], got {type(picture).__name__}")
+    if picture.ndim != 3 or picture.shape[-1] != 3 or picture.dtype != np.uint8 or not picture.size:
+        raise TensorError(f"expected a picture as uint8 [height, width, 3], got {picture.dtype} {list(picture.shape)}")
+
+
 def averaged(frames: np.ndarray, size: int) -> np.ndarray:
     """Frames averaged down: uint8 ``[frames, k·size, k·size, 3]`` -> ``[frames, size, size, 3]``.
 

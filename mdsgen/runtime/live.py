@@ -15,9 +15,10 @@ from types import TracebackType
 import numpy as np
 
 from mdsgen.engines import warn_once
-from mdsgen.errors import EngineError
+from mdsgen.errors import EngineError, SettingsError
 from mdsgen.geometry import SAMPLE_RATE, Geometry
-from mdsgen.media import Scaler, check_pictures
+from mdsgen.media import Scaler, check_picture
+from mdsgen.runtime.arguments import is_finite
 from mdsgen.runtime.generators import Generator
 from mdsgen.runtime.live_options import LiveOptions
 from mdsgen.runtime.pace import Effort, SourceClock, effort
@@ -53,7 +54,8 @@ class Live:
     :meth:`push` takes a picture and gives the blocks that are ready, in the same thread. Or one thread pushes and
     ends, without looking at what that gives, and another pulls. Blocks are float32 ``[samples]`` at 16 kHz, without
     gaps: sample 0 belongs to the first picture. Where computing falls behind, work is dropped and not samples.
-    Whatever fails closes it.
+    ``options`` are those that were asked for, with block and lookahead rounded up to whole columns. A picture that is
+    refused is left out, and nothing else changes; a block that cannot be computed closes it.
     """
 
     def __init__(
@@ -64,8 +66,8 @@ class Live:
         options: LiveOptions,
         turn: Turns,
     ) -> None:
-        self.options = options
         self._plan = options.plan(geometry)
+        self.options = options = options.rounded(geometry)
         self._track = Soundtrack(geometry, generator, options.seed, self._plan)
         self._fewer, self._turn = fewer, turn
         self._views, self._scaler = Views(geometry, iter(self._plan)), Scaler(geometry.frame_size)
@@ -84,9 +86,10 @@ class Live:
         asked for.
 
         ``time`` is in seconds on any clock; None is an even ``frame_rate``. Raises
-        :class:`~mdsgen.errors.TensorError` for what is no picture.
+        :class:`~mdsgen.errors.TensorError` for what is no picture, and :class:`~mdsgen.errors.SettingsError` for what
+        is no time: the next picture may be a good one.
         """
-        check_pictures(picture[np.newaxis])
+        check_picture(picture)
         with self._changed:
             self._check_open()
             placed = self._stamps.place(time)
@@ -100,12 +103,15 @@ class Live:
                 self._changed.notify_all()
         return self._ready_blocks()
 
-    def end(self) -> None:
-        """No picture comes any more: the last one stays for one picture of the ``frame_rate``."""
+    def end(self, lasts: float | None = None) -> None:
+        """No picture comes any more: the last one stays for ``lasts`` seconds, None as long as at ``frame_rate``."""
+        if lasts is not None and not (is_finite(lasts) and lasts > 0):
+            raise SettingsError(f"lasts must be a positive number of seconds, not {lasts!r:.80}")
+        stays = self._stamps.interval if lasts is None else Fraction(float(lasts))
         with self._changed:
             if self._end is None and not self._closed:
                 last = self._stamps.last
-                self._end = 0 if last is None else round((last + self._stamps.interval) * SAMPLE_RATE)
+                self._end = 0 if last is None else round((last + stays) * SAMPLE_RATE)
                 if self._end:
                     self._views.finish(self._end)
                 self._finished = not self._end
@@ -127,10 +133,10 @@ class Live:
                     return
             yield from self._ready_blocks()
 
-    def finish(self) -> np.ndarray:
+    def finish(self, lasts: float | None = None) -> np.ndarray:
         """:meth:`end`, and what has not been given out yet, ``[samples]``."""
         self._check_open()
-        self.end()
+        self.end(lasts)
         return np.concatenate([np.zeros(0, np.float32), *self._ready_blocks()])
 
     @property

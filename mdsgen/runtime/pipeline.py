@@ -17,6 +17,7 @@ from mdsgen.bundle import Bundle, default_bundle
 from mdsgen.engines import EngineOptions, load_library, provider_names
 from mdsgen.errors import Cancelled, EngineError, SettingsError
 from mdsgen.geometry import SAMPLE_RATE
+from mdsgen.runtime.arguments import check_seed
 from mdsgen.runtime.generators import Generator, Generators
 from mdsgen.runtime.networks import Networks
 from mdsgen.runtime.turn import Turn
@@ -170,8 +171,7 @@ class Pipeline:
         """As a call, but block after block ``[samples]`` as windows are done: memory does not grow with the length."""
         from mdsgen.runtime.source import open_source  # with PyAV, which a pipeline is opened without
 
-        if not isinstance(seed, (int, np.integer)) or isinstance(seed, bool) or seed < 0:
-            raise SettingsError(f"a seed must be a whole number, 0 or more, not {seed!r:.80}")
+        check_seed(seed)
         _check_kind(sampling, Sampling | None, "sampling", "a Sampling")
         _check_kind(progress, Callable | None, "progress", "a function")
         sampling = sampling or self.bundle.sampling

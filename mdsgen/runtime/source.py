@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Callable
 from fractions import Fraction
@@ -13,11 +12,11 @@ import numpy as np
 from mdsgen.errors import MediaError, SettingsError
 from mdsgen.geometry import Geometry
 from mdsgen.media import Scaler, VideoInfo, check_pictures, probe, sample_count, timed_pictures
+from mdsgen.runtime.arguments import checked_rate, is_number
 from mdsgen.runtime.views import Pictures
 
 VideoSource = str | os.PathLike[str] | VideoInfo | np.ndarray
 """A file, one that has been probed, or frames: uint8 ``[T, H, W, 3]`` RGB of any size."""
-_SLOWEST, _FASTEST = 1e-3, 1e3  # pictures per second of an array
 
 
 def open_source(
@@ -29,10 +28,10 @@ def open_source(
     :class:`MediaError`, and :class:`SettingsError` for an impossible rate, or one where a file has its own.
     """
     for name, seconds in (("start", start), ("duration", duration)):
-        if (seconds is not None or name == "start") and not _is_number(seconds):
+        if (seconds is not None or name == "start") and not is_number(seconds):
             raise MediaError(f"{name} must be a number of seconds, not {seconds!r:.80}")
     if isinstance(video, np.ndarray):
-        rate = Fraction(geometry.frame_rate) if frame_rate is None else _checked_rate(frame_rate)
+        rate = Fraction(geometry.frame_rate) if frame_rate is None else checked_rate(frame_rate)
         pictures, seconds = _open_array(video, rate, geometry.frame_size, start, duration)
     elif isinstance(video, VideoInfo | str | os.PathLike):
         if frame_rate is not None:
@@ -48,24 +47,8 @@ def open_source(
     return pictures, sample_count(seconds)
 
 
-def _is_number(value: object) -> bool:
-    """Infinite is one, too: a duration of it lasts to the end."""
-    if not isinstance(value, (int, float, np.integer, np.floating)) or isinstance(value, bool):
-        return False
-    try:
-        return not math.isnan(float(value))
-    except OverflowError:  # whole numbers may be larger than any float
-        return False
-
-
 def _kind(value: object) -> str:
     return f"{type(value).__module__}.{type(value).__qualname__}".removeprefix("builtins.")
-
-
-def _checked_rate(frame_rate: float) -> Fraction:
-    if not _is_number(frame_rate) or not _SLOWEST <= frame_rate <= _FASTEST:
-        raise SettingsError(f"frame_rate must be a number from {_SLOWEST:g} to {_FASTEST:g}, not {frame_rate!r:.80}")
-    return Fraction(float(frame_rate))
 
 
 def _open_array(

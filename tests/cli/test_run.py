@@ -536,6 +536,12 @@ def test_two_processes_make_the_same_bytes(bundle_path: Path, film: Renderer, tm
     assert (tmp_path / "one.flac").read_bytes() == (tmp_path / "two.flac").read_bytes()
 
 
+def test_a_name_of_the_hub_is_no_video(run: Run) -> None:
+    result = run("hf://owner/film.mp4")
+    assert result.exit_code == 2
+    assert "hf://owner/film.mp4 is no file of this machine" in result.stderr
+
+
 def test_a_failure_has_no_traceback_but_with_debug(film: Renderer, bundle_path: Path) -> None:
     command = program(film.folder / "absent.mp4", "--bundle", bundle_path)
     plain = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
