@@ -11,11 +11,13 @@ import click
 
 from mdsgen.errors import MediaError, SettingsError
 from mdsgen.media import FORMATS, Output, read_folder
-from mdsgen.media.names import as_given, is_foreign
+from mdsgen.media.names import PIPE, RAW, as_given, is_foreign
 from mdsgen.runtime.job import Job
 
 
 def wanted_output(mix: float, keep_original: bool, suffix: str | None) -> Output:
+    if suffix == RAW:
+        raise click.UsageError(f"--format {RAW} is for live sound to a pipe")
     try:
         return Output(mix, keep_original, f".{suffix}" if suffix else None)
     except SettingsError as error:
@@ -29,6 +31,8 @@ def plan_jobs(
 
     Raises a usage error where several results would be one file, or one would overwrite a video.
     """
+    if output == PIPE:
+        raise click.UsageError("only live sound goes to a pipe: name a file, or play the video with --live")
     sources = [source for video in videos for source in _sources(video, recursive)]
     single = len(videos) == 1 and not videos[0].is_dir()
     folder = None

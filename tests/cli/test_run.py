@@ -542,6 +542,20 @@ def test_a_name_of_the_hub_is_no_video(run: Run) -> None:
     assert "hf://owner/film.mp4 is no file of this machine" in result.stderr
 
 
+@pytest.mark.parametrize(
+    ("option", "complaint"),
+    [
+        (["-o", "-"], "only live sound goes to a pipe"),
+        (["--format", "raw"], "--format raw is for live sound to a pipe"),
+    ],
+    ids=["pipe", "raw"],
+)
+def test_what_only_live_sound_can_have_is_refused(run: Run, film: Renderer, option: list[str], complaint: str) -> None:
+    result = run(film(frames=4), *option)
+    assert result.exit_code == 2
+    assert complaint in result.stderr
+
+
 def test_a_failure_has_no_traceback_but_with_debug(film: Renderer, bundle_path: Path) -> None:
     command = program(film.folder / "absent.mp4", "--bundle", bundle_path)
     plain = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)

@@ -115,7 +115,10 @@ def test_a_film_from_a_browser_s_camera_has_no_length_in_its_header(
         ("guidance=nan", "guidance must be a number, not 'nan'"),
         ("solver=euler", "solver must be one of ddim, dpm-2m, dpm-3m, unipc-2, unipc-3, not 'euler'"),
         ("quality=loud", "quality must be one of fast, balanced, best, not 'loud'"),
-        ("guidance_interval=700,300", "guidance_interval must be two numbers, low and high, the lower one first, not (700.0, 300.0)"),
+        (
+            "guidance_interval=700,300",
+            "guidance_interval must be two numbers, low and high, the lower one first, not (700.0, 300.0)",
+        ),
         ("format=exe", "format must be one of mp4, mkv, mov, webm, wav, flac, not 'exe'"),
         ("job=../a", "job must be 1 to 64 letters, digits, - and _, not '../a'"),
         ("seed=1&seed=2", "'seed' is there more than once"),
