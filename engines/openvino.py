@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import json
 import os
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
@@ -23,12 +24,15 @@ import numpy as np
 from mdsgen import telemetry
 from mdsgen.engines.base import DEFAULT_OPTIONS, Engine, EngineOptions, errors_as, onnx_file
 from mdsgen.engines.forked import opening
-from mdsgen.engines.optimised import COMPILED, KeptGraph
+from mdsgen.engines.optimised import COMPILED, INTERFACE, KeptGraph
 from mdsgen.errors import EngineError
 from mdsgen.tensor import TensorSpec
 
 _DEVICE = "CPU"
 _AS_IT_IS = "as it is"
+
+Interface = tuple[list[TensorSpec], list[TensorSpec]]
+"""The inputs and the outputs of a graph."""
 
 
 class OpenVinoEngine(Engine):
@@ -49,11 +53,11 @@ class OpenVinoEngine(Engine):
             self._settings, self._options, self._path = _settings(self.bfloat16, options), options, path
             self._model: Any = None
             kept = self._kept(_AS_IT_IS)
-            self._network = self._found(kept) if kept else None
-            if self._network is None and not self._read().is_dynamic():
+            found = self._found(kept) if kept else None
+            self._network: Any = found[0] if found else None
+            if found is None and not self._read().is_dynamic():
                 self._network = self._compiled(self._read(), kept)
-            known = self._network or self._read()
-            inputs, outputs = _specs(path.stem, known.inputs), _specs(path.stem, known.outputs)
+            inputs, outputs = found[1] if found else _interface(path.stem, self._read())
             self._request = self._network.create_infer_request() if self._network else None
         super().__init__(path.stem, inputs, outputs)
 
@@ -73,20 +77,23 @@ class OpenVinoEngine(Engine):
             return None
         return KeptGraph(self._path.stem, self._options, f"{self.name} {self._openvino.__version__} {shapes}")
 
-    def _found(self, kept: KeptGraph) -> Any:
-        """The network as it was kept when it was compiled before; None where it is not."""
+    def _found(self, kept: KeptGraph) -> tuple[Any, Interface] | None:
+        """The network as it was kept when it was compiled before, and its inputs and outputs; None where it is not."""
         folder = kept.find()
         if folder is None:
             return None
-        with suppress(OSError, RuntimeError):
-            return self._core.import_model((folder / COMPILED).read_bytes(), _DEVICE, self._settings)
+        with suppress(OSError, RuntimeError, ValueError, TypeError, KeyError):
+            interface = _read_interface(folder / INTERFACE)
+            network = self._core.import_model((folder / COMPILED).read_bytes(), _DEVICE, self._settings)
+            return network, interface
         kept.forget()
         return None
 
     def _compiled(self, model: Any, kept: KeptGraph | None) -> Any:
         """The network, newly compiled, and kept for the next time."""
         compile_model = partial(self._core.compile_model, model, _DEVICE, self._settings)
-        return kept.keep(partial(_compiled_into, compile_model)) if kept else compile_model()
+        interface = _interface(self._path.stem, model)
+        return kept.keep(partial(_compiled_into, compile_model, interface)) if kept else compile_model()
 
     def _run(self, feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         with errors_as(f"{self.graph}: OpenVINO could not run it"):
@@ -118,7 +125,7 @@ class OpenVinoEngine(Engine):
         kept = self._kept(" ".join(str(list(array.shape)) for array in inputs.values()))
         found = self._found(kept) if kept else None
         if found is not None:
-            return found
+            return found[0]
         model = self._read().clone()
         model.reshape({name: list(array.shape) for name, array in inputs.items()})
         return self._compiled(model, kept)
@@ -127,10 +134,28 @@ class OpenVinoEngine(Engine):
         del self._request, self._network, self._model, self._core
 
 
-def _compiled_into(compile_model: Callable[[], Any], folder: Path | None) -> Any:
+def _interface(graph: str, model: Any) -> Interface:
+    return _specs(graph, model.inputs), _specs(graph, model.outputs)
+
+
+def _read_interface(path: Path) -> Interface:
+    told = json.loads(path.read_text("utf-8"))
+    inputs, outputs = (
+        [TensorSpec(name, dtype, tuple(shape)) for name, dtype, shape in told[kind]] for kind in ("inputs", "outputs")
+    )
+    return inputs, outputs
+
+
+def _write_interface(interface: Interface, path: Path) -> None:
+    told = (([spec.name, str(spec.dtype), spec.shape] for spec in specs) for specs in interface)
+    path.write_text(json.dumps({kind: list(specs) for kind, specs in zip(("inputs", "outputs"), told, strict=True)}))
+
+
+def _compiled_into(compile_model: Callable[[], Any], interface: Interface, folder: Path | None) -> Any:
     """The compiled network; and kept in ``folder``, if any."""
     compiled = compile_model()
     if folder is not None:
+        _write_interface(interface, folder / INTERFACE)
         stream = BytesIO()
         with suppress(RuntimeError):  # a device that cannot; then there is nothing to be found
             compiled.export_model(stream)
