@@ -19,13 +19,12 @@ from mdsgen.errors import EngineError, SettingsError
 from mdsgen.geometry import SAMPLE_RATE, Geometry
 from mdsgen.media import Scaler, check_picture
 from mdsgen.runtime.arguments import is_finite
-from mdsgen.runtime.generators import Generator
 from mdsgen.runtime.live_options import LiveOptions
 from mdsgen.runtime.pace import Effort, SourceClock, effort
 from mdsgen.runtime.soundtrack import Soundtrack
 from mdsgen.runtime.stamps import Stamps
 from mdsgen.runtime.views import Views, last_frame
-from mdsgen.runtime.window_generator import Timings
+from mdsgen.runtime.window_generator import Generator, Timings
 from mdsgen.runtime.windows import Window, WindowPlan
 
 Turns = Callable[[], AbstractContextManager[None]]

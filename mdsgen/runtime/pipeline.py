@@ -18,10 +18,10 @@ from mdsgen.engines import EngineOptions, load_library, provider_names
 from mdsgen.errors import Cancelled, EngineError, SettingsError
 from mdsgen.geometry import SAMPLE_RATE
 from mdsgen.runtime.arguments import check_seed
-from mdsgen.runtime.generators import Generator, Generators
+from mdsgen.runtime.generators import Generators
 from mdsgen.runtime.networks import Networks
 from mdsgen.runtime.turn import Turn
-from mdsgen.runtime.window_generator import Timings, WindowGenerator
+from mdsgen.runtime.window_generator import Generator, Timings, WindowGenerator
 from mdsgen.sampling import PRESETS, Changes, Sampling
 
 if TYPE_CHECKING:
