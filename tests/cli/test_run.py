@@ -557,7 +557,7 @@ def test_what_only_live_sound_can_have_is_refused(run: Run, film: Renderer, opti
 
 
 def test_a_failure_has_no_traceback_but_with_debug(film: Renderer, bundle_path: Path) -> None:
-    command = program(film.folder / "absent.mp4", "--bundle", bundle_path)
+    command = program(film.folder / "absent.mp4", "--bundle", bundle_path, "--engine", "onnxruntime")
     plain = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert (plain.returncode, plain.stdout) == (1, "")
     assert plain.stderr == f"error: no such file: {film.folder / 'absent.mp4'}\n"
