@@ -22,6 +22,7 @@ from mdsgen.runtime.networks import Networks
 from mdsgen.runtime.turn import Turn
 from mdsgen.runtime.window_generator import Timings, WindowGenerator
 from mdsgen.sampling import PRESETS, Changes, Sampling
+from mdsgen.values import check_seed
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -170,8 +171,7 @@ class Pipeline:
         """As a call, but block after block ``[samples]`` as windows are done: memory does not grow with the length."""
         from mdsgen.runtime.source import open_source  # with PyAV, which a pipeline is opened without
 
-        if not isinstance(seed, (int, np.integer)) or isinstance(seed, bool) or seed < 0:
-            raise SettingsError(f"a seed must be a whole number, 0 or more, not {seed!r:.80}")
+        check_seed(seed)
         _check_kind(sampling, Sampling | None, "sampling", "a Sampling")
         _check_kind(progress, Callable | None, "progress", "a function")
         sampling = sampling or self.bundle.sampling
