@@ -9,13 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import av
-import av.error
 from av.format import Flags
 
 from mdsgen.errors import MediaError
 from mdsgen.geometry import SAMPLE_RATE
 from mdsgen.media.clock import PLAUSIBLE_GAP, WITNESSED_GAP, Clock, ClockScan
-from mdsgen.media.container import open_input, picture_stream, sound_stream
+from mdsgen.media.container import frames_of, open_input, picture_stream, sound_stream
 from mdsgen.media.orientation import display_matrix, rotation
 from mdsgen.paths import checked_path
 from mdsgen.values import is_number
@@ -124,7 +123,7 @@ def _scan(container: Any, stream: Any) -> tuple[ClockScan, Any]:
         if packet.size:
             scan.add(packet)
         if frame is None:
-            frame = next(iter(_decoded(packet)), None)
+            frame = next(iter(frames_of(packet)), None)
     scan.finish()
     return scan, frame
 
@@ -158,10 +157,3 @@ def _sound_seconds(path: Path) -> float:
         if stream is None:
             return 0.0
         return float(sum(packet.duration or 0 for packet in container.demux(stream)) * stream.time_base)
-
-
-def _decoded(packet: Any) -> list[Any]:
-    try:
-        return list(packet.decode())
-    except av.error.InvalidDataError:  # the next one may be whole
-        return []
