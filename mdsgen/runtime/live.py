@@ -18,13 +18,12 @@ from mdsgen.engines import warn_once
 from mdsgen.errors import EngineError
 from mdsgen.geometry import SAMPLE_RATE, Geometry
 from mdsgen.media import Scaler, check_pictures
-from mdsgen.runtime.generators import Generator
 from mdsgen.runtime.live_options import LiveOptions
 from mdsgen.runtime.pace import Effort, SourceClock, effort
 from mdsgen.runtime.soundtrack import Soundtrack
 from mdsgen.runtime.stamps import Stamps
 from mdsgen.runtime.views import Views, last_frame
-from mdsgen.runtime.window_generator import Timings
+from mdsgen.runtime.window_generator import Generator, Timings
 from mdsgen.runtime.windows import Window, WindowPlan
 
 Turns = Callable[[], AbstractContextManager[None]]

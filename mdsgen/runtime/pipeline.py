@@ -17,11 +17,11 @@ from mdsgen.bundle import Bundle, default_bundle
 from mdsgen.engines import EngineOptions, load_library, provider_names
 from mdsgen.errors import Cancelled, EngineError, SettingsError
 from mdsgen.geometry import SAMPLE_RATE
-from mdsgen.runtime.generators import Generator, Generators
+from mdsgen.runtime.generators import Generators
 from mdsgen.runtime.live_options import LiveOptions
 from mdsgen.runtime.networks import Networks
 from mdsgen.runtime.turn import Turn
-from mdsgen.runtime.window_generator import Timings, WindowGenerator
+from mdsgen.runtime.window_generator import Generator, Timings, WindowGenerator
 from mdsgen.sampling import PRESETS, Changes, Sampling
 from mdsgen.values import check_seed
 

@@ -18,12 +18,15 @@ from mdsgen.parity import snr_db
 from mdsgen.runtime import Networks, Timings, WindowGenerator, seeded_noise
 from mdsgen.runtime.device_window import DeviceWindow
 from mdsgen.runtime.generators import Generators
+from mdsgen.runtime.known import Known
+from mdsgen.runtime.replay import GRAPH
 from mdsgen.sampling import Sampling
 from tests.gpu import measured, rehearsed
 from tests.gpu.conftest import SETTINGS, frames_of
 
 pytestmark = pytest.mark.gpu
 LEAST_DB = 45.0
+LEAST_FILM_DB = 20.0  # of three windows in FP16 on two engines; imagined apart they would have about none
 
 
 def test_a_replay_is_stream_order_to_the_last_bit(clip: DeviceWindow, networks: Networks) -> None:
@@ -72,6 +75,29 @@ def test_the_clip_is_that_of_the_same_plans_through_the_host(clip: DeviceWindow,
     on_device = clip(frames, noise, Timings())
     through_host = WindowGenerator(networks, SETTINGS)(frames, noise, Timings())
     assert snr_db(through_host, on_device) > 30  # frames differ in the last bit, which FP16 may round otherwise
+
+
+def test_a_window_goes_on_from_what_is_known_under_the_same_graph(clip: DeviceWindow, networks: Networks) -> None:
+    geometry, host = networks.geometry, WindowGenerator(networks, SETTINGS)
+    frames, noise = frames_of(geometry), seeded_noise(geometry, 0)
+    alone, graph = clip(frames, noise), clip.replay._graph
+    known = Known(seeded_noise(geometry, 8), geometry.time_columns // 2, geometry)
+    sound, latent = clip.go_on(frames, noise, known)
+    np.testing.assert_array_equal(latent[known.part], known.latent[known.part])
+    np.testing.assert_array_equal(clip(frames, noise), alone)
+    assert clip.replay._graph is graph
+    through_host, _ = host.go_on(frames, noise, known, Timings())
+    assert snr_db(through_host, sound) > 30
+
+
+def test_a_film_sounds_as_on_the_cpu(bundle: Bundle) -> None:
+    geometry, few = bundle.manifest.geometry, SETTINGS.changed(steps=4)
+    pictures = round(11 * geometry.frame_rate)  # of three windows where one lasts 8 s
+    frames = np.concatenate([frames_of(geometry, seed) for seed in (0, 1)])[:pictures]
+    with Pipeline.open(bundle.folder, "tensorrt") as on_gpu, Pipeline.open(bundle.folder, "onnxruntime") as on_cpu:
+        found, expected = (pipeline(frames, sampling=few, seed=0) for pipeline in (on_gpu, on_cpu))
+    assert GRAPH in found.timings
+    assert snr_db(expected.audio, found.audio) > LEAST_FILM_DB
 
 
 def test_frames_of_another_size_are_prepared_on_the_device(networks: Networks) -> None:

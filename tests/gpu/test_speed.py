@@ -45,7 +45,7 @@ def test_the_host_needs_little_between_replays(clip: DeviceWindow, networks: Net
     try:
         loop(noise)
         assert loop.replay.replays, "capture was refused: see the warning"
-        between = host_microseconds(clip, loop.replay, lambda: clip.fill_noise(noise))
+        between = host_microseconds(clip, loop.replay, lambda: clip.fill_start(noise))
     finally:
         loop.close()
     launching = host_microseconds(clip, clip.replay, lambda: None)
