@@ -26,7 +26,7 @@ def is_finite(value: Any) -> bool:
 
 def is_count(value: Any, least: int = 1) -> bool:
     """Whether it is a whole number, ``least`` or more."""
-    return isinstance(value, Integral) and not isinstance(value, bool) and int(value) >= least
+    return not isinstance(value, bool) and isinstance(value, Integral) and int(value) >= least
 
 
 def check_seed(seed: Any) -> None:

@@ -91,8 +91,9 @@ def test_a_mix_of_another_kind(mix: Any) -> None:
     "setting",
     [{"seed": seed} for seed in (1.5, "x", None, True, [1], -1)]
     + [{"guidance_interval": interval} for interval in ((1.0,), 5, "ab", (1.0, float("nan")))]
-    + [{"guidance": guidance} for guidance in (1e38, -1e38, "5")]
-    + [{"steps": 1.5}, {"steps": HUGE}, {"quality": []}, {"solver": []}, {"sampling": 5}, {"progress": 5}],
+    + [{"guidance": guidance} for guidance in (1e38, -1e38, float("inf"), "5")]
+    + [{"steps": steps} for steps in (0, 1001, 1.5, HUGE)]
+    + [{"quality": []}, {"solver": []}, {"sampling": 5}, {"progress": 5}],
     ids=lambda setting: f"{setting!r:.40}",
 )
 def test_settings_of_another_kind(pipeline: Pipeline, setting: dict[str, Any]) -> None:
