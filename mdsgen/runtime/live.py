@@ -18,7 +18,6 @@ from mdsgen.engines import warn_once
 from mdsgen.errors import EngineError, SettingsError
 from mdsgen.geometry import SAMPLE_RATE, Geometry
 from mdsgen.media import Scaler, check_picture
-from mdsgen.runtime.arguments import is_finite
 from mdsgen.runtime.live_options import LiveOptions
 from mdsgen.runtime.pace import Effort, SourceClock, effort
 from mdsgen.runtime.soundtrack import Soundtrack
@@ -26,6 +25,7 @@ from mdsgen.runtime.stamps import Stamps
 from mdsgen.runtime.views import Views, last_frame
 from mdsgen.runtime.window_generator import Generator, Timings
 from mdsgen.runtime.windows import Window, WindowPlan
+from mdsgen.values import is_finite
 
 Turns = Callable[[], AbstractContextManager[None]]
 """Within what this gives, the engines are this thread's."""
@@ -86,11 +86,13 @@ class Live:
 
         ``time`` is in seconds on any clock; None is an even ``frame_rate``. Raises
         :class:`~mdsgen.errors.TensorError` for what is no picture, and :class:`~mdsgen.errors.SettingsError` for what
-        is no time: the next picture may be a good one.
+        is no time: the next picture may be a good one. Raises :class:`~mdsgen.errors.EngineError` after :meth:`end`.
         """
         check_picture(picture)
         with self._changed:
             self._check_open()
+            if self._end is not None:
+                raise EngineError("this live sound has been ended: no picture can follow")
             placed = self._stamps.place(time)
             if placed is not None:
                 scaled = self._scaler.of_array(picture).copy()  # the camera may use its array again
@@ -126,7 +128,7 @@ class Live:
         while True:
             with self._changed:
                 while not self._closed and not self._finished and self._views.ready() is None:
-                    self._changed.wait(self._patience())
+                    self._changed.wait(self.options.block / 4)
                     self._go_on_without_pictures()
                 if self._closed or self._finished:
                     return
@@ -216,7 +218,8 @@ class Live:
             block = self._track.add_silence(window, end)
         else:
             with self._turn():
-                block = self._track.add(window, frames, Timings(), end=end, generator=self._of(chosen))
+                generator = self._fewer if chosen is Effort.FEWER else None
+                block = self._track.add(window, frames, Timings(), end=end, generator=generator)
         spent = time.perf_counter() - started
         with self._changed:
             if frames is not None:
@@ -224,9 +227,6 @@ class Live:
             self._count(blocks=1, fewer=chosen is Effort.FEWER, silent=chosen is Effort.SILENT, computing=spent)
             self._statistics = replace(self._statistics, longest=max(self._recent, default=0.0))
         return block
-
-    def _of(self, chosen: Effort) -> Generator | None:
-        return self._fewer if chosen is Effort.FEWER else None
 
     def _effort(self, behind: float) -> Effort:
         """What there is time for. At the end nobody waits for the next picture, and everything is computed."""
@@ -246,9 +246,6 @@ class Live:
     def _shed(self) -> None:
         """Keep no pictures for windows that will be silent, should nobody pull."""
         self._views.forget(before=self._seen - 4 * self.options.block - float(self._stamps.interval))
-
-    def _patience(self) -> float:
-        return self.options.block / 4
 
     def _go_on_without_pictures(self) -> None:
         now = self._clock.now

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 
 from mdsgen.errors import SettingsError
 from mdsgen.geometry import SAMPLE_RATE, Geometry
-from mdsgen.runtime.arguments import check_seed, checked_rate, is_finite
 from mdsgen.runtime.windows import WindowPlan
+from mdsgen.values import check_frame_rate, check_seed, is_finite
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class LiveOptions:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        checked_rate(self.frame_rate)
+        check_frame_rate(self.frame_rate)
         if not is_finite(self.block) or not self.block > 0:
             raise SettingsError(f"block must be a positive number of seconds, not {self.block!r:.80}")
         if not is_finite(self.lookahead) or not self.lookahead >= 0:

@@ -11,9 +11,9 @@ import numpy as np
 
 from mdsgen.errors import MediaError, SettingsError
 from mdsgen.geometry import Geometry
-from mdsgen.media import Scaler, VideoInfo, check_pictures, probe, sample_count, timed_pictures
-from mdsgen.runtime.arguments import checked_rate, is_number
+from mdsgen.media import Scaler, VideoInfo, check_pictures, probe, remaining, sample_count, timed_pictures
 from mdsgen.runtime.views import Pictures
+from mdsgen.values import check_frame_rate
 
 VideoSource = str | os.PathLike[str] | VideoInfo | np.ndarray
 """A file, one that has been probed, or frames: uint8 ``[T, H, W, 3]`` RGB of any size."""
@@ -27,11 +27,8 @@ def open_source(
     ``frame_rate`` is how many frames of an array come in a second, None as many as the geometry has. Raises
     :class:`MediaError`, and :class:`SettingsError` for an impossible rate, or one where a file has its own.
     """
-    for name, seconds in (("start", start), ("duration", duration)):
-        if (seconds is not None or name == "start") and not is_number(seconds):
-            raise MediaError(f"{name} must be a number of seconds, not {seconds!r:.80}")
     if isinstance(video, np.ndarray):
-        rate = Fraction(geometry.frame_rate) if frame_rate is None else checked_rate(frame_rate)
+        rate = Fraction(geometry.frame_rate) if frame_rate is None else _checked_rate(frame_rate)
         pictures, seconds = _open_array(video, rate, geometry.frame_size, start, duration)
     elif isinstance(video, VideoInfo | str | os.PathLike):
         if frame_rate is not None:
@@ -51,15 +48,17 @@ def _kind(value: object) -> str:
     return f"{type(value).__module__}.{type(value).__qualname__}".removeprefix("builtins.")
 
 
+def _checked_rate(frame_rate: float) -> Fraction:
+    check_frame_rate(frame_rate)
+    return Fraction(float(frame_rate))
+
+
 def _open_array(
     video: np.ndarray, rate: Fraction, size: int, start: float, duration: float | None
 ) -> tuple[Pictures, float]:
     """As :func:`timed_pictures` of a file of these frames, and how many seconds they are for."""
     count = len(video) if video.ndim else 0
-    length = float(count / rate)
-    if not 0 <= start < length or (duration is not None and not duration > 0):
-        raise MediaError(f"start {start} s and duration {duration} s do not fit {count} frames, {length} s")
-    seconds = length - start if duration is None else min(duration, length - start)
+    seconds = remaining(f"an array of {count} frames", float(count / rate), start, duration)
     check_pictures(video)
     return _timed(video, rate, Fraction(float(start)), Scaler(size).of_array), seconds
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from fractions import Fraction
 
 from mdsgen.errors import SettingsError
-from mdsgen.runtime.arguments import is_finite
+from mdsgen.values import is_finite
 
 RESTART = 1
 """Seconds by which a clock goes back when it starts anew; a picture that is less late is left out."""

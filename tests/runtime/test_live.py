@@ -157,6 +157,15 @@ def test_what_fails_closes_it(live: Live, pipeline: Pipeline, monkeypatch: pytes
         live.finish()
 
 
+def test_after_its_end_it_takes_no_picture(live: Live) -> None:
+    blocks = [block for frame in pictures(8) for block in live.push(frame)]
+    live.end()
+    with pytest.raises(EngineError, match="has been ended"):
+        live.push(pictures(1)[0])
+    assert len(joined([*blocks, *live.pull()])) == 2 * SAMPLE_RATE
+    assert live.statistics.pictures == 8
+
+
 def test_without_a_picture_there_is_no_sound(live: Live) -> None:
     assert live.finish().shape == (0,)
 
