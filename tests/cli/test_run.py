@@ -502,7 +502,8 @@ def test_a_provider_or_a_bundle_that_is_not_there(
 
 
 def program(*arguments: object) -> list[str]:
-    return [sys.executable, "-m", "mdsgen.cli.run", *map(str, arguments)]
+    """The command as a process of its own, on the engine that needs no first trial, which would be said."""
+    return [sys.executable, "-m", "mdsgen.cli.run", *map(str, arguments), "--engine", "onnxruntime"]
 
 
 LEAN = """
@@ -557,7 +558,7 @@ def test_what_only_live_sound_can_have_is_refused(run: Run, film: Renderer, opti
 
 
 def test_a_failure_has_no_traceback_but_with_debug(film: Renderer, bundle_path: Path) -> None:
-    command = program(film.folder / "absent.mp4", "--bundle", bundle_path, "--engine", "onnxruntime")
+    command = program(film.folder / "absent.mp4", "--bundle", bundle_path)
     plain = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert (plain.returncode, plain.stdout) == (1, "")
     assert plain.stderr == f"error: no such file: {film.folder / 'absent.mp4'}\n"
