@@ -10,12 +10,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 import av
-import av.error
 import numpy as np
 from av.format import ContainerFormat
 
 from mdsgen.errors import MediaError
-from mdsgen.media.container import picture_stream, reading
+from mdsgen.media.container import frames_of, picture_stream, reading
 from mdsgen.media.frames import Scaler
 from mdsgen.media.names import ADDRESS, PIPE, is_endless
 
@@ -58,11 +57,7 @@ def at_own_speed(
 def _pictures(container: Any, stream: Any, size: int) -> Iterator[tuple[float | None, np.ndarray]]:
     scaler = Scaler(size)
     for packet in container.demux(stream):
-        try:
-            frames = packet.decode()
-        except av.error.InvalidDataError:  # the next one may be whole
-            continue
-        for frame in frames:
+        for frame in frames_of(packet):
             yield frame.time, scaler(frame)
 
 

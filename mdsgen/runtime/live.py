@@ -83,11 +83,14 @@ class Live:
         asked for.
 
         ``time`` is in seconds on any clock; None is an even ``frame_rate``. Raises
-        :class:`~mdsgen.errors.TensorError` for what is no picture.
+        :class:`~mdsgen.errors.TensorError` for what is no picture, and :class:`~mdsgen.errors.EngineError` after
+        :meth:`end`.
         """
-        check_pictures(picture[np.newaxis])
+        check_pictures(picture[np.newaxis] if isinstance(picture, np.ndarray) else picture)
         with self._changed:
             self._check_open()
+            if self._end is not None:
+                raise EngineError("this live sound has been ended: no picture can follow")
             placed = self._stamps.place(time)
             if placed is not None:
                 scaled = self._scaler.of_array(picture).copy()  # the camera may use its array again
@@ -120,7 +123,7 @@ class Live:
         while True:
             with self._changed:
                 while not self._closed and not self._finished and self._views.ready() is None:
-                    self._changed.wait(self._patience())
+                    self._changed.wait(self.options.block / 4)
                     self._go_on_without_pictures()
                 if self._closed or self._finished:
                     return
@@ -210,7 +213,8 @@ class Live:
             block = self._track.add_silence(window, end)
         else:
             with self._turn():
-                block = self._track.add(window, frames, Timings(), end=end, generator=self._of(chosen))
+                generator = self._fewer if chosen is Effort.FEWER else None
+                block = self._track.add(window, frames, Timings(), end=end, generator=generator)
         spent = time.perf_counter() - started
         with self._changed:
             if frames is not None:
@@ -218,9 +222,6 @@ class Live:
             self._count(blocks=1, fewer=chosen is Effort.FEWER, silent=chosen is Effort.SILENT, computing=spent)
             self._statistics = replace(self._statistics, longest=max(self._recent, default=0.0))
         return block
-
-    def _of(self, chosen: Effort) -> Generator | None:
-        return self._fewer if chosen is Effort.FEWER else None
 
     def _effort(self, behind: float) -> Effort:
         """What there is time for. At the end nobody waits for the next picture, and everything is computed."""
@@ -240,9 +241,6 @@ class Live:
     def _shed(self) -> None:
         """Keep no pictures for windows that will be silent, should nobody pull."""
         self._views.forget(before=self._seen - 4 * self.options.block - float(self._stamps.interval))
-
-    def _patience(self) -> float:
-        return self.options.block / 4
 
     def _go_on_without_pictures(self) -> None:
         now = self._clock.now

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from mdsgen.errors import SettingsError
 from mdsgen.geometry import SAMPLE_RATE, Geometry
 from mdsgen.runtime.windows import WindowPlan
+from mdsgen.values import check_seed, is_finite
 
 
 @dataclass(frozen=True)
@@ -23,14 +24,13 @@ class LiveOptions:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if not (math.isfinite(self.frame_rate) and self.frame_rate > 0):
-            raise SettingsError(f"frame_rate must be a positive number, not {self.frame_rate!r}")
-        if not (math.isfinite(self.block) and self.block > 0):
-            raise SettingsError(f"block must be a positive number of seconds, not {self.block!r}")
-        if not (math.isfinite(self.lookahead) and self.lookahead >= 0):
-            raise SettingsError(f"lookahead must be 0 seconds or more, not {self.lookahead!r}")
-        if self.seed < 0:
-            raise SettingsError(f"a seed must be 0 or more, not {self.seed}")
+        if not (is_finite(self.frame_rate) and self.frame_rate > 0):
+            raise SettingsError(f"frame_rate must be a positive number, not {self.frame_rate!r:.80}")
+        if not (is_finite(self.block) and self.block > 0):
+            raise SettingsError(f"block must be a positive number of seconds, not {self.block!r:.80}")
+        if not (is_finite(self.lookahead) and self.lookahead >= 0):
+            raise SettingsError(f"lookahead must be 0 seconds or more, not {self.lookahead!r:.80}")
+        check_seed(self.seed)
 
     def plan(self, geometry: Geometry) -> WindowPlan:
         """The windows: those of a film where a block is as long as a window.

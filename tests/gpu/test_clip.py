@@ -14,6 +14,7 @@ from mdsgen.engines.capture import CapturedGraph
 from mdsgen.engines.cuda import Device
 from mdsgen.engines.tensorrt import TensorRtEngine
 from mdsgen.kernels.module import Kernels
+from mdsgen.parity import snr_db
 from mdsgen.runtime import Networks, Timings, WindowGenerator, seeded_noise
 from mdsgen.runtime.device_window import DeviceWindow
 from mdsgen.runtime.generators import Generators
@@ -21,7 +22,7 @@ from mdsgen.runtime.known import Known
 from mdsgen.runtime.replay import GRAPH
 from mdsgen.sampling import Sampling
 from tests.gpu import measured, rehearsed
-from tests.gpu.conftest import SETTINGS, frames_of, snr_db
+from tests.gpu.conftest import SETTINGS, frames_of
 
 pytestmark = pytest.mark.gpu
 LEAST_DB = 45.0
@@ -36,7 +37,7 @@ def test_a_replay_is_stream_order_to_the_last_bit(clip: DeviceWindow, networks: 
     for seed in (1, 0):
         sounds.append(clip(frames_of(networks.geometry, seed), noise, Timings()))
     assert not np.array_equal(sounds[0], in_order)
-    measured("replay", int(np.count_nonzero(sounds[1] != in_order)))
+    assert measured("replay", int(np.count_nonzero(sounds[1] != in_order)))
 
 
 def test_a_clip_is_one_launch(clip: DeviceWindow, networks: Networks, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -57,7 +58,7 @@ def test_a_clip_is_one_launch(clip: DeviceWindow, networks: Networks, monkeypatc
     for name in ("upload", "download", "allocate"):
         watch(Device, name)
     clip(frames_of(networks.geometry), seeded_noise(networks.geometry, 0), Timings())
-    measured("launches", len(calls))
+    assert measured("launches", len(calls))
     assert calls == ["CapturedGraph.launch"]
 
 
@@ -140,4 +141,4 @@ def test_clip_after_clip_device_memory_stays_as_it_is(clip: DeviceWindow, networ
         clip(frames, noise, Timings())
         free.append(clip.device.free_memory())
     later = np.array(free[len(free) // 5 :], np.float64)  # without the first ones, that fill caches
-    measured("growth", -float(np.polyfit(np.arange(len(later)), later, 1)[0]))
+    assert measured("growth", -float(np.polyfit(np.arange(len(later)), later, 1)[0]))

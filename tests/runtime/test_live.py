@@ -156,6 +156,15 @@ def test_what_fails_closes_it(live: Live, pipeline: Pipeline, monkeypatch: pytes
         live.finish()
 
 
+def test_after_its_end_it_takes_no_picture(live: Live) -> None:
+    blocks = [block for frame in pictures(8) for block in live.push(frame)]
+    live.end()
+    with pytest.raises(EngineError, match="has been ended"):
+        live.push(pictures(1)[0])
+    assert len(joined([*blocks, *live.pull()])) == 2 * SAMPLE_RATE
+    assert live.statistics.pictures == 8
+
+
 def test_without_a_picture_there_is_no_sound(live: Live) -> None:
     assert live.finish().shape == (0,)
 
@@ -173,6 +182,8 @@ def test_impossible_settings_are_refused(pipeline: Pipeline, setting: dict[str, 
 def test_what_is_no_picture_is_refused(live: Live) -> None:
     with pytest.raises(TensorError, match="uint8"):
         live.push(np.zeros((4, 4), np.uint8))
+    with pytest.raises(TensorError, match=r"expected frames as uint8 .* got list"):
+        live.push([[[0, 0, 0]]])  # type: ignore[arg-type]
     with pytest.raises(SettingsError, match="time"):
         live.push(pictures(1)[0], float("nan"))
 
