@@ -192,7 +192,7 @@ class Drum(Struck):
         noise = shaped(slap, _SLAP_LENGTH, band(350, 3200)) * np.exp(
             -np.arange(_SLAP_LENGTH) / (_SLAP_FADES * SAMPLE_RATE)
         )
-        return super().sound(samples) + convolve(force, noise.astype(np.float32))
+        return np.asarray(super().sound(samples) + convolve(force, noise.astype(np.float32)))
 
     def draw(self, canvas: Canvas, time: float) -> None:
         half, unit, tall = self.size / 2, self.place.unit, 0.22 + 0.35 * self.size
