@@ -69,8 +69,12 @@ def pitch_steps(sound: np.ndarray, truth: Truth, first: float, kinds: Iterable[s
 
 
 def pitch(sound: np.ndarray) -> float:
-    """The loudest partial of ``sound [samples]`` from 150 Hz on, in semitones above 440 Hz."""
-    spectrum = np.abs(np.fft.rfft(sound * np.hanning(len(sound)), _BINS))
+    """The loudest partial of ``sound [samples]`` from 150 Hz on, in semitones above 440 Hz.
+
+    The beginning counts most, so that what dies away at once is heard before what is behind it.
+    """
+    falling = np.hanning(2 * len(sound))[len(sound) :]
+    spectrum = np.abs(np.fft.rfft(sound * falling, _BINS))
     lowest = round(_LOWEST * _BINS / SAMPLE_RATE)
     loudest = lowest + int(spectrum[lowest:].argmax())
     return float(12 * np.log2(loudest * SAMPLE_RATE / _BINS / 440.0))

@@ -32,6 +32,12 @@ def test_pitch_is_in_semitones_above_440_hertz(hertz: float, semitones: float) -
     assert pitch(rings((0.0, hertz), seconds=0.256)) == pytest.approx(semitones, abs=0.05)
 
 
+def test_what_dies_away_at_once_is_heard_before_what_hums_behind_it() -> None:
+    time = np.arange(4096) / SAMPLE_RATE
+    tick, hum = 0.5 * np.exp(-time / 0.02) * np.sin(2 * np.pi * 660 * time), 0.04 * np.sin(2 * np.pi * 220 * time)
+    assert pitch(tick + hum) == pytest.approx(7.02, abs=0.1)
+
+
 def test_a_bell_that_rings_alike_all_through_is_constant() -> None:
     steps = pitch_steps(rings(*((at, 523.0) for at in TIMES)), Truth((source(),)), FIRST)
     assert len(steps.semitones) == 3, "blows of the first window are what the others are compared with"
