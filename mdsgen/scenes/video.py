@@ -20,6 +20,9 @@ from mdsgen.media.container import cause
 from mdsgen.media.target import fresh_file
 from mdsgen.scenes.scene import SIZE, Scene
 
+REPEATABLE = {"x264-params": "cpu-independent=1"}
+"""Options with which x264 makes the same of the same pictures; what it chooses for a processor differs now and then."""
+
 
 def write_video(
     scene: Scene,
@@ -42,7 +45,7 @@ def write_video(
         raise MediaError(f"cannot write {path}: H.264 takes pictures of an even size, not {size}")
     film, rate = scene.film(size, frame_rate), Fraction(frame_rate).limit_denominator(1001)
     pictures = islice(film, round(scene.duration * rate))
-    options = {"crf": str(quality)}
+    options = {"crf": str(quality), **REPEATABLE}
     try:
         if silent:
             with fresh_file(path, None) as file:

@@ -19,6 +19,7 @@ import numpy as np
 from mdsgen.geometry import Geometry
 from mdsgen.media import averaged
 from mdsgen.scenes import Scene
+from mdsgen.scenes.video import REPEATABLE
 
 RATES = (24, 24, 25, 25, 30, 30, 50, 60, 60, 120, 15, 12, 10, 8)
 """Pictures a second of the films, each as likely as it is often in here."""
@@ -50,7 +51,7 @@ def compressed(pictures: np.ndarray, quality: int) -> np.ndarray:
     """What x264 leaves of ``pictures`` uint8 ``[T, H, W, 3]`` at a constant rate factor."""
     file = io.BytesIO()
     with av.open(file, "w", format="mp4") as output:
-        options = {"crf": str(quality), "preset": "veryfast", "threads": "1"}
+        options = {"crf": str(quality), "preset": "veryfast", "threads": "1", **REPEATABLE}
         stream: Any = output.add_stream("libx264", rate=16, options=options)
         stream.height, stream.width = pictures.shape[1:3]
         stream.pix_fmt = "yuv420p"

@@ -27,6 +27,13 @@ def test_a_film_has_the_pictures_and_the_sound_of_its_scene(scene, tmp_path):
     assert np.corrcoef(heard[: 4 * 15_000], scene.sound(4 * 15_000))[0, 1] > 0.9
 
 
+def test_the_same_scene_is_the_same_film_every_time(scene, tmp_path):
+    for number in range(4):
+        write_video(scene, tmp_path / f"{number}.mp4", size=64, silent=True)
+    first, *others = ((tmp_path / f"{number}.mp4").read_bytes() for number in range(4))
+    assert all(other == first for other in others)
+
+
 def test_what_is_read_back_at_four_frames_a_second_is_what_the_scene_shows_then(scene, tmp_path):
     path = tmp_path / "scene.mp4"
     write_video(scene, path, frame_rate=12, size=224, silent=True)

@@ -35,6 +35,13 @@ def test_a_scene_is_always_filmed_alike_and_scenes_by_several_films() -> None:
     assert len(set(RATES)) > 8
 
 
+def test_the_same_pictures_are_compressed_alike_every_time() -> None:
+    """Left to itself x264 is not: one film in five or ten differs."""
+    pictures = np.stack(list(sample_scene(9, duration=4.0).shots(112, 25, range(50))))
+    first, *others = (compressed(pictures, 25) for _ in range(12))
+    assert all(np.array_equal(first, other) for other in others)
+
+
 def test_a_worse_quality_leaves_less() -> None:
     pictures = np.stack(list(sample_scene(3, duration=DEMO.duration).shots(64, 25, range(8))))
     good, bad = (np.abs(compressed(pictures, quality).astype(int) - pictures).mean() for quality in (18, 40))
