@@ -25,8 +25,8 @@ from mdsgen.training.clips import as_float
 from mdsgen.training.decoding import GENERATED, RECONSTRUCTED
 from mdsgen.training.discriminators import Discriminators
 from mdsgen.training.shards import Shards
-from mdsgen.training.stage import LOSS, Stage, choose, generator_from
-from mdsgen.training.vocoding import magnitudes, picture_of, smoothed
+from mdsgen.training.stage import LOSS, Stage, check_crop, choose, generator_from
+from mdsgen.training.vocoding import check_windows, magnitudes, picture_of, smoothed
 
 _STANDS_OUT = 2.5  # times the mean around it: of noise, one value in a hundred
 _AROUND = 15  # bins or frames
@@ -70,6 +70,10 @@ class NoisyVocoderStage(Stage):
 
     def __init__(self, geometry: Geometry, config: NoisyVocoderConfig) -> None:
         super().__init__()
+        check_crop(config.crop, geometry)
+        if config.crop <= 2 * _EDGE:
+            raise ValueError(f"crop must be more than {2 * _EDGE} spectrogram frames, not {config.crop}")
+        check_windows("windows", config.windows, config.crop, geometry)
         self.geometry, self.config = geometry, config
         self.vocoder = IstftVocoder(geometry.mel, config.width, config.depth, noise_frames=geometry.mel_frames)
         self.discriminators = Discriminators(config.windows, config.channels)

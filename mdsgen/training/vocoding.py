@@ -45,9 +45,7 @@ class VocoderStage(Stage):
     def __init__(self, geometry: Geometry, config: VocoderConfig) -> None:
         super().__init__()
         check_crop(config.crop, geometry)
-        longest = 2 * config.crop * geometry.mel.hop - 1  # a window is centred on every sample, mirrored at the ends
-        if not config.resolutions or not all(4 <= fft <= longest for fft in config.resolutions):
-            raise ValueError(f"resolutions must be windows of 4 to {longest} samples, not {config.resolutions}")
+        check_windows("resolutions", config.resolutions, config.crop, geometry)
         self.geometry, self.config = geometry, config
         self.vocoder = IstftVocoder(geometry.mel, config.width, config.depth)
         self.spectra = MultiResolutionStft(config.resolutions)
@@ -82,6 +80,13 @@ class VocoderStage(Stage):
     def picture(self, clips: Shards, indices: Sequence[int]) -> np.ndarray:
         """Spectrograms above those of the waveforms made from them."""
         return picture_of(self.vocoder, self.mel, clips.batch("log_mel", indices))
+
+
+def check_windows(name: str, windows: Sequence[int], crop: int, geometry: Geometry) -> None:
+    """Raise :class:`ValueError` where a crop of so many spectrogram frames has no spectrum of one of these windows."""
+    longest = 2 * crop * geometry.mel.hop - 1  # a window is centred on every sample, mirrored at the ends
+    if not windows or not all(4 <= fft <= longest for fft in windows):
+        raise ValueError(f"{name} must be windows of 4 to {longest} samples, not {windows}")
 
 
 @torch.no_grad()
