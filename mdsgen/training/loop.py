@@ -160,7 +160,8 @@ class Trainer:
         except (ValueError, CheckpointError) as error:
             raise TrainingError(f"{path} cannot be gone on from ({error}): remove it to start anew") from error
         self.stage.load_state_dict(state.stage)
-        self.optimiser.load_state_dict(state.optimiser)
+        groups = self.optimiser.state_dict()["param_groups"]  # as this version of PyTorch has them
+        self.optimiser.load_state_dict({"state": state.optimiser["state"], "param_groups": groups})
         self.ema.load_state_dict(state.ema)
         self.step, self._kept_log = state.step, state.log
         self.report(f"going on from step {self.step}")

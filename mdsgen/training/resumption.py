@@ -40,7 +40,7 @@ def _check_optimiser(found: Mapping[str, Any], optimiser: torch.optim.Optimizer)
     if not isinstance(groups, list) or len(groups) != len(expected) or not isinstance(moments, Mapping):
         raise ValueError("its optimiser is not this training's")
     for group, own in zip(groups, expected, strict=True):
-        if not isinstance(group, dict) or group | {"lr": 0.0} != own | {"lr": 0.0}:
+        if not isinstance(group, dict) or not group.keys() >= {"params", "lr"} or _differs(group, own):
             raise ValueError("its optimiser has other groups of parameters")
         if not isinstance(group["lr"], float) or not math.isfinite(group["lr"]):
             raise ValueError(f"its learning rate is {group['lr']!r}")
@@ -49,6 +49,15 @@ def _check_optimiser(found: Mapping[str, Any], optimiser: torch.optim.Optimizer)
         if not _is_count(number) or not 0 <= number < len(parameters):
             raise ValueError(f"its optimiser knows of a parameter {number!r}")
         _check_moments(_tensors(values, "optimiser"), parameters[number])
+
+
+def _differs(group: Mapping[str, Any], own: Mapping[str, Any]) -> bool:
+    """Whether a group has another value than this training's, but for the rate, which every step sets.
+
+    PyTorch's versions know of different values: what only one of the two has says nothing.
+    """
+    common = (group.keys() & own.keys()) - {"lr"}
+    return any(type(group[name]) is not type(own[name]) or group[name] != own[name] for name in common)
 
 
 def _check_moments(values: Mapping[str, Tensor], parameter: Tensor) -> None:

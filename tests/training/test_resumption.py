@@ -90,3 +90,19 @@ def test_what_does_not_fit_is_refused_in_one_line(
         trainer("denoiser", latents, tmp_path)
     assert len(str(refusal.value).splitlines()) == 1
     assert len(str(refusal.value)) < 800
+
+
+@pytest.mark.parametrize("change", [lambda group: group | {"later": True}, lambda group: group | {"lr": 0.5}])
+def test_a_training_goes_on_under_another_version_of_pytorch(
+    change: Callable[[dict[str, Any]], dict[str, Any]], kept: Checkpoint, latents: Shards, tmp_path: Path
+) -> None:
+    """Whose optimiser has another value more or less; the rate is set anew in every step."""
+    whole = trainer("denoiser", latents, tmp_path / "whole")
+    whole.fit(until=3)
+    groups = [change({n: v for n, v in group.items() if n != "foreach"}) for group in kept.optimiser["param_groups"]]
+    moved = dataclasses.replace(kept, optimiser=kept.optimiser | {"param_groups": groups})
+    save_checkpoint(tmp_path / "checkpoint.pt", moved, whole._identity())
+    training = trainer("denoiser", latents, tmp_path)
+    training.fit(until=3)
+    expected = whole.stage.state_dict()
+    assert all(torch.equal(value, expected[name]) for name, value in training.stage.state_dict().items())
