@@ -8,8 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
-"""Ctrl-C, the end of a job, the end of a terminal."""
+from mdsgen.watchdog import ENDING
 
 
 @contextmanager
@@ -28,7 +27,7 @@ def interruption() -> Iterator[Callable[[], bool]]:
     def remember(number: int, _frame: FrameType | None) -> None:
         received.append(number)
 
-    handled = [number for number in SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
+    handled = [number for number in ENDING if signal.getsignal(number) is not signal.SIG_IGN]
     before = {number: signal.signal(number, remember) for number in handled}
     interrupted = False
     try:
