@@ -8,10 +8,9 @@ import importlib.util
 import logging
 import os
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, TypeVar
 
-from mdsgen.engines.base import DEFAULT_OPTIONS, Engine, EngineOptions, provider_names
+from mdsgen.engines.base import DEFAULT_OPTIONS, Engine, EngineOptions, onnx_file, provider_names
 from mdsgen.errors import EngineError
 
 __all__ = [
@@ -59,30 +58,31 @@ def first_that_opens(
     """What ``open_with`` makes of an engine's name: of the one asked for, or with ``"auto"`` of the first that opens.
 
     That is ONNX Runtime where its execution providers are named, TensorRT where there are plans beside the graph
-    ``path``. Else it is ONNX Runtime, or OpenVINO where that is
-    installed and a trial on this graph, once on a machine, has found it to be faster. Whatever keeps the faster one
-    from running is said once, as a warning.
+    ``path``. Else it is ONNX Runtime, or OpenVINO where that is installed and a trial on this graph, once on a machine,
+    has found it to be faster. Whatever keeps the faster one from running is said once, as a warning. Raises
+    :class:`EngineError` where there is no graph to choose for, and what ``open_with`` raises.
     """
     if engine != "auto":
         return open_with(engine)
+    path = onnx_file(path)
     if options.providers != DEFAULT_OPTIONS.providers:  # nobody else has any
         return open_with("onnxruntime")
     from mdsgen.engines.plans import has_plans  # for whoever leaves the choice open
 
-    if has_plans(Path(path)):
+    if has_plans(path):
         try:
             return open_with("tensorrt")
         except EngineError as error:
             warn_once(f"{error}; running on onnxruntime instead")
     elif importlib.util.find_spec("tensorrt"):
-        folder = Path(path).parent
+        folder = path.parent
         build = f"mdsgen-export --bundle {folder} --engine tensorrt"
         warn_once(f"TensorRT is installed, but {folder} has no plans: running on onnxruntime; build them with {build}")
     if importlib.util.find_spec("openvino"):
         from mdsgen.engines.trial import fastest
 
         try:
-            return open_with(fastest(ON_CPU, Path(path), options, lambda name: _open(path, name, options), warn_once))
+            return open_with(fastest(ON_CPU, path, options, lambda name: _open(path, name, options), warn_once))
         except EngineError as error:
             warn_once(f"{error}; running on onnxruntime instead")
     return open_with("onnxruntime")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import json
 import os
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
@@ -23,17 +24,22 @@ import numpy as np
 from mdsgen import telemetry
 from mdsgen.engines.base import DEFAULT_OPTIONS, Engine, EngineOptions, errors_as, onnx_file
 from mdsgen.engines.forked import opening
-from mdsgen.engines.optimised import COMPILED, KeptGraph
+from mdsgen.engines.optimised import COMPILED, INTERFACE, KeptGraph
 from mdsgen.errors import EngineError
 from mdsgen.tensor import TensorSpec
 
 _DEVICE = "CPU"
+_AS_IT_IS = "as it is"
+
+Interface = tuple[list[TensorSpec], list[TensorSpec]]
+"""The inputs and the outputs of a graph."""
 
 
 class OpenVinoEngine(Engine):
     """An ONNX file in OpenVINO, on the CPU. Always folds constants; has no execution providers.
 
-    A function that :meth:`bind` returned holds on to a network of its own: its memory comes back when that is let go.
+    A network that was kept is opened without its ONNX file. A function that :meth:`bind` returned holds on to its
+    network, which with open axes is one of its own: its memory comes back when that is let go.
     """
 
     name = "openvino"
@@ -44,49 +50,64 @@ class OpenVinoEngine(Engine):
         self._core = _core()
         with opening, errors_as(f"{path.stem}: OpenVINO could not open it"):
             self.bfloat16 = options.bfloat16 and _has_bfloat16(self._core)
-            self._settings, self._options = _settings(self.bfloat16, options), options
-            self._model = self._core.read_model(str(path))
-            inputs, outputs = _specs(path.stem, self._model.inputs), _specs(path.stem, self._model.outputs)
-            self._request: Any = None
-            if not self._model.is_dynamic():
-                self._request = self._compiled(self._model, path.stem)
+            self._settings, self._options, self._path = _settings(self.bfloat16, options), options, path
+            self._model: Any = None
+            kept = self._kept(_AS_IT_IS)
+            found = self._found(kept) if kept else None
+            self._network: Any = found[0] if found else None
+            if found is None and not self._read().is_dynamic():
+                self._network = self._compiled(self._read(), kept)
+            inputs, outputs = found[1] if found else _interface(path.stem, self._read())
+            self._request = self._network.create_infer_request() if self._network else None
         super().__init__(path.stem, inputs, outputs)
 
     @classmethod
     def load_library(cls) -> None:
         _core()
 
-    def _compiled(self, model: Any, graph: str) -> Any:
-        """The network on the device, as it was kept when it was compiled before, and a request that runs it."""
-        compile_model = partial(self._core.compile_model, model, _DEVICE, self._settings)
+    def _read(self) -> Any:
+        """The graph of the ONNX file."""
+        if self._model is None:
+            self._model = self._core.read_model(str(self._path))
+        return self._model
+
+    def _kept(self, shapes: str) -> KeptGraph | None:
+        """Where the network for inputs of these shapes is kept; None where nothing may be."""
         if self._options.checksum is None:
-            return compile_model().create_infer_request()
-        shapes = " ".join(str(port.partial_shape) for port in model.inputs)
-        kept = KeptGraph(graph, self._options, f"{self.name} {self._openvino.__version__} {shapes}")
-        found = kept.find()
-        if found is not None:
-            with suppress(OSError, RuntimeError):
-                compiled = self._core.import_model((found / COMPILED).read_bytes(), _DEVICE, self._settings)
-                return compiled.create_infer_request()
-            kept.forget()
-        return kept.keep(partial(_compiled_into, compile_model)).create_infer_request()
+            return None
+        return KeptGraph(self._path.stem, self._options, f"{self.name} {self._openvino.__version__} {shapes}")
+
+    def _found(self, kept: KeptGraph) -> tuple[Any, Interface] | None:
+        """The network as it was kept when it was compiled before, and its inputs and outputs; None where it is not."""
+        folder = kept.find()
+        if folder is None:
+            return None
+        with suppress(OSError, RuntimeError, ValueError, TypeError, KeyError):
+            interface = _read_interface(folder / INTERFACE)
+            network = self._core.import_model((folder / COMPILED).read_bytes(), _DEVICE, self._settings)
+            return network, interface
+        kept.forget()
+        return None
+
+    def _compiled(self, model: Any, kept: KeptGraph | None) -> Any:
+        """The network, newly compiled, and kept for the next time."""
+        compile_model = partial(self._core.compile_model, model, _DEVICE, self._settings)
+        interface = _interface(self._path.stem, model)
+        return kept.keep(partial(_compiled_into, compile_model, interface)) if kept else compile_model()
 
     def _run(self, feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         with errors_as(f"{self.graph}: OpenVINO could not run it"):
             if self._request is None:  # with open axes: not before it is known to be needed in this form
                 with opening:
-                    self._request = self._compiled(self._model, self.graph)
+                    self._network = self._compiled(self._read(), self._kept(_AS_IT_IS))
+                    self._request = self._network.create_infer_request()
             self._request.infer({name: np.ascontiguousarray(array) for name, array in feeds.items()})
             return {spec.name: self._request.get_tensor(spec.name).data.copy() for spec in self.outputs}
 
     def _bind(self, inputs: dict[str, np.ndarray], outputs: dict[str, np.ndarray]) -> Callable[[], None]:
         arrays = {**inputs, **outputs}
         with opening, errors_as(f"{self.graph}: OpenVINO could not bind it"):
-            model = self._model
-            if model.is_dynamic():
-                model = model.clone()
-                model.reshape({name: list(array.shape) for name, array in inputs.items()})
-            request = self._compiled(model, self.graph)
+            request = self._network_for(inputs).create_infer_request()
             for name, array in arrays.items():
                 request.set_tensor(name, self._openvino.Tensor(array, shared_memory=True))
 
@@ -97,14 +118,44 @@ class OpenVinoEngine(Engine):
         replay.__dict__["arrays"] = arrays  # OpenVINO has their addresses alone
         return replay
 
+    def _network_for(self, inputs: dict[str, np.ndarray]) -> Any:
+        """The network that is fastest for these inputs: with open axes one that was compiled for their shapes."""
+        if all(isinstance(length, int) for spec in self.inputs for length in spec.shape):
+            return self._network
+        kept = self._kept(" ".join(str(list(array.shape)) for array in inputs.values()))
+        found = self._found(kept) if kept else None
+        if found is not None:
+            return found[0]
+        model = self._read().clone()
+        model.reshape({name: list(array.shape) for name, array in inputs.items()})
+        return self._compiled(model, kept)
+
     def _close(self) -> None:
-        del self._request, self._model, self._core
+        del self._request, self._network, self._model, self._core
 
 
-def _compiled_into(compile_model: Callable[[], Any], folder: Path | None) -> Any:
+def _interface(graph: str, model: Any) -> Interface:
+    return _specs(graph, model.inputs), _specs(graph, model.outputs)
+
+
+def _read_interface(path: Path) -> Interface:
+    told = json.loads(path.read_text("utf-8"))
+    inputs, outputs = (
+        [TensorSpec(name, dtype, tuple(shape)) for name, dtype, shape in told[kind]] for kind in ("inputs", "outputs")
+    )
+    return inputs, outputs
+
+
+def _write_interface(interface: Interface, path: Path) -> None:
+    told = (([spec.name, str(spec.dtype), spec.shape] for spec in specs) for specs in interface)
+    path.write_text(json.dumps({kind: list(specs) for kind, specs in zip(("inputs", "outputs"), told, strict=True)}))
+
+
+def _compiled_into(compile_model: Callable[[], Any], interface: Interface, folder: Path | None) -> Any:
     """The compiled network; and kept in ``folder``, if any."""
     compiled = compile_model()
     if folder is not None:
+        _write_interface(interface, folder / INTERFACE)
         stream = BytesIO()
         with suppress(RuntimeError):  # a device that cannot; then there is nothing to be found
             compiled.export_model(stream)

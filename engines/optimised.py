@@ -1,7 +1,8 @@
 """Graphs as an engine has optimised them, kept on this machine: opening one again takes half the time.
 
 A kept graph computes exactly what the original does, for this processor, this version of the engine and these options
-alone. It lies in a folder of its own: ONNX Runtime's with its weights in a file beside it, OpenVINO's as one file.
+alone. It lies in a folder of its own: ONNX Runtime's with its weights in a file beside it, OpenVINO's as one file, with
+the names of inputs and outputs in another, since a compiled network may have several for each.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from mdsgen.files import crc32, whole_folder
 
 T = TypeVar("T")
 
-GRAPH, WEIGHTS, COMPILED, SUMS = "graph.onnx", "graph.weights", "graph.blob", "crc32"
+GRAPH, WEIGHTS, COMPILED, INTERFACE, SUMS = "graph.onnx", "graph.weights", "graph.blob", "interface.json", "crc32"
 """The files of a kept graph, and their checksums: a bit that flips on the disk must not become another sound."""
 
 LARGEST = 64_000_000
@@ -73,7 +74,8 @@ class KeptGraph:
 
 
 def _checksums(folder: Path) -> str:
-    return "\n".join(f"{crc32(folder / name):08x}" for name in (GRAPH, WEIGHTS, COMPILED) if (folder / name).exists())
+    files = (folder / name for name in (GRAPH, WEIGHTS, COMPILED, INTERFACE))
+    return "\n".join(f"{crc32(file):08x}" for file in files if file.exists())
 
 
 def _forget_oldest(place: Path) -> None:

@@ -1,11 +1,19 @@
 """Give a video file its sound: ``python examples/file.py video.mp4 result.mp4``."""
 
-import sys
+import argparse
 
 from mdsgen import Pipeline
+from mdsgen.errors import MdsgenError
 from mdsgen.runtime import render
 
-source, target = sys.argv[1:]
-with Pipeline.open() as pipeline:
-    result = render(pipeline, source, target, pipeline.bundle.sampling.changed(quality="fast"), seed=0)
+parser = argparse.ArgumentParser(description=__doc__)
+parser.add_argument("source")
+parser.add_argument("target")
+asked = parser.parse_args()
+try:
+    with Pipeline.open() as pipeline:
+        sampling = pipeline.bundle.sampling.changed(quality="fast")
+        result = render(pipeline, asked.source, asked.target, sampling, seed=0)
+except MdsgenError as error:  # whatever goes wrong on purpose, in one line
+    parser.exit(1, f"error: {error}\n")
 print(f"{result.target}: {result.seconds:.2f} s of sound in {result.total:.2f} s")

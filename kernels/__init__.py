@@ -1,5 +1,6 @@
 """The arithmetic between the networks in NumPy, device kernels beside it. Imports only NumPy."""
 
-from mdsgen.kernels.step import StepCoefficients, coefficient_table, guided_step
+from mdsgen.kernels.marks import add_marks
+from mdsgen.kernels.step import CLEAN, Level, StepCoefficients, coefficient_table, guided_step, hold
 
-__all__ = ["StepCoefficients", "coefficient_table", "guided_step"]
+__all__ = ["CLEAN", "Level", "StepCoefficients", "add_marks", "coefficient_table", "guided_step", "hold"]

@@ -13,6 +13,7 @@ _FRAME_ROWS = 4  # output rows per block
 
 _STEP_THREADS = 64  # small blocks: a latent is small, and its few blocks should meet many multiprocessors
 _FRAME_THREADS = 256
+_MARK_THREADS = 256
 _STAGED_BYTES = 12 << 10  # of input rows in shared memory, so that several blocks fit a multiprocessor
 _SHARED_BYTES = 48 << 10  # what every architecture gives a block without being asked
 _GRID_YZ = 65_535  # CUDA's limit of a grid's second and third side
@@ -53,7 +54,8 @@ class StepArrays:
     """Where one diffusion loop's numbers are, ``count`` float32 in each array.
 
     ``latent`` and ``clean [1 + older, count]`` (the previous clean estimate, then the older ones) are updated in place.
-    Where ``unconditional`` is 0 the conditional estimate is taken as it is, without guidance.
+    Where ``unconditional`` is 0 the conditional estimate is taken as it is, without guidance. ``held [3, count]`` is
+    what is known of the latent, as :func:`~mdsgen.kernels.hold` takes it; 0 where there is no such array.
     """
 
     latent: int
@@ -62,10 +64,30 @@ class StepArrays:
     clean: int
     count: int
     older: int = 0
+    held: int = 0
 
     def __post_init__(self) -> None:
         if self.count < 1 or not 0 <= self.older <= MOST_OLDER:
             raise KernelError(f"cannot step {self.count} numbers with {self.older} older clean estimates")
+
+
+@dataclass(frozen=True)
+class MarkArrays:
+    """``modulations [matrices, rows, width]``, updated in place: a matrix for every step and branch; and ``marks
+    [columns, width]`` for the last rows of each."""
+
+    modulations: int
+    marks: int
+    matrices: int
+    rows: int
+    columns: int
+    width: int
+
+    def __post_init__(self) -> None:
+        if not (0 < self.columns <= self.rows and self.width > 0 and 0 < self.matrices <= _GRID_YZ):
+            raise KernelError(
+                f"cannot mark {self.columns} of {self.rows} rows of {self.width} numbers in {self.matrices} matrices"
+            )
 
 
 def guided_step_launch(arrays: StepArrays, table: int, step: int) -> Launch:
@@ -82,7 +104,20 @@ def guided_step_launch(arrays: StepArrays, table: int, step: int) -> Launch:
         grid=(_ceil(a.count, _STEP_TOGETHER * _STEP_THREADS), 1, 1),
         threads=_STEP_THREADS,
         shared=0,
-        arguments=(a.latent, a.conditional, a.unconditional, a.clean, table, step, a.older, a.count),
+        arguments=(a.latent, a.conditional, a.unconditional, a.clean, a.held, table, step, a.older, a.count),
+    )
+
+
+def add_marks_launch(arrays: MarkArrays) -> Launch:
+    """All steps' marks: what :func:`mdsgen.kernels.add_marks` does, on addresses."""
+    a = arrays
+    return Launch(
+        "marks",
+        "add_marks",
+        grid=(_ceil(a.columns * a.width, _MARK_THREADS), a.matrices, 1),
+        threads=_MARK_THREADS,
+        shared=0,
+        arguments=(a.modulations, a.marks, a.rows, a.columns, a.width),
     )
 
 

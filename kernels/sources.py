@@ -39,7 +39,8 @@ SOURCES: Mapping[str, KernelSource] = MappingProxyType(
         for source in (
             # Without fused multiply-adds a step on the device gives the bits of the NumPy reference. It waits for
             # memory in any case.
-            KernelSource("step", {"guided_step": "PPPPPiiq"}, ("--fmad=false",)),
+            KernelSource("step", {"guided_step": "PPPPPPiiq"}, ("--fmad=false",)),
+            KernelSource("marks", {"add_marks": "PPiii"}),
             KernelSource("frames", {"prepare_rgb": "PPiiii"}),
         )
     }

@@ -5,10 +5,21 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
 from mdsgen.errors import KernelError
+
+
+class Level(NamedTuple):
+    """How noisy something is: the shares of what it is when clean, and of the noise."""
+
+    clean: float
+    noise: float
+
+
+CLEAN = Level(1.0, 0.0)
 
 
 @dataclass(frozen=True)
@@ -23,7 +34,8 @@ class StepCoefficients:
     where ``previous`` is the step before's ``clean``, ``older[0]`` that of the step before that, and so on: as many as
     the solver looks back, and the same number in every step. Where ``clean`` would be farther from 0 than
     ``clean_limit`` it stops there, and ``next`` is what follows from that: guidance must not leave the range of what
-    the model was trained on (static thresholding; Saharia et al., 2022).
+    the model was trained on (static thresholding; Saharia et al., 2022). Whatever is known already has the level
+    ``known`` in ``next``, and no noise in ``clean``.
     """
 
     guidance: float
@@ -34,6 +46,7 @@ class StepCoefficients:
     clean_noise: float
     next_older: tuple[float, ...] = ()
     clean_limit: float = math.inf
+    known: Level = CLEAN
 
 
 MOST_OLDER = 2
@@ -41,7 +54,7 @@ MOST_OLDER = 2
 
 
 def coefficient_table(steps: Iterable[StepCoefficients]) -> np.ndarray:
-    """What the device kernel reads its coefficients from: a row per step, float32 ``[steps, 10]``."""
+    """What the device kernel reads its coefficients from: a row per step, float32 ``[steps, 12]``."""
     return np.array([_row(coefficients) for coefficients in steps], np.float32)
 
 
@@ -62,6 +75,7 @@ def _row(c: StepCoefficients) -> list[float]:
         c.clean_noise,
         c.clean_limit,
         next_per_clean,
+        *c.known,
     ]
 
 
@@ -72,11 +86,13 @@ def guided_step(
     clean: np.ndarray,
     coefficients: StepCoefficients,
     older: Sequence[np.ndarray] = (),
+    held: np.ndarray | None = None,
 ) -> None:
     """Advance ``latent`` by one step, in place; ``clean`` (previous in, this step's out) is updated in place as well.
 
     So are the arrays of ``older``, one for each of ``next_older``: each takes over what the one before it held. All
-    arrays have one shape and dtype; the two noise estimates are left as they are.
+    arrays have one shape and dtype; the two noise estimates are left as they are. ``held`` is what is known of the
+    latent, three such arrays in one: see :func:`hold`.
     """
     c = coefficients
     noise = conditional - unconditional
@@ -99,3 +115,16 @@ def guided_step(
         clean -= excess
         following -= excess * (c.next_noise / c.clean_noise)  # by how much ``next`` moves with ``clean``
     latent[...] = following
+    if held is not None:
+        hold(latent, held, c.known)
+        hold(clean, held, CLEAN)
+
+
+def hold(array: np.ndarray, held: np.ndarray, level: Level) -> None:
+    """Put what is known into ``array``, in place, at a level of noise.
+
+    ``held [3, *array.shape]``: of every number whether it is known (1 or 0), what it is, and the noise that it is part
+    of where it is noisy. All that is known is one array, for every engine the same.
+    """
+    is_known, clean, noise = held
+    np.copyto(array, clean * level.clean + noise * level.noise, where=is_known != 0)

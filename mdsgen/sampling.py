@@ -10,13 +10,12 @@ Pure data: the runtime turns it into steps (:mod:`mdsgen.runtime.solver`).
 from __future__ import annotations
 
 import math
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
-from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, TypedDict
 
 from mdsgen.errors import SettingsError
+from mdsgen.values import is_count, is_finite, is_number
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -59,8 +58,8 @@ class Distilled:
 
     def __post_init__(self) -> None:
         name = "distilled.guidance"
-        _check(_is_finite(self.guidance) and abs(self.guidance) <= MOST_GUIDANCE, name, "a number", self.guidance)
-        good = isinstance(self.steps, tuple) and self.steps and all(map(_is_count, self.steps))
+        _check(is_finite(self.guidance) and abs(self.guidance) <= MOST_GUIDANCE, name, "a number", self.guidance)
+        good = isinstance(self.steps, tuple) and self.steps and all(map(is_count, self.steps))
         _check(bool(good), "distilled.steps", "whole numbers, 1 or more", self.steps)
 
     def to_dict(self) -> dict[str, Any]:
@@ -100,25 +99,25 @@ class Sampling:
 
     def __post_init__(self) -> None:
         for name in ("steps", "unconditional_every"):
-            _check(_is_count(getattr(self, name)), name, "a whole number, 1 or more", getattr(self, name))
+            _check(is_count(getattr(self, name)), name, "a whole number, 1 or more", getattr(self, name))
         guidance = self.guidance
         _check(
-            _is_number(guidance) and abs(guidance) <= MOST_GUIDANCE,
+            is_number(guidance) and abs(guidance) <= MOST_GUIDANCE,
             "guidance",
             f"a number from {-MOST_GUIDANCE:g} to {MOST_GUIDANCE:g}",
             guidance,
         )
         power = self.guidance_power
-        _check(_is_finite(power) and power >= 0, "guidance_power", "a finite number, 0 or more", power)
+        _check(is_finite(power) and power >= 0, "guidance_power", "a finite number, 0 or more", power)
         _check(self.solver in SOLVERS, "solver", f"one of {', '.join(SOLVERS)}", self.solver)
         _check(
             _is_interval(self.guidance_interval),
             "guidance_interval",
-            "two numbers, low and high",
+            "two numbers, low and high, the lower one first",
             self.guidance_interval,
         )
         limit = self.clean_limit
-        _check(_is_number(limit) and limit > 0, "clean_limit", "a positive number", limit)
+        _check(is_number(limit) and limit > 0, "clean_limit", "a positive number", limit)
         if self.distilled is not None and guidance != 1.0:
             raise SettingsError(
                 f"guidance {guidance:g} cannot be asked of this denoiser: it is distilled at guidance "
@@ -175,20 +174,8 @@ def _check(good: bool, name: str, expected: str, found: object) -> None:
         raise SettingsError(f"{name} must be {expected}, not {found!r:.80}")
 
 
-def _is_number(value: object) -> bool:
-    return isinstance(value, Real) and not isinstance(value, bool)
-
-
-def _is_finite(value: Any) -> bool:
-    return _is_number(value) and abs(value) <= sys.float_info.max  # whole numbers may be larger than any float
-
-
-def _is_count(value: Any) -> bool:
-    return not isinstance(value, bool) and isinstance(value, Integral) and int(value) >= 1
-
-
 def _is_interval(value: object) -> bool:
-    if not isinstance(value, tuple) or len(value) != 2 or not all(map(_is_number, value)):
+    if not isinstance(value, tuple) or len(value) != 2 or not all(map(is_number, value)):
         return False
     low, high = value
     return bool(low <= high)

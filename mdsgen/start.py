@@ -23,6 +23,7 @@ def _start(command: str) -> None:
     sys.stdout, sys.stderr = _usable(sys.stdout, 1), _usable(sys.stderr, 2)
     if command in _NO_MATRICES:  # else OpenBLAS starts threads that spin a while for nothing: 60 ms of processor time
         os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    gc.set_threshold(10_000)  # imports make many objects and no garbage: looking for it takes 20 ms
     before = signal.getsignal(signal.SIGINT)
     if before is signal.default_int_handler:  # not where whoever started the command has it ignored
         signal.signal(signal.SIGINT, _leave)

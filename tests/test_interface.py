@@ -24,11 +24,31 @@ def test_the_page_of_the_interface_is_what_its_docstrings_say() -> None:
 
 
 def example(name: str, *arguments: object, bundle: Path) -> str:
-    command = [sys.executable, str(ROOT / "examples" / name), *map(str, arguments)]
-    environment = {"MDSGEN_BUNDLE": str(bundle), "OMP_NUM_THREADS": "1", "MDSGEN_CACHE": os.environ["MDSGEN_CACHE"]}
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, env=environment)
+    done = run_example(name, *arguments, bundle=bundle)
     assert done.returncode == 0, done.stderr
     return done.stdout
+
+
+def run_example(name: str, *arguments: object, bundle: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, str(ROOT / "examples" / name), *map(str, arguments)]
+    environment = {"MDSGEN_BUNDLE": str(bundle), "OMP_NUM_THREADS": "1", "MDSGEN_CACHE": os.environ["MDSGEN_CACHE"]}
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, env=environment)
+
+
+@pytest.mark.parametrize("name", ["file.py", "live.py", "own_bundle.py"])
+def test_an_example_without_its_arguments_says_what_it_needs(name: str, tmp_path: Path) -> None:
+    done = run_example(name, bundle=tmp_path)
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"usage: {name}")
+
+
+@pytest.mark.parametrize("name", ["file.py", "live.py", "own_bundle.py"])
+def test_what_goes_wrong_in_an_example_is_one_line(name: str, tmp_path: Path) -> None:
+    arguments = [tmp_path / "absent.mp4", tmp_path / "out.mp4"][: 1 if name == "own_bundle.py" else 2]
+    done = run_example(name, *arguments, bundle=tmp_path)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("error: ")
+    assert done.stderr.count("\n") == 1
 
 
 def test_the_example_of_a_file(bundle_path: Path, film: Renderer, tmp_path: Path) -> None:

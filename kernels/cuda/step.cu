@@ -1,7 +1,9 @@
-// Guidance and solver in one pass over the latent, in place, in single precision whatever the networks compute in.
+// Guidance and solver in one pass over the latent, in place, in single precision whatever the networks compute in. What
+// is known of the latent is put back into it in the same pass.
 //
-// A thread takes eight numbers, in 16-byte accesses. The coefficients are read from a table on the device, so that a
-// captured graph serves other guidance without being captured again.
+// A thread takes eight numbers, in 16-byte accesses. The coefficients are read from a table on the device, and what is
+// known from an array there, so that a captured graph serves other guidance, and windows that know more or nothing,
+// without being captured again.
 
 #include "step_math.h"
 
@@ -15,6 +17,7 @@ struct Arrays {
     const float* conditional;
     const float* unconditional;
     float* clean;
+    const float* held;
     int older;
     long long count;
 };
@@ -48,11 +51,17 @@ __device__ __forceinline__ void step(const Arrays& arrays, long long at, const S
     for (int k = 1; k <= MOST_OLDER; ++k) {
         if (k <= arrays.older) store(arrays.clean + k * arrays.count + at, history[k - 1]);
     }
-    float clean[N];
+    float clean[N], is_known[N] = {}, known[N] = {}, noise[N] = {};
+    if (arrays.held != nullptr) {
+        load(is_known, arrays.held + at);
+        load(known, arrays.held + arrays.count + at);
+        load(noise, arrays.held + 2 * arrays.count + at);
+    }
 #pragma unroll
     for (int i = 0; i < N; ++i) {
         const float before[1 + MOST_OLDER] = {history[0][i], history[1][i], history[2][i]};
-        const Stepped result = stepped(now[i], with[i], without[i], before, c);
+        const Stepped result = is_known[i] != 0.0f ? held(known[i], noise[i], c)
+                                                   : stepped(now[i], with[i], without[i], before, c);
         now[i] = result.latent;
         clean[i] = result.clean;
     }
@@ -65,13 +74,14 @@ __device__ __forceinline__ bool aligned(const void* pointer) { return reinterpre
 }  // namespace
 
 // latent [count]; clean [1 + older, count]: the previous clean estimate and the older ones. Both are updated in place.
-// unconditional [count], or null where there is no guidance. table [steps].
+// unconditional [count], or null where there is no guidance. held [3, count]: of every number whether it is known, what
+// it is, and its noise; or null. table [steps].
 extern "C" __global__ void guided_step(float* latent, const float* conditional, const float* unconditional,
-    float* clean, const StepCoefficients* table, int step_index, int older, long long count) {
-    const Arrays arrays = {latent, conditional, unconditional, clean, older, count};
+    float* clean, const float* held, const StepCoefficients* table, int step_index, int older, long long count) {
+    const Arrays arrays = {latent, conditional, unconditional, clean, held, older, count};
     const StepCoefficients c = table[step_index];
     const bool vectors = aligned(latent) && aligned(conditional) && aligned(unconditional) && aligned(clean) &&
-                         (older == 0 || count % 4 == 0);
+                         aligned(held) && ((older == 0 && held == nullptr) || count % 4 == 0);
     const long long first = (static_cast<long long>(blockIdx.x) * blockDim.x + threadIdx.x) * TOGETHER;
     if (vectors && first + TOGETHER <= count) {
         step<TOGETHER>(arrays, first, c);

@@ -16,6 +16,8 @@ struct StepCoefficients {
     float clean_noise;
     float clean_limit;
     float next_per_clean;  // how much the next latent moves with the clean estimate
+    float known_clean;     // the level of what is known in the next latent: its own share,
+    float known_noise;     // and that of the noise
 };
 
 struct Stepped {
@@ -39,5 +41,13 @@ HOST_DEVICE Stepped stepped(float latent, float conditional, float unconditional
         result.clean -= excess;
         result.latent -= excess * c.next_per_clean;
     }
+    return result;
+}
+
+// The same of a number that is known: it takes the estimate's place, and has its level in the next latent.
+HOST_DEVICE Stepped held(float clean, float noise, const StepCoefficients& c) {
+    Stepped result;
+    result.latent = clean * c.known_clean + noise * c.known_noise;
+    result.clean = clean;
     return result;
 }

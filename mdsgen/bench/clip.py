@@ -22,10 +22,10 @@ from mdsgen.engines import EngineOptions
 from mdsgen.errors import MdsgenError
 from mdsgen.geometry import Geometry
 from mdsgen.report import counted, silent
-from mdsgen.runtime.generators import Generator, Generators
+from mdsgen.runtime.generators import Generators
 from mdsgen.runtime.networks import Networks
 from mdsgen.runtime.sampler import seeded_noise
-from mdsgen.runtime.window_generator import Timings
+from mdsgen.runtime.window_generator import Generator, Timings
 from mdsgen.sampling import Sampling
 from mdsgen.timing import Measurement
 

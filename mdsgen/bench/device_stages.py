@@ -10,7 +10,6 @@ from mdsgen.kernels import module as kernels
 from mdsgen.runtime.device_window import SOURCES, DeviceWindow
 from mdsgen.runtime.networks import Networks
 from mdsgen.runtime.sampler import seeded_noise
-from mdsgen.runtime.solver import plan_steps
 from mdsgen.runtime.window_generator import Timings
 from mdsgen.sampling import Sampling
 from mdsgen.timing import Measurement
@@ -29,8 +28,8 @@ class DeviceStages:
     """
 
     def __init__(self, networks: Networks, sampling: Sampling) -> None:
-        plan = plan_steps(sampling, networks.schedule, networks.branches)
-        self._clip = DeviceWindow(networks.device_engines, kernels.Kernels(SOURCES), len(plan))
+        plan, loaded = networks.plan(sampling), kernels.Kernels(SOURCES)
+        self._clip = DeviceWindow(networks.device_engines, loaded, len(plan), networks.marked_columns)
         self._geometry = networks.geometry
         try:
             self._clip.load(plan)

@@ -14,7 +14,6 @@ from mdsgen.errors import EngineError
 from mdsgen.kernels import module as kernels
 from mdsgen.runtime.device_window import SOURCES, DeviceWindow
 from mdsgen.runtime.replay import Mark, Replay
-from mdsgen.runtime.solver import plan_steps
 from mdsgen.sampling import Sampling
 
 
@@ -46,10 +45,10 @@ class TensorRtBackend(EngineBackend):
 
     def _clip(self, sampling: Sampling) -> DeviceWindow:
         networks, held = self._open(), self._hold()
-        plan = plan_steps(sampling, networks.schedule, networks.branches)
+        plan = networks.plan(sampling)
         loaded = kernels.Kernels(SOURCES)
         held.callback(loaded.close)
-        clip = DeviceWindow(networks.device_engines, loaded, len(plan), graph=self._graph)
+        clip = DeviceWindow(networks.device_engines, loaded, len(plan), networks.marked_columns, graph=self._graph)
         held.callback(clip.close)
         clip.load(plan)
         return clip
@@ -73,7 +72,7 @@ class DeviceLoop:
 
     def __call__(self, noise: np.ndarray) -> np.ndarray:
         """``noise`` to the latent, both ``[1, C, H, W]``. The array is the same in every call."""
-        self._clip.fill_noise(noise)
+        self._clip.fill_start(noise)
         self.replay()
         return self._latent.array
 
@@ -85,7 +84,7 @@ class DeviceLoop:
             self._latent.free()
 
     def _enqueue(self, mark: Mark) -> None:
-        self._clip.upload("latent")
+        self._clip.upload_start()
         mark("upload")
         self._clip.enqueue_loop(mark)
         self._clip.download(self._latent, "latent")

@@ -161,9 +161,9 @@ def advance(latent: Tensor, both: Tensor, history: Sequence[Tensor], row: Sequen
     """One guided solver step in float32: the next latent, and this one's clean estimate.
 
     ``both [2, C, H, W]``; ``history`` are the clean estimates before; ``row`` is one of a
-    :func:`~mdsgen.kernels.coefficient_table`, as numbers or as tensors.
+    :func:`~mdsgen.kernels.coefficient_table`, as numbers or as tensors. Nothing is known of the latent.
     """
-    guidance, next_latent, next_noise, *next_history, clean_latent, clean_noise, limit, next_per_clean = row
+    guidance, next_latent, next_noise, *next_history, clean_latent, clean_noise, limit, next_per_clean, _, _ = row
     conditional, unconditional = both.float().chunk(2)  # [1, C, H, W] each
     noise = unconditional + (conditional - unconditional) * guidance
     following = latent * next_latent + noise * next_noise

@@ -61,7 +61,7 @@ class Compiled(TorchBackend):
         plan = self._plan(sampling)
         history_length = looks_back(plan)
         timesteps = self._up(timesteps_of(plan))  # [steps]
-        table = self._up(coefficient_table(step.coefficients for step in plan))  # [steps, 10]
+        table = self._up(coefficient_table(step.coefficients for step in plan))  # [steps, 12]
 
         def denoise(noise: Tensor, features: Tensor) -> Tensor:
             latent, history = noise, [torch.zeros_like(noise)] * history_length

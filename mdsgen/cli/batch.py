@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -63,13 +65,15 @@ def open_batch(crew: Crew, films: int, bundle: str | os.PathLike[str] | None, **
             yield cluster
         return
     from mdsgen.runtime import Pipeline  # --help does without the engines
-    from mdsgen.runtime.batch import LocalBatch
 
     count = max(min(crew.jobs or 1, films), 1)
     if count > 1:
         options["threads"] = max((options["threads"] or usable_cores()) // count, 1)
     with ExitStack() as stack:
-        yield LocalBatch([stack.enter_context(Pipeline.open(bundle, **options)) for _ in range(count)])
+        with ThreadPoolExecutor(1, "imports") as aside:
+            rendering = aside.submit(import_module, "mdsgen.runtime.batch")  # with PyAV, while engines open
+            pipelines = [stack.enter_context(Pipeline.open(bundle, **options)) for _ in range(count)]
+        yield rendering.result().LocalBatch(pipelines)
 
 
 def without_existing(jobs: Sequence[Job]) -> tuple[list[Job], list[Path]]:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Any
@@ -25,7 +24,7 @@ from mdsgen.cli.sampling import STEPS, sampling_options
 from mdsgen.command import command
 from mdsgen.conditions import usable_cores
 from mdsgen.engines import ENGINES
-from mdsgen.errors import MdsgenError
+from mdsgen.errors import MdsgenError, writing
 from mdsgen.files import write_whole
 from mdsgen.geometry import GEOMETRIES
 
@@ -125,7 +124,7 @@ def main(
             )
     click.echo(json.dumps(report.to_dict(), indent=2) if as_json else report.page())
     if plot:
-        with _writing(plot):
+        with writing(plot, MdsgenError):
             write_whole(plot, report.chart())
 
 
@@ -135,16 +134,8 @@ def _check_plot(plot: Path) -> None:
         raise click.UsageError(f"--plot writes SVG: name a file that ends in .svg, not {plot}")
     if not plot.parent.is_dir():
         raise click.UsageError(f"--plot: there is no folder {plot.parent}")
-    with _writing(plot), TemporaryFile(dir=plot.resolve().parent):
+    with writing(plot, MdsgenError), TemporaryFile(dir=plot.resolve().parent):
         pass
-
-
-@contextmanager
-def _writing(plot: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise MdsgenError(f"cannot write {plot}: {error.strerror or error}") from error
 
 
 def _check(

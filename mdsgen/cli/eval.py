@@ -4,25 +4,27 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from concurrent.futures import Executor, ThreadPoolExecutor
+from itertools import islice
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import click
-import numpy as np
 from click.core import ParameterSource
 
+from mdsgen.cli.eval_options import EvalRequest, eval_options, take_eval_request
+from mdsgen.cli.eval_sounds import film_sounds, window_sounds
 from mdsgen.cli.options import bfloat16_option, bundle_option, engine_option, in_a_folder, threads_option
 from mdsgen.cli.origin import origin
 from mdsgen.cli.reporting import quiet_option, reporting
 from mdsgen.cli.sampling import sampling_options
 from mdsgen.command import command
-from mdsgen.errors import SettingsError
 from mdsgen.evaluation.evaluation import evaluate
-from mdsgen.evaluation.held_out import HELD_OUT, Clip, check_held_out, held_out
+from mdsgen.evaluation.film_evaluation import evaluate_films
+from mdsgen.evaluation.film_scores import FilmScores
 from mdsgen.evaluation.page import write_page
-from mdsgen.report import Report, counted
+from mdsgen.evaluation.page_items import Item, clip_items, film_items
+from mdsgen.evaluation.scores import Scores
+from mdsgen.report import Report
 from mdsgen.runtime import Pipeline
 from mdsgen.runtime.solver import passes_of, plan_steps
 from mdsgen.sampling import Sampling
@@ -30,14 +32,7 @@ from mdsgen.sampling import Sampling
 
 @command("mdsgen-eval", short_help="Judge whether the sound of a bundle belongs to its pictures.")
 @bundle_option
-@click.option("--clips", type=click.IntRange(2, HELD_OUT), default=120, show_default=True, help="Scenes to judge.")
-@click.option(
-    "--seed",
-    type=click.IntRange(0, HELD_OUT - 1),
-    default=0,
-    show_default=True,
-    help="The first scene. Each scene's number is also the seed of its sound.",
-)
+@eval_options
 @sampling_options
 @engine_option()
 @threads_option
@@ -54,8 +49,6 @@ from mdsgen.sampling import Sampling
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead, for programs.")
 def main(
     bundle: str | Path | None,
-    clips: int,
-    seed: int,
     engine: str,
     threads: int | None,
     bfloat16: bool,
@@ -65,8 +58,11 @@ def main(
     as_json: bool,
     **changes: Any,
 ) -> None:
-    """Generate the sound of held-out scenes and judge it beside real, shuffled and shifted sound."""
-    _check(clips, seed)
+    """Generate the sound of held-out scenes and judge it beside real, shuffled and shifted sound.
+
+    With --seconds: of long films, beside the sound of their windows alone and real sound.
+    """
+    request = take_eval_request(changes)
     if page is None and click.get_current_context().get_parameter_source("shown") is ParameterSource.COMMANDLINE:
         click.echo("note: --shown changes nothing without --html", err=True)
     with (
@@ -74,56 +70,31 @@ def main(
         Pipeline.open(bundle, engine, threads=threads, bfloat16=bfloat16) as pipeline,
     ):
         sampling = pipeline.bundle.sampling.changed(**changes)
-        rendered, sounds = _generate(pipeline, clips, seed, sampling, report)
+        scores, items = _judged(pipeline, request, sampling, threads, report)
         settings = {
             **origin(pipeline, sampling, {"threads": threads, "bfloat16": bfloat16}),
             "geometry": pipeline.bundle.manifest.geometry.name,
             "denoiser_passes": passes_of(plan_steps(sampling, pipeline.bundle.manifest.schedule)),
-            "scenes": f"{seed} to {seed + clips - 1}",
+            "scenes": str(request),
         }
-        evaluation = evaluate(rendered, sounds, threads=threads, report=report)
     if page:
-        write_page(page, evaluation, sounds, shown, settings)
-    scores = evaluation.scores
+        write_page(page, scores.tables, islice(items, shown), settings)
     document = {"settings": settings, "scores": scores.to_dict()}
     click.echo(json.dumps(document, indent=2) if as_json else scores.page())
 
 
-def _check(clips: int, seed: int) -> None:
-    """Raise a usage error where scenes would be judged that are trained on."""
-    try:
-        check_held_out(clips, seed)
-    except SettingsError as error:
-        raise click.UsageError(f"--clips and --seed: {error}") from error
-
-
-def _generate(
-    pipeline: Pipeline, clips: int, seed: int, sampling: Sampling, report: Report
-) -> tuple[list[Clip], list[np.ndarray]]:
-    """Held-out scenes and their sounds, of one window each, made for compressed films of the scenes."""
-    duration = pipeline.bundle.manifest.geometry.duration
-    rendered, sounds = [], []
-    with TemporaryDirectory(prefix="mdsgen-") as folder, ThreadPoolExecutor(1) as beside:
-        films = _films(held_out(clips, seed), Path(folder), beside)
-        for clip, film in counted(films, clips, "generating the sound of clip", report):
-            sound = pipeline(film, seed=clip.scene.seed, duration=min(duration, clip.scene.duration), sampling=sampling)
-            film.unlink()
-            rendered.append(clip)
-            sounds.append(sound.audio)
-    return rendered, sounds
-
-
-def _films(clips: Iterator[Clip], folder: Path, beside: Executor) -> Iterator[tuple[Clip, Path]]:
-    """Every scene with its film, which is made while the one before it is looked at."""
-
-    def make() -> tuple[Clip, Path] | None:
-        clip = next(clips, None)
-        return None if clip is None else (clip, clip.write_film(folder))
-
-    coming = beside.submit(make)
-    while made := coming.result():
-        coming = beside.submit(make)
-        yield made
+def _judged(
+    pipeline: Pipeline, request: EvalRequest, sampling: Sampling, threads: int | None, report: Report
+) -> tuple[Scores | FilmScores, Iterator[Item]]:
+    """The scores of what was asked for, and what a page can show of it."""
+    if request.films:
+        films, made = film_sounds(pipeline, request.selection, sampling, report)
+        heard = evaluate_films(films, made, threads=threads, report=report)
+        return heard.scores, film_items(heard, made)
+    clips, takes = window_sounds(pipeline, request.selection, request.seeds, sampling, report)
+    first, again = [sounds[0] for sounds in takes], [sounds[1:] for sounds in takes]
+    evaluation = evaluate(clips, first, again=again, threads=threads, report=report)
+    return evaluation.scores, clip_items(evaluation, first)
 
 
 if __name__ == "__main__":

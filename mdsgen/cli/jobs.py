@@ -11,10 +11,13 @@ import click
 
 from mdsgen.errors import MediaError, SettingsError
 from mdsgen.media import FORMATS, Output, read_folder
+from mdsgen.media.names import PIPE, RAW, as_given, is_foreign
 from mdsgen.runtime.job import Job
 
 
 def wanted_output(mix: float, keep_original: bool, suffix: str | None) -> Output:
+    if suffix == RAW:
+        raise click.UsageError(f"--format {RAW} is for live sound to a pipe")
     try:
         return Output(mix, keep_original, f".{suffix}" if suffix else None)
     except SettingsError as error:
@@ -28,6 +31,8 @@ def plan_jobs(
 
     Raises a usage error where several results would be one file, or one would overwrite a video.
     """
+    if output == PIPE:
+        raise click.UsageError("only live sound goes to a pipe: name a file, or play the video with --live")
     sources = [source for video in videos for source in _sources(video, recursive)]
     single = len(videos) == 1 and not videos[0].is_dir()
     folder = None
@@ -78,6 +83,10 @@ def _check_targets(jobs: Sequence[Job]) -> None:
 
 def _sources(video: Path, recursive: bool) -> tuple[Path, ...]:
     """A file itself, or the videos of a folder; what is left out of it is counted on stderr."""
+    if is_foreign(video):
+        raise click.UsageError(
+            f"{as_given(video)} is no file of this machine, and live sources are rtsp, rtmp, srt, udp, tcp and http"
+        )
     if not video.is_dir():
         return (video,)
     try:

@@ -60,7 +60,7 @@ def live_options(main: Callable[..., None]) -> Callable[..., None]:
             default=0.512,
             show_default=True,
             callback=finite,
-            help="Seconds of live sound at a time.",
+            help="Seconds of live sound at a time; rounded up, as the lookahead, to whole columns (0.256 s).",
         ),
         click.option("--live", is_flag=True, help="Play a file at its own speed, as if it came from a camera."),
     ):
@@ -78,6 +78,14 @@ def refuse_for_live(**given: object) -> None:
     for name, value in given.items():
         if value:
             raise click.UsageError(f"a live source has no {_FILMS_ONLY[name]}")
+
+
+def say_rounded(live: Live, wanted: Wanted) -> None:
+    """Say of block and lookahead that they are not as long as asked for."""
+    for name in ("block", "lookahead"):
+        asked, found = getattr(wanted, name), getattr(live.options, name)
+        if abs(asked - found) > 1e-6:
+            click.echo(f"note: a {name} of {asked:g} s is rounded up to {found:g} s, whole columns", err=True)
 
 
 def play(live: Live, source: Path, target: str | None, form: str | None, duration: float | None) -> None:
@@ -141,10 +149,10 @@ def _taken(source: Path, live: Live) -> Iterator[tuple[Iterator[Any], list[Excep
 
     def blocks() -> Iterator[Any]:
         try:
-            with open_camera(source, live.frame_size) as pictures:
-                for time, picture in pictures:
+            with open_camera(source, live.frame_size) as camera:
+                for time, picture in camera:
                     yield from live.push(picture, time)
-            yield live.finish()
+            yield live.finish(camera.interval)
         except MdsgenError as error:
             faults.append(error)
 
@@ -160,10 +168,10 @@ def _pushing(source: Path, live: Live) -> Iterator[tuple[Iterator[Any], list[Exc
 
     def push() -> None:
         try:
-            with open_camera(source, live.frame_size) as pictures:
-                for time, picture in pictures:
+            with open_camera(source, live.frame_size) as camera:
+                for time, picture in camera:
                     live.push(picture, time)
-            live.end()
+            live.end(camera.interval)
         except Exception as error:  # told in the other thread
             if not live.is_closed:
                 faults.append(error)

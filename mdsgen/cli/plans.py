@@ -59,20 +59,25 @@ def take_plan_request(settings: dict[str, Any]) -> PlanRequest:
 
 
 def check_planned(precision: str, request: PlanRequest) -> None:
-    """Raise :class:`ExportError` where plans were asked for, by name, of a precision that has none."""
+    """Raise where plans were asked for, by name, and cannot be built, before anything else is done.
+
+    :class:`ExportError` for a precision that has none, :class:`EngineError` where something is missing here.
+    """
     if request.engine == "tensorrt":
+        from mdsgen.export.plans import this_machine
+        from mdsgen.export.tensorrt import import_polygraphy
+
         plan_thresholds(PRECISIONS[precision])
+        this_machine()
+        import_polygraphy()
 
 
 def build(bundle: Bundle, video: Path | None, tolerance: float, request: PlanRequest, report: Report) -> Path:
     """Plans for a bundle, verified on a video."""
     from mdsgen.export.clip import verification_frames
-    from mdsgen.export.plans import build_plans, this_machine
-    from mdsgen.export.tensorrt import import_polygraphy
+    from mdsgen.export.plans import build_plans
 
     check_planned(bundle.manifest.precision, request)
-    this_machine()  # what is missing is said before anything else is done
-    import_polygraphy()
     return build_plans(
         bundle,
         frames=verification_frames(bundle.manifest.geometry, video),

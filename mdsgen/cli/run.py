@@ -11,7 +11,7 @@ import click
 
 from mdsgen.cli.batch import batch_options, open_batch, take_crew, without_existing
 from mdsgen.cli.jobs import plan_jobs, wanted_output
-from mdsgen.cli.live import live_options, play, refuse_for_live, take_live
+from mdsgen.cli.live import live_options, play, refuse_for_live, say_rounded, take_live
 from mdsgen.cli.options import bfloat16_option, bundle_option, engine_option, finite, threads_option
 from mdsgen.cli.origin import origin
 from mdsgen.cli.progress import progress_of
@@ -95,17 +95,17 @@ def main(
     Of a source without an end, which is a camera such as /dev/video0, an address such as rtsp://…, or - for a pipe, the
     sound is played as it comes, until Ctrl-C.
     """
-    from mdsgen.media import streams_of  # for whoever runs something: --help does without PyAV and the engines
-    from mdsgen.runtime import Pipeline
-
     live, changes, crew = take_live(settings), take_sampling(settings), take_crew(settings)
     providers = provider or ("CPUExecutionProvider",)
     options: dict[str, Any] = {"engine": engine, "threads": threads, "providers": providers, "bfloat16": bfloat16}
     if live.is_live(videos):
         refuse_for_live(start=settings["start"], mix=mix, keep_original=keep_original, recursive=recursive)
         refuse_for_live(**vars(crew), skip_existing=skip_existing, as_json=as_json)
+        from mdsgen.runtime import Pipeline  # --help does without the engines
+
         with Pipeline.open(bundle, **options) as pipeline:
             sound = pipeline.live(block=live.block, lookahead=live.lookahead, seed=settings["seed"], **changes)
+            say_rounded(sound, live)
             play(sound, videos[0], output, suffix, settings["duration"])
         return
     wanted = wanted_output(mix, keep_original, suffix)
@@ -122,6 +122,8 @@ def main(
                 _make_folder(folder)
             results, failures = _render(batch, jobs, how, report, quiet, not as_json and not quiet)
             if as_json:
+                from mdsgen.media import streams_of  # with PyAV, which --help does without
+
                 asked = {"threads": threads, "bfloat16": bfloat16, "mix": mix, "keep_original": keep_original}
                 document = {
                     **origin(batch, how.sampling, {**settings, **asked}),

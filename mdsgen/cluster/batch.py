@@ -12,14 +12,12 @@ from typing import Any
 
 from mdsgen.bundle import Bundle, default_bundle
 from mdsgen.bundle.default import DEMO_FOLDER
-from mdsgen.cluster.connection import connected
+from mdsgen.cluster.connection import ATTEMPTS, connected
 from mdsgen.cluster.worker import Opening, Worker
 from mdsgen.errors import ClusterError, MdsgenError
 from mdsgen.runtime.batch import OnFraction, Outcome
 from mdsgen.runtime.job import Job, Rendering
 
-_ATTEMPTS = 2
-"""So many times a film is begun anew whose worker was lost: one that brings down every machine must end."""
 _LOOK = 0.5  # seconds between two looks at the workers
 
 
@@ -43,7 +41,7 @@ def open_cluster(
             raise ClusterError(f"the cluster at {address} has not {threads} processors")
         room = int(ray.available_resources().get("CPU", 0)) // threads
         count = max(min(workers or room, room, films), 1)
-        remote = ray.remote(num_cpus=threads, max_restarts=-1, max_task_retries=_ATTEMPTS)(Worker)
+        remote = ray.remote(num_cpus=threads, max_restarts=-1, max_task_retries=ATTEMPTS)(Worker)
         yield ClusterBatch(ray, opened, [remote.remote(opening) for _ in range(count)])
 
 
@@ -86,7 +84,7 @@ class ClusterBatch:
         try:
             found: Outcome = self._ray.get(reference)
         except self._ray.exceptions.RayActorError:
-            return ClusterError(f"{job.source}: its worker was lost {_ATTEMPTS + 1} times")
+            return ClusterError(f"{job.source}: its worker was lost {ATTEMPTS + 1} times")
         if isinstance(found, MdsgenError):
             return found
         return replace(found, source=job.source, target=job.target)

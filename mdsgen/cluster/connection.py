@@ -16,6 +16,9 @@ from mdsgen.errors import ClusterError
 LOCAL = "local"
 """The address of a cluster that is started here and ends with the block."""
 
+ATTEMPTS = 2
+"""So many times work is begun anew whose process was lost: what brings down every machine must end."""
+
 _PATIENCE = 10.0  # seconds
 
 

@@ -6,12 +6,11 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
-from mdsgen.cluster.connection import connected
+from mdsgen.cluster.connection import ATTEMPTS, connected
 from mdsgen.errors import ClusterError, MdsgenError
 
 T = TypeVar("T")
 
-_ATTEMPTS = 2  # so many times a task is begun anew whose process was lost
 _AHEAD = 2  # tasks handed out for each processor
 
 
@@ -25,7 +24,7 @@ def open_tasks(address: str) -> Iterator[Callable[[Callable[[T], object], Sequen
     with connected(address) as ray:
 
         def spread(work: Callable[[T], object], tasks: Sequence[T]) -> Iterator[object]:
-            remote = ray.remote(num_cpus=1, max_retries=_ATTEMPTS)(_done)
+            remote = ray.remote(num_cpus=1, max_retries=ATTEMPTS)(_done)
             given, waiting = ray.put(work), list(reversed(tasks))
             most, under_way = _AHEAD * int(ray.cluster_resources()["CPU"]), list[Any]()
             while waiting or under_way:
@@ -35,7 +34,7 @@ def open_tasks(address: str) -> Iterator[Callable[[Callable[[T], object], Sequen
                 try:
                     found = ray.get(done[0])
                 except ray.exceptions.WorkerCrashedError as error:
-                    raise ClusterError(f"a task's worker was lost {_ATTEMPTS + 1} times") from error
+                    raise ClusterError(f"a task's worker was lost {ATTEMPTS + 1} times") from error
                 if found is not None:
                     raise found
                 yield None

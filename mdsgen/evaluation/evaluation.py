@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from mdsgen.errors import SettingsError
+from mdsgen.evaluation.diversity import diversity
 from mdsgen.evaluation.frechet import frechet_distance
 from mdsgen.evaluation.held_out import Clip
 from mdsgen.evaluation.judge import Judge, Prediction, fitted, thumbnails
@@ -21,16 +22,22 @@ LEAST_FOR_DISTANCE = 10
 
 @dataclass
 class Evaluation:
-    """Clips with the predictions on four sounds of each; ``shifted`` has None where no shift could be heard."""
+    """Clips with the predictions on four sounds of each; ``shifted`` has None where no shift could be heard.
+
+    ``again`` are the predictions on what other seeds made of each clip, if any did.
+    """
 
     clips: list[Clip] = field(default_factory=list)
     generated: list[Prediction] = field(default_factory=list)
     real: list[Prediction] = field(default_factory=list)
     shuffled: list[Prediction] = field(default_factory=list)
     shifted: list[Prediction | None] = field(default_factory=list)
+    again: list[list[Prediction]] = field(default_factory=list)
 
-    def add(self, judge: Judge, clip: Clip, sound: np.ndarray, foreign: np.ndarray) -> None:
-        """Judge a sound for a clip, and beside it the real, a foreign and the shifted one."""
+    def add(
+        self, judge: Judge, clip: Clip, sound: np.ndarray, foreign: np.ndarray, again: Sequence[np.ndarray] = ()
+    ) -> None:
+        """Judge a sound for a clip, and beside it the real, a foreign and the shifted one; ``again`` of other seeds."""
         shifted = clip.shifted()
         sounds = [sound, clip.sound, foreign] + ([] if shifted is None else [shifted])
         generated, real, shuffled, *late = judge.predict(clip.pictures, [fitted(each) for each in sounds])
@@ -39,6 +46,7 @@ class Evaluation:
         self.real.append(real)
         self.shuffled.append(shuffled)
         self.shifted.append(late[0] if late else None)
+        self.again.append(judge.predict(clip.pictures, [fitted(each) for each in again]) if again else [])
 
     @property
     def scores(self) -> Scores:
@@ -52,15 +60,28 @@ class Evaluation:
         alone = self._score([late for _, late in shifted], [index for index, _ in shifted])
         kinds = {kind: [index for index in everyone if self.clips[index].scene.kind == kind] for kind in KINDS}
         return Scores(
-            generated=self._score(self.generated, everyone, frechet_distance(generated, real) if enough else None),
+            generated=replace(
+                self._score(self.generated, everyone, frechet_distance(generated, real) if enough else None),
+                diversity=self._diversity(everyone),
+            ),
             real=self._score(self.real, everyone, frechet_distance(*halves) if enough else None),
             shuffled=self._score(self.shuffled, everyone),
             shifted=Score(alone.clips, alone.aligned, onsets=alone.onsets, strict_onsets=alone.strict_onsets),
             kinds={
-                kind: self._score([self.generated[index] for index in chosen], chosen)
+                kind: replace(
+                    self._score([self.generated[index] for index in chosen], chosen), diversity=self._diversity(chosen)
+                )
                 for kind, chosen in kinds.items()
                 if chosen
             },
+        )
+
+    def _diversity(self, indices: Sequence[int]) -> float | None:
+        seeds = [[self.generated[index], *self.again[index]] for index in indices]
+        return diversity(
+            [np.stack([prediction.embedding for prediction in predictions]) for predictions in seeds],
+            np.stack([self.real[index].embedding for index in indices]),
+            [self.clips[index].scene.kind for index in indices],
         )
 
     def _score(self, predictions: Sequence[Prediction], indices: Sequence[int], frechet: float | None = None) -> Score:
@@ -72,21 +93,25 @@ def evaluate(
     clips: Sequence[Clip],
     sounds: Sequence[np.ndarray],
     *,
+    again: Sequence[Sequence[np.ndarray]] = (),
     threads: int | None = None,
     report: Report = lambda line: None,
 ) -> Evaluation:
     """Judge ``sounds`` (each ``[samples]``; cut, or silent at the end, to a scene's length) for ``clips``.
 
+    ``again`` are sounds of other seeds for each clip, which are judged for nothing but their diversity.
     The foreign sound of every clip is the real sound of the clip before it. Raises :class:`SettingsError` for fewer
     than two clips, and where the numbers differ.
     """
     if len(clips) != len(sounds) or len(clips) < 2:
         raise SettingsError(f"expected two clips or more with a sound each, not {len(clips)} with {len(sounds)}")
+    if again and len(again) != len(clips):
+        raise SettingsError(f"expected sounds of other seeds for each of {len(clips)} clips, not for {len(again)}")
     evaluation = Evaluation()
     with Judge(threads=threads) as judge:
         pairs = counted(zip(clips, sounds, strict=True), len(clips), "judging clip", report)
         for index, (clip, sound) in enumerate(pairs):
-            evaluation.add(judge, clip, sound, foreign=clips[index - 1].sound)
+            evaluation.add(judge, clip, sound, clips[index - 1].sound, again[index] if again else ())
     return evaluation
 
 

@@ -14,7 +14,7 @@ from mdsgen.evaluation.judge import PICTURE_RATE, PICTURE_SIZE, PICTURES, thumbn
 from mdsgen.evaluation.labels import onset_times
 from mdsgen.evaluation.matching import coincide
 from mdsgen.geometry import DEMO, SAMPLE_RATE, Geometry
-from mdsgen.scenes import IMPACTS, Scene, sample_scene, write_video
+from mdsgen.scenes import IMPACTS, KINDS, Scene, sample_scene, write_video
 
 HELD_OUT = 100_000
 """Scenes are evaluated on seeds below this one, and trained on seeds above it."""
@@ -23,8 +23,40 @@ SHIFTS = 0.25, 3.0
 FILM_RATES = 24, 25, 30, 60
 """Pictures a second of the films that scenes are judged as, in turn by their seeds."""
 
-_SIDE = 4 * PICTURE_SIZE  # scenes are drawn so large, and averaged for the judge
+SIDE = 4 * PICTURE_SIZE
+"""Scenes are drawn so large, and averaged for the judge."""
+
 _COMPRESSION = 30  # x264's constant rate factor: about as much as the films of the web
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Which held-out scenes are judged: ``count`` of them from ``first_seed`` on, each ``seconds`` long.
+
+    With ``kinds`` they are of these in turn, otherwise of whichever kind their seed draws. Raises
+    :class:`SettingsError` where a scene would be one that is trained on, and for an unknown kind.
+    """
+
+    count: int
+    first_seed: int = 0
+    kinds: tuple[str, ...] = ()
+    seconds: float = DEMO.duration
+
+    def __post_init__(self) -> None:
+        check_held_out(self.count, self.first_seed)
+        for kind in self.kinds:
+            if kind not in KINDS:
+                raise SettingsError(f"scene kind {kind!r} is unknown: expected one of {', '.join(KINDS)}")
+
+    def scenes(self) -> Iterator[Scene]:
+        """The scenes, drawn one by one."""
+        for index in range(self.count):
+            kind = self.kinds[index % len(self.kinds)] if self.kinds else None
+            yield sample_scene(self.first_seed + index, kind, self.seconds)
+
+    def clips(self) -> Iterator[Clip]:
+        """Scenes of one window, rendered one by one."""
+        return (Clip(scene, thumbnails(scene.frames(SIDE, PICTURES, PICTURE_RATE))) for scene in self.scenes())
 
 
 @dataclass(frozen=True)
@@ -46,10 +78,7 @@ class Clip:
 
     def write_film(self, folder: Path) -> Path:
         """Write what is seen as a compressed film, without sound, at one of :data:`FILM_RATES`."""
-        path = folder / f"scene-{self.scene.seed}.mp4"
-        rate = FILM_RATES[self.scene.seed % len(FILM_RATES)]
-        write_video(self.scene, path, rate, _SIDE, silent=True, quality=_COMPRESSION)
-        return path
+        return write_film(self.scene, folder)
 
     def frames(self, geometry: Geometry) -> np.ndarray:
         """What is seen as a model of this geometry takes it, uncompressed: uint8 ``[F, size, size, 3]``."""
@@ -71,12 +100,11 @@ class Clip:
 
 
 def held_out(count: int, first_seed: int = 0) -> Iterator[Clip]:
-    """Held-out scenes, rendered one by one.
+    """Held-out scenes of one window, rendered one by one.
 
     Raises :class:`SettingsError` as :func:`check_held_out` does.
     """
-    check_held_out(count, first_seed)
-    return map(_render, range(first_seed, first_seed + count))
+    return Selection(count, first_seed).clips()
 
 
 def check_held_out(count: int, first_seed: int) -> None:
@@ -87,6 +115,9 @@ def check_held_out(count: int, first_seed: int) -> None:
         )
 
 
-def _render(seed: int) -> Clip:
-    scene = sample_scene(seed, duration=DEMO.duration)
-    return Clip(scene, thumbnails(scene.frames(_SIDE, PICTURES, PICTURE_RATE)))
+def write_film(scene: Scene, folder: Path) -> Path:
+    """Write what is seen of a scene as a compressed film, without sound, at one of :data:`FILM_RATES`."""
+    path = folder / f"scene-{scene.seed}.mp4"
+    rate = FILM_RATES[scene.seed % len(FILM_RATES)]
+    write_video(scene, path, rate, SIDE, silent=True, quality=_COMPRESSION)
+    return path

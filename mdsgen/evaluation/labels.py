@@ -19,7 +19,8 @@ MATERIALS: dict[str, tuple[str, ...]] = {
 SOUNDS: tuple[tuple[str, str], ...] = tuple((kind, material) for kind in MATERIALS for material in MATERIALS[kind])
 """Every such kind and material: a wooden ball does not sound like a wooden bar."""
 
-_LABELS: tuple[tuple[str, ...], ...] = (*((kind,) for kind in KINDS), *SOUNDS)
+LABELS: tuple[tuple[str, ...], ...] = (*((kind,) for kind in KINDS), *SOUNDS)
+"""All that is told apart, in the order of :func:`label`."""
 
 AUDIBLE = 0.1
 """Events weaker than this share of their scene's strongest are not expected to be heard."""
@@ -61,20 +62,31 @@ def onset_times(truth: Truth, duration: float) -> np.ndarray:
 
 
 def label(truth: Truth, start: float, end: float) -> np.ndarray:
-    """Labels of the part of a scene from ``start`` to ``end`` seconds, bool ``[2, kinds + sounds]``.
+    """Labels of the part of a scene from ``start`` to ``end`` seconds, bool ``[2, labels]``.
 
-    First which of :data:`~mdsgen.scenes.KINDS` and :data:`SOUNDS` are in it, then which of these labels are certain:
+    First which of :data:`LABELS` are in it, then which of these labels are certain:
     what is there but silent just then is not.
     """
-    present, certain = np.zeros(len(_LABELS), bool), np.ones(len(_LABELS), bool)
+    present, certain = np.zeros(len(LABELS), bool), np.ones(len(LABELS), bool)
     for source in truth.sources:
         heard = not _silent(source, start, end)
         for name in ((source.kind,), (source.kind, source.material)):
-            if name in _LABELS:
-                index = _LABELS.index(name)
+            if name in LABELS:
+                index = LABELS.index(name)
                 certain[index] = heard or (present[index] and certain[index])  # of two alike, one is enough
                 present[index] = True
     return np.stack([present, certain])
+
+
+def intensities(truth: Truth, times: np.ndarray) -> np.ndarray:
+    """How strongly what sounds all the time does so at ``times`` in seconds, float32 in 0..1 like ``times``.
+
+    Of several such sources, of the first; 0 where there is none.
+    """
+    curve = next(
+        (source.intensity for source in truth.sources if source.intensity is not None), np.zeros(1, np.float32)
+    )
+    return np.asarray(curve[np.minimum((times * INTENSITY_RATE).astype(int), len(curve) - 1)], np.float32)
 
 
 def _silent(source: Source, start: float, end: float) -> bool:

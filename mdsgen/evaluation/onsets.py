@@ -14,7 +14,8 @@ from mdsgen.evaluation.spectrogram import magnitudes, mel_filters
 from mdsgen.geometry import SAMPLE_RATE, MelFormat
 
 _FORMAT = MelFormat(bins=40, hop=160, fft=512, f_min=60.0, f_max=8000.0, scale="unit_db")
-_RATE = SAMPLE_RATE / _FORMAT.hop  # flux values per second
+FLUX_RATE = SAMPLE_RATE / _FORMAT.hop
+"""Values of a flux per second."""
 _SOFT = 300.0  # log(1 + soft · magnitude): what is much quieter than 1 / soft does not count
 _LAG = 3  # frames: half a window, over which a blow's energy comes up
 _NEAR, _AROUND = 4, 20  # frames: a peak is the highest of its neighbours, and stands out of its surroundings
@@ -34,15 +35,20 @@ def onsets(sound: np.ndarray) -> np.ndarray:
     peaks = np.flatnonzero((flux >= near.max(axis=1)) & (flux > least + _ABOVE * usual))
     kept: list[int] = []
     for peak in peaks:
-        if not kept or (peak - kept[-1]) / _RATE >= TOGETHER:
+        if not kept or (peak - kept[-1]) / FLUX_RATE >= TOGETHER:
             kept.append(int(peak))
-    return np.array(kept, float) / _RATE
+    return np.array(kept, float) / FLUX_RATE
 
 
 def spectral_flux(sound: np.ndarray) -> np.ndarray:
     """How much louder the bands become, float32 ``[samples // 160]``, 100 per second."""
-    mel = np.log1p(_SOFT * magnitudes(sound, _FORMAT.fft, _FORMAT.hop) @ mel_filters(_FORMAT))  # [frames, bins]
+    mel = band_levels(sound)  # [frames, bins]
     padded = np.pad(mel, ((0, 0), (1, 1)), mode="edge")
     widest = np.maximum(np.maximum(padded[:, :-2], padded[:, 1:-1]), padded[:, 2:])
     before = np.concatenate([np.repeat(widest[:1], _LAG, axis=0), widest[:-_LAG]])
     return np.asarray(np.maximum(mel - before, 0).mean(axis=1), np.float32)
+
+
+def band_levels(sound: np.ndarray) -> np.ndarray:
+    """How loud ``sound [samples]`` is in each of 40 bands, logarithmically: float32 ``[samples // 160, 40]``."""
+    return np.asarray(np.log1p(_SOFT * magnitudes(sound, _FORMAT.fft, _FORMAT.hop) @ mel_filters(_FORMAT)))

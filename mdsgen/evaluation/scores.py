@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from mdsgen.evaluation.cells import f1, number, percent
 from mdsgen.evaluation.judge import Prediction
 from mdsgen.evaluation.labels import MATERIALS, all_impacts, kinds_of, materials_of
 from mdsgen.evaluation.matching import STRICT_TOLERANCE, TOLERANCE, Matches, match
@@ -24,8 +25,9 @@ class Score:
     seen. ``material``: what the scene's main thing is heard to be made of is what it, or another of its kind there, is
     made of; of kinds that come in several materials. ``onsets``: over scenes in which everything sounds in blows;
     ``strict_onsets``: the same with less tolerance. ``hop_autocorrelation``: the mean of its magnitude over scenes in
-    which everything is noise. ``frechet``: distance from the sounds of the same scenes; of real sound, between every
-    other of them and the rest.
+    which everything is noise. ``diversity``: how much a seed changes, where there were several
+    (:func:`~mdsgen.evaluation.diversity.diversity`). ``frechet``: distance from the sounds of the same scenes; of real
+    sound, between every other of them and the rest.
     """
 
     clips: int
@@ -35,6 +37,7 @@ class Score:
     onsets: Matches | None = None
     strict_onsets: Matches | None = None
     hop_autocorrelation: float | None = None
+    diversity: float | None = None
     frechet: float | None = None
 
     @classmethod
@@ -84,6 +87,7 @@ class Score:
             "onset_recall": onsets and onsets.recall,
             "onsets": onsets and onsets.true,
             "hop_autocorrelation": self.hop_autocorrelation,
+            "diversity": self.diversity,
             "frechet": self.frechet,
         }
 
@@ -123,13 +127,14 @@ class Scores:
 
 _ROWS: dict[str, Callable[[Score], str]] = {
     "clips": lambda score: f"{score.clips}",
-    "called aligned": lambda score: _percent(score.aligned),
-    "kind heard as seen": lambda score: _percent(score.kind),
-    "material heard as seen": lambda score: _percent(score.material),
-    "onset F1 at ±125 ms": lambda score: _f1(score.onsets),
-    "onset F1 at ±50 ms": lambda score: _f1(score.strict_onsets),
-    "hop autocorrelation": lambda score: _number(score.hop_autocorrelation),
-    "Fréchet distance": lambda score: _number(score.frechet),
+    "called aligned": lambda score: percent(score.aligned),
+    "kind heard as seen": lambda score: percent(score.kind),
+    "material heard as seen": lambda score: percent(score.material),
+    "onset F1 at ±125 ms": lambda score: f1(score.onsets),
+    "onset F1 at ±50 ms": lambda score: f1(score.strict_onsets),
+    "hop autocorrelation": lambda score: number(score.hop_autocorrelation),
+    "diversity across seeds": lambda score: number(score.diversity),
+    "Fréchet distance": lambda score: number(score.frechet),
 }
 
 
@@ -137,18 +142,6 @@ def _table(columns: Mapping[str, Score]) -> list[tuple[str, ...]]:
     """A row for each score that anything has."""
     rows = [(name, *map(cell, columns.values())) for name, cell in _ROWS.items()]
     return [("", *columns), *(row for row in rows if any(row[1:]))]
-
-
-def _f1(matches: Matches | None) -> str:
-    return "" if matches is None else f"{matches.f1:.3f}"
-
-
-def _number(value: float | None) -> str:
-    return "" if value is None else f"{value:.2f}"
-
-
-def _percent(share: float | None) -> str:
-    return "" if share is None else f"{100 * share:.1f} %"
 
 
 def _matches(rows: Sequence[tuple[np.ndarray, np.ndarray]], tolerance: float) -> Matches | None:

@@ -22,7 +22,7 @@ from mdsgen.errors import MdsgenError, MediaError, SettingsError  # noqa: E402
 from mdsgen.geometry import SAMPLE_RATE  # noqa: E402
 from mdsgen.integrations.raw_video import USUAL_RATE, RawVideo  # noqa: E402
 from mdsgen.integrations.stretch import Stretch  # noqa: E402
-from mdsgen.runtime import Live, Pipeline  # noqa: E402
+from mdsgen.runtime import Live, LiveOptions, Pipeline  # noqa: E402
 
 PICTURES = "video/x-raw, format=RGB, width=[1, 32768], height=[1, 32768], framerate=[0/1, 2147483647/1]"
 SOUND = f"audio/x-raw, format=F32LE, layout=interleaved, channels=1, rate={SAMPLE_RATE}"
@@ -51,9 +51,15 @@ class Mdsgen(Gst.Element):  # type: ignore[misc]
     threads = GObject.Property(type=int, default=0, minimum=0, maximum=_MANY, blurb="Threads; 0 is the engine's choice")
     seed = GObject.Property(type=int, default=0, minimum=0, maximum=_MANY, blurb="Another seed, another sound")
     steps = GObject.Property(type=int, default=0, minimum=0, maximum=_MANY, blurb="Solver steps; 0 is the preset fast")
-    block = GObject.Property(type=float, default=0.512, minimum=0, maximum=1e6, blurb="Seconds of sound at a time")
+    block = GObject.Property(
+        type=float, default=LiveOptions.block, minimum=0, maximum=1e6, blurb="Seconds of sound at a time"
+    )
     lookahead = GObject.Property(
-        type=float, default=0.256, minimum=0, maximum=1e6, blurb="Seconds that a block waits for what follows it"
+        type=float,
+        default=LiveOptions.lookahead,
+        minimum=0,
+        maximum=1e6,
+        blurb="Seconds that a block waits for what follows it",
     )
 
     def __init__(self) -> None:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from mdsgen.media.frames import (
         Scaler,
         averaged,
+        check_picture,
         check_pictures,
         prepare_frames,
         read_frames,
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from mdsgen.media.output import DEFAULT_OUTPUT, Output
     from mdsgen.media.sound import read_sound
     from mdsgen.media.streams import streams_of
-    from mdsgen.media.video import VideoInfo, frame_count, probe, sample_count
+    from mdsgen.media.video import VideoInfo, frame_count, probe, remaining, sample_count
     from mdsgen.media.writer import Writer, open_writer
 
 __all__ = [
@@ -38,6 +39,7 @@ __all__ = [
     "VideoInfo",
     "Writer",
     "averaged",
+    "check_picture",
     "check_pictures",
     "choose_suffix",
     "frame_count",
@@ -48,6 +50,7 @@ __all__ = [
     "read_frames",
     "read_pictures",
     "read_sound",
+    "remaining",
     "sample_count",
     "scaled_pictures",
     "streams_of",
@@ -63,6 +66,7 @@ __getattr__ = lazily(
         "frames": (
             "Scaler",
             "averaged",
+            "check_picture",
             "check_pictures",
             "prepare_frames",
             "read_frames",
@@ -73,7 +77,7 @@ __getattr__ = lazily(
         "output": ("DEFAULT_OUTPUT", "Output"),
         "sound": ("read_sound",),
         "streams": ("streams_of",),
-        "video": ("VideoInfo", "frame_count", "probe", "sample_count"),
+        "video": ("VideoInfo", "frame_count", "probe", "remaining", "sample_count"),
         "writer": ("Writer", "open_writer"),
     },
 )

@@ -30,7 +30,7 @@ def choose_suffix(source: Path, output: Output) -> tuple[str, str | None]:
             chosen = next((suffix for suffix in others if _takes(suffix, streams)), None)
             if chosen is None:
                 return first, None
-            refused = next((stream for stream in streams if not _takes(first, [stream])), streams[0])
+            refused = next(stream for stream in streams if not _takes(first, [stream]))
             return chosen, f"a {chosen} file, since {first} cannot hold the {_what(refused)} of {source}"
     except MediaError:
         return first, None

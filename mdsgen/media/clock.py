@@ -70,13 +70,17 @@ class Clock:
 
 @dataclass
 class Timeline:
-    """The mended time line: number of packets, first PTS and end of the last picture, in ``unit`` seconds."""
+    """The mended time line: number of packets, first PTS and end of the last picture, in ``unit`` seconds.
+
+    ``reordered`` says that pictures are shown in another order than they are decoded in.
+    """
 
     unit: Fraction
     packets: int = 0
     first: int = 0
     last: int = 0
     end: int = 0
+    reordered: bool = False
 
     @property
     def start(self) -> float:
@@ -91,6 +95,8 @@ class Timeline:
             self.first = pts
         if not self.packets or pts >= self.last:
             self.last, self.end = pts, pts + duration
+        else:
+            self.reordered = True
         self.packets += 1
 
 

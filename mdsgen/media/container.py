@@ -52,7 +52,7 @@ def open_input(path: str | os.PathLike[str]) -> Iterator[InputContainer]:
 
 
 @contextmanager
-def reading(path: Path, fault: str = "reading {} failed") -> Iterator[None]:
+def reading(path: Path | str, fault: str = "reading {} failed") -> Iterator[None]:
     """Turn whatever a library raises while ``path`` is read into one :class:`MediaError`.
 
     Of damaged files PyAV raises more than its own errors: ``IndexError``, ``TypeError``, ``ValueError``.
@@ -162,11 +162,15 @@ def _sought(container: InputContainer, stream: Any, since: float) -> Iterator[An
 def _decoded(packets: Iterable[Any], stream: Any) -> Iterator[Any]:
     stream.thread_type = "AUTO"
     for packet in packets:
-        try:
-            frames = packet.decode()
-        except av.error.InvalidDataError:
-            continue
-        yield from (frame for frame in frames if frame.pts is not None)
+        yield from (frame for frame in frames_of(packet) if frame.pts is not None)
+
+
+def frames_of(packet: Any) -> list[Any]:
+    """What a decoder gives for a packet; nothing for one that is damaged: the next one may be whole."""
+    try:
+        return list(packet.decode())
+    except av.error.InvalidDataError:
+        return []
 
 
 def cause(error: BaseException) -> str:

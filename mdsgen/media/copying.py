@@ -17,15 +17,18 @@ from av.container import OutputContainer
 
 from mdsgen.errors import MediaError
 from mdsgen.media.clock import follow, mended
-from mdsgen.media.container import cause, open_input, picture_stream, reading
-from mdsgen.media.formats import Format
+from mdsgen.media.container import open_input, picture_stream, reading
+from mdsgen.media.formats import RIFF, Format
 from mdsgen.media.metadata import carry_over, facts, stream_metadata
 from mdsgen.media.video import VideoInfo
 
-_NAMES_OF_AVI = ("avi", "asf", "matroska")
+_NAMES_OF_AVI = (*RIFF, "matroska")
 """Muxers and demuxers that name codecs by AVI's four characters, Matroska where it has no name of its own."""
 _ANY_RATE = Fraction(25)
 _ANY_NAME = "\0\0\0\0"
+_NO_FILTER = "null"
+_HAS_LENGTHS = b"\1"
+"""How the codec data of H.264 and HEVC begin where each unit is preceded by its length."""
 _STAND_IN = {"width": 16, "height": 16, "bit_rate": 200_000, "time_base": Fraction(1, 25)}
 
 
@@ -41,7 +44,7 @@ class FilmCopy:
 
     def __init__(self, source: VideoInfo, output: OutputContainer, kind: Format, *, sound: bool) -> None:
         self.left_out: list[str] = []
-        self._output, self._source = output, source
+        self._output, self._source, self._kind = output, source, kind
         self._copies: dict[int, _Copy] = {}
         with ExitStack() as opened:
             container = opened.enter_context(open_input(source.path))
@@ -64,19 +67,31 @@ class FilmCopy:
         """The streams that are copied, in the order of the result."""
         return list(self._copies.values())
 
+    def refusal(self) -> str | None:
+        """Which pictures the container cannot hold, in words; None where it takes them.
+
+        Pictures of AVI and ASF have no time but that at which they are decoded.
+        """
+        pictures = self.copies[0].template
+        what = f"the {self._source.codec} pictures of {self._source.path}"
+        if self._kind.is_riff and self._source.reordered and pictures.container.format.name not in RIFF:
+            return f"{what}, which are shown in another order than they are decoded in (B-frames)"
+        return None if holds(self._kind, pictures) else what
+
     def advance(self, until: float = math.inf) -> None:
         """Copy the packets that decoders need before ``until`` seconds."""
         for line in self._lines:
             for packet in line.before(until):
-                self._output.mux(self._copies[id(packet.stream)].take(packet))
+                for copied in self._copies[id(packet.stream)].take(packet):
+                    self._output.mux(copied)
 
     def close(self) -> None:
         """Close the source."""
         self._opened.close()
 
     def _add(self, template: Any, kind: Format, unit: Fraction) -> None:
-        copy = stream_like(template, self._output, kind, unit, self._rate)
-        self._copies[id(template)] = _Copy(template, copy)
+        copy, rewriting = stream_like(template, self._output, kind, unit, self._rate)
+        self._copies[id(template)] = _Copy(template, copy, rewriting)
 
     def _companions(self, container: Any, kind: Format, sound: bool) -> list[Any]:
         """The streams that go along with the pictures; notes those that cannot."""
@@ -86,8 +101,8 @@ class FilmCopy:
         for stream in container.streams:
             what = _name(stream)
             if stream is pictures:
-                if loses_alpha(kind, stream):
-                    missing["transparency"] += 1
+                missing["transparency"] += loses_alpha(kind, stream)
+                missing["rotation"] += self._source.rotation != 0 and not kind.holds_rotation
             elif stream.type == "audio":
                 if sound and not holds(kind, stream):
                     fault = f"a {kind.muxer} file cannot hold the {what} of {self._source.path}"
@@ -99,15 +114,18 @@ class FilmCopy:
                 self._output.add_attachment(stream.name or "attachment", stream.mimetype or "", stream.data)
             elif what:
                 missing[what] += 1
-        self.left_out += [what if count == 1 else f"{count} × {what}" for what, count in missing.items()]
+        self.left_out += [what if count == 1 else f"{count} × {what}" for what, count in missing.items() if count]
         return wanted
 
 
 class _Copy:
-    """One stream, the stream of the result that it is copied into, and what has been copied so far."""
+    """One stream, the stream of the result that it is copied into, and what has been copied so far.
 
-    def __init__(self, template: Any, stream: Any) -> None:
-        self.template, self.stream = template, stream
+    ``rewriting`` is the filter that gives packets the form of the container; None where they have it.
+    """
+
+    def __init__(self, template: Any, stream: Any, rewriting: BitStreamFilterContext | None) -> None:
+        self.template, self.stream, self._rewriting = template, stream, rewriting
         self.packets = 0
         self.first: Fraction | None = None
         self.end = Fraction(0)
@@ -117,13 +135,16 @@ class _Copy:
         """From the first time stamp to the end of the last packet."""
         return float(self.end - self.first) if self.first is not None else 0.0
 
-    def take(self, packet: Any) -> Any:
+    def take(self, packet: Any) -> Iterator[Any]:
+        """The packet as it is to be written; a filter gives one for each."""
         time = (packet.pts if packet.pts is not None else packet.dts) * packet.time_base
         self.first = time if self.first is None else min(self.first, time)
         self.end = max(self.end, time + (packet.duration or 0) * packet.time_base)
         self.packets += 1
-        packet.stream = self.stream
-        return packet
+        unit = packet.time_base
+        for copied in [packet] if self._rewriting is None else self._rewriting.filter(packet):
+            copied.stream, copied.time_base = self.stream, unit
+            yield copied
 
 
 class _Line:
@@ -164,14 +185,17 @@ def _shifted(packets: Iterable[Any], source: VideoInfo) -> Iterator[Any]:
             yield packet
 
 
-def stream_like(template: Any, output: OutputContainer, kind: Format, unit: Fraction, rate: Fraction) -> Any:
-    """A stream of ``output`` with the parameters of ``template``, of whatever type.
+def stream_like(
+    template: Any, output: OutputContainer, kind: Format, unit: Fraction, rate: Fraction
+) -> tuple[Any, BitStreamFilterContext | None]:
+    """A stream of ``output`` with the parameters of ``template``, of whatever type, and the filter for its packets.
 
-    Its ticks are ``unit`` seconds; ``rate`` is what is said of the film's pictures per second.
+    There is one where the container wants H.264 and HEVC with start codes and they have lengths, as in MP4. Ticks are
+    ``unit`` seconds; ``rate`` is what is said of the film's pictures per second.
 
     PyAV's ``add_stream_from_template`` wants an encoder of that codec, and PyAV 14 lets it replace the codec data: the
-    copy is then unreadable. So: a stream of a codec that the format takes in any case, and FFmpeg's "null" bitstream
-    filter, which copies every parameter from one stream to another.
+    copy is then unreadable. So: a stream of a codec that the format takes in any case, and a bitstream filter, which
+    copies every parameter from one stream to another; FFmpeg's "null" does nothing else.
     """
     add: Any = output.add_stream
     if template.type == "video":
@@ -179,12 +203,21 @@ def stream_like(template: Any, output: OutputContainer, kind: Format, unit: Frac
     else:
         stream = add(kind.sound, rate=48_000, layout="mono", bit_rate=96_000)
     stream.codec_context.open()
-    BitStreamFilterContext("null", in_stream=template, out_stream=stream)
+    name = _filter(template, kind)
+    rewriting = BitStreamFilterContext(name, in_stream=template, out_stream=stream)
     stream.codec_context.codec_tag = _tag(template, kind)
     stream.time_base = unit
     stream.metadata.update(stream_metadata(template, _fastest(template, rate)))
     stream.disposition = template.disposition.value
-    return stream
+    return stream, None if name == _NO_FILTER else rewriting
+
+
+def _filter(template: Any, kind: Format) -> str:
+    """The bitstream filter that gives packets the form of the container."""
+    codec = template.codec_context
+    if kind.is_riff and codec.name in ("h264", "hevc") and (codec.extradata or b"")[:1] == _HAS_LENGTHS:
+        return f"{codec.name}_mp4toannexb"
+    return _NO_FILTER
 
 
 def _rate(pictures: Any) -> Fraction:
@@ -200,11 +233,12 @@ def _fastest(template: Any, rate: Fraction) -> Fraction:
 def _tag(template: Any, kind: Format) -> str:
     """The four characters by which the container is to name the codec; zeros where it may choose.
 
-    Of HEVC's two in MP4, Apple's players know only hvc1. ProRes and many codecs of AVI say by it which of their kinds
-    they are, so that it stays where the source's container has the same names.
+    Of HEVC's two in MP4, Apple's players know only hvc1; that of AVI is one that FFmpeg reads and does not choose.
+    ProRes and many codecs of AVI say by it which of their kinds they are, so that it stays where the source's container
+    has the same names.
     """
-    if template.type == "video" and kind.is_mp4 and template.codec_context.name == "hevc":
-        return "hvc1"
+    if template.codec_context.name == "hevc" and (kind.is_mp4 or kind.is_riff):
+        return "hvc1" if kind.is_mp4 else "HEVC"
     source = template.container.format.name.split(",")[0]
     is_same = (source in _NAMES_OF_AVI and kind.muxer in _NAMES_OF_AVI) or source == kind.muxer == "mov"
     if template.type == "video" and (is_same or template.codec_context.name == "prores"):
@@ -214,24 +248,33 @@ def _tag(template: Any, kind: Format) -> str:
 
 
 def holds(kind: Format, template: Any) -> bool:
-    """Whether the container takes a stream: its header is written, to memory."""
-    return refusal(kind, template) is None
+    """Whether the container takes a stream: a file of it without packets is written, to memory.
 
-
-def refusal(kind: Format, template: Any) -> str | None:
-    """Why the container does not take a stream; None where it does."""
-    if template.codec_context is None or template.codec_context.name in kind.refuses:
-        return "of an unknown codec" if template.codec_context is None else f"{kind.muxer} files have no room for it"
-    output: Any = av.open(io.BytesIO(), "w", format=kind.muxer)
+    AVI and ASF take what they have no name for, so that theirs is read again.
+    """
+    if template.codec_context is None:
+        return False
+    memory = io.BytesIO()
+    output: Any = av.open(memory, "w", format=kind.muxer)
     try:
         stream_like(template, output, kind, template.time_base, _ANY_RATE)
         output.start_encoding()
-    except (av.error.FFmpegError, OSError, ValueError) as error:
-        return cause(error)
+    except (av.error.FFmpegError, OSError, ValueError):
+        return False
     finally:
         with suppress(av.error.FFmpegError, OSError):  # of an empty file
             output.close()
-    return None
+    return not kind.is_riff or _codec_in(memory) == template.codec_context.name
+
+
+def _codec_in(memory: io.BytesIO) -> str | None:
+    """The codec of the first stream of a file; None where there is none that is known."""
+    memory.seek(0)
+    try:
+        with av.open(memory) as container:
+            return next((stream.codec_context.name for stream in container.streams if stream.codec_context), None)
+    except (av.error.FFmpegError, OSError):
+        return None
 
 
 def loses_alpha(kind: Format, template: Any) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
@@ -26,6 +26,7 @@ CARDS = ("alsa", "pulse", "oss", "sndio", "audiotoolbox")
 CUSHION = 0.25
 """Seconds of silence that a sound card is given first, so that a block may be a little late."""
 
+_OUTPUT = "standard output"
 _AT_ONCE = {"fflags": "+flush_packets"}
 
 
@@ -44,26 +45,72 @@ def open_sink(target: str, form: str | None = None) -> Iterator[Sink]:
     """
     card, colon, device = target.partition(":")
     if target == PIPE:
-        with _explained("standard output"):
-            yield from _to_pipe(sys.stdout.buffer, form or "wav")
+        with _to_pipe(sys.stdout.buffer, form or "wav") as sink:
+            yield sink
     elif colon and card in CARDS:
-        with _explained(target):
-            yield from _to_card(device_format(card, "w", target), device)
+        with _encoded(target, device or "default", device_format(card, "w", target), "pcm_s16le", {}) as sink:
+            sink.write(np.zeros(round(CUSHION * SAMPLE_RATE), np.float32))
+            yield sink
     else:
-        yield from _to_file(Path(target))
+        with _to_file(Path(target)) as sink:
+            yield sink
+
+
+@contextmanager
+def _to_pipe(pipe: BinaryIO, form: str) -> Iterator[Sink]:
+    if form == RAW:
+        yield _Raw(pipe)
+    elif form == "wav":
+        with _encoded(_OUTPUT, pipe, "wav", "pcm_s16le", _AT_ONCE) as sink:
+            yield sink
+    else:
+        raise MediaError(f"cannot write {form} to {_OUTPUT}: expected wav or {RAW}")
+
+
+@contextmanager
+def _to_file(target: Path) -> Iterator[Sink]:
+    kind = format_of(target)
+    if kind.pictures:
+        alone = ", ".join(suffix for suffix, other in FORMATS.items() if not other.pictures)
+        raise MediaError(f"cannot write {target}: the sound of a live source is written alone; name a {alone}")
+    options = kind.options | _AT_ONCE
+    with (
+        fresh_file(target, None) as temporary,
+        _encoded(str(target), f"file:{temporary}", kind.muxer, kind.sound, options) as sink,
+    ):
+        yield sink
+
+
+@contextmanager
+def _encoded(name: str, file: Any, muxer: str, encoder: str, options: dict[str, str]) -> Iterator[Sink]:
+    """A sink whose faults are told of ``name``; its end is written where the block ends well."""
+    with _explained(name):
+        container = av.open(file, "w", format=muxer, container_options=options)
+    try:
+        sink = _Encoded(name, container, encoder)
+        yield sink
+        sink.finish()
+    finally:
+        with suppress(av.error.FFmpegError, OSError, ValueError):  # the reason is already on its way to the caller
+            container.close()
 
 
 class _Encoded:
-    def __init__(self, container: Any, encoder: str) -> None:
-        self._container, self._sound = container, SoundEncoder(container, encoder, GENERATED)
-        container.start_encoding()
+    def __init__(self, name: str, container: Any, encoder: str) -> None:
+        self._name, self._container = name, container
+        with _explained(name):
+            self._sound = SoundEncoder(container, encoder, GENERATED)
+            container.start_encoding()
 
     def write(self, block: np.ndarray) -> None:
-        for packets in self._sound.encode(block[np.newaxis]):
-            self._container.mux(packets)
+        with _explained(self._name):
+            for packets in self._sound.encode(block[np.newaxis]):
+                self._container.mux(packets)
 
     def finish(self) -> None:
-        self._container.mux(self._sound.flush())
+        with _explained(self._name):
+            self._container.mux(self._sound.flush())
+            self._container.close()
 
 
 class _Raw:
@@ -71,47 +118,14 @@ class _Raw:
         self._pipe = pipe
 
     def write(self, block: np.ndarray) -> None:
-        self._pipe.write(np.rint(np.clip(block, -1.0, 1.0) * 32767).astype("<i2").tobytes())
-        self._pipe.flush()
-
-
-def _to_pipe(pipe: BinaryIO, form: str) -> Iterator[Sink]:
-    if form == RAW:
-        yield _Raw(pipe)
-    elif form == "wav":
-        yield from _encoded(av.open(pipe, "w", format="wav", container_options=_AT_ONCE), "pcm_s16le")
-    else:
-        raise MediaError(f"cannot write {form} to standard output: expected wav or {RAW}")
-
-
-def _to_card(name: str, device: str) -> Iterator[Sink]:
-    for sink in _encoded(av.open(device or "default", "w", format=name), "pcm_s16le"):
-        sink.write(np.zeros(round(CUSHION * SAMPLE_RATE), np.float32))
-        yield sink
-
-
-def _to_file(target: Path) -> Iterator[Sink]:
-    kind = format_of(target)
-    if kind.pictures:
-        alone = ", ".join(suffix for suffix, other in FORMATS.items() if not other.pictures)
-        raise MediaError(f"cannot write {target}: the sound of a live source is written alone; name a {alone}")
-    with fresh_file(target, None) as temporary, _explained(str(target)):
-        options = kind.options | _AT_ONCE
-        yield from _encoded(av.open(f"file:{temporary}", "w", format=kind.muxer, container_options=options), kind.sound)
-
-
-def _encoded(container: Any, encoder: str) -> Iterator[Sink]:
-    with container:
-        sink = _Encoded(container, encoder)
-        yield sink
-        sink.finish()
+        with _explained(_OUTPUT):
+            self._pipe.write(np.rint(np.clip(block, -1.0, 1.0) * 32767).astype("<i2").tobytes())
+            self._pipe.flush()
 
 
 @contextmanager
-def _explained(target: str) -> Iterator[None]:
+def _explained(name: str) -> Iterator[None]:
     try:
         yield
     except (av.error.FFmpegError, OSError, ValueError) as error:
-        if isinstance(error, MediaError):
-            raise
-        raise MediaError(f"cannot write {target}: {cause(error)}") from error
+        raise MediaError(f"cannot write {name}: {cause(error)}") from error

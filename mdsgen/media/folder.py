@@ -6,7 +6,6 @@ import os
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from fnmatch import fnmatch
 from pathlib import Path
 
 from mdsgen.errors import MediaError
@@ -19,8 +18,8 @@ VIDEO_SUFFIXES = frozenset({
 # fmt: on
 """What is taken from a folder, in capitals too; a file that is named is tried whatever it is called."""
 
-OWN_RESULTS = "*.mdsgen.*"
-"""What ``mdsgen-run`` calls its results: they are not taken for sources."""
+MARK = ".mdsgen"
+"""What tells a result from its source where nobody names it: ``video.mp4`` becomes ``video.mdsgen.mp4``."""
 
 FOLDER, LINK, HIDDEN = "folder (see --recursive)", "link to a folder", "hidden file"
 RESULT, OTHER = "earlier result", "other file"
@@ -43,7 +42,7 @@ class Folder:
 def read_folder(path: Path, *, recursive: bool = False) -> Folder:
     """The videos in a folder, by their suffix; with ``recursive``, also those in the folders below it.
 
-    Left out and counted are hidden files and folders, earlier results of ours (:data:`OWN_RESULTS`), other files, and
+    Left out and counted are hidden files and folders, earlier results of ours (:data:`MARK`), other files, and
     folders unless ``recursive``; links to folders are never followed. Raises :class:`MediaError` where there is no
     video, and for a folder that cannot be read.
     """
@@ -78,7 +77,7 @@ def _reason(entry: os.DirEntry[str]) -> str | None:
         return HIDDEN
     if entry.is_dir():
         return LINK if entry.is_symlink() else FOLDER
-    if fnmatch(entry.name, OWN_RESULTS):
+    if f"{MARK}." in entry.name:
         return RESULT
     is_video = os.path.splitext(entry.name)[1].lower() in VIDEO_SUFFIXES and entry.is_file()
     return None if is_video else OTHER

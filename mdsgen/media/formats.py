@@ -21,7 +21,6 @@ class Format:
     sound: str
     pictures: str | None = None
     options: dict[str, str] = field(default_factory=dict)
-    refuses: frozenset[str] = frozenset()
 
     @property
     def is_mp4(self) -> bool:
@@ -29,10 +28,24 @@ class Format:
         return self.muxer in ("mp4", "mov", "3gp")
 
     @property
+    def is_riff(self) -> bool:
+        """Whether it is of the family of AVI: codecs have names of four characters, H.264 and HEVC start codes, and
+        pictures no time but that at which they are decoded."""
+        return self.muxer in RIFF
+
+    @property
+    def holds_rotation(self) -> bool:
+        """Whether it can say that pictures are to be turned."""
+        return self.is_mp4 or self.holds_separate_alpha
+
+    @property
     def holds_separate_alpha(self) -> bool:
         """Whether the transparency of VP8 and VP9, which lies beside their packets, can be kept."""
         return self.muxer in ("matroska", "webm")
 
+
+RIFF = ("avi", "asf")
+"""Muxers and demuxers of the family of AVI."""
 
 # MP4 counts the length of its tracks in milliseconds unless told otherwise: here, in samples.
 _IN_SAMPLES = {"movie_timescale": str(SAMPLE_RATE)}
@@ -48,7 +61,7 @@ FORMATS = {
     ".mkv": Format("matroska", "aac", "mpeg4"),
     ".mov": Format("mov", "aac", "mpeg4", _IN_SAMPLES),
     ".webm": Format("webm", "libopus", "libvpx"),
-    ".avi": Format("avi", "pcm_s16le", "mpeg4", refuses=frozenset({"h264", "hevc"})),
+    ".avi": Format("avi", "pcm_s16le", "mpeg4"),
     ".flv": Format("flv", "aac", "flv"),
     ".wmv": Format("asf", "wmav2", "mpeg4"),
     ".3gp": Format("3gp", "aac", "mpeg4", _IN_SAMPLES),

@@ -74,10 +74,20 @@ def scaled_pictures(frames: np.ndarray, size: int) -> Iterator[np.ndarray]:
 
 def check_pictures(frames: np.ndarray) -> None:
     """Raise :class:`TensorError` for what is not uint8 ``[frames, height, width, 3]``."""
+    if not isinstance(frames, np.ndarray):
+        raise TensorError(f"expected frames as uint8 [frames, height, width, 3], got {type(frames).__name__}")
     if frames.ndim != 4 or frames.shape[-1] != 3 or frames.dtype != np.uint8 or not frames.size:
         raise TensorError(
             f"expected frames as uint8 [frames, height, width, 3], got {frames.dtype} {list(frames.shape)}"
         )
+
+
+def check_picture(picture: np.ndarray) -> None:
+    """Raise :class:`TensorError` for what is not uint8 ``[height, width, 3]``."""
+    if not isinstance(picture, np.ndarray):
+        raise TensorError(f"expected a picture as uint8 [height, width, 3], got {type(picture).__name__}")
+    if picture.ndim != 3 or picture.shape[-1] != 3 or picture.dtype != np.uint8 or not picture.size:
+        raise TensorError(f"expected a picture as uint8 [height, width, 3], got {picture.dtype} {list(picture.shape)}")
 
 
 def averaged(frames: np.ndarray, size: int) -> np.ndarray:

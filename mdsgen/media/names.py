@@ -12,6 +12,17 @@ RAW = "raw"
 """The format of samples without a header: signed 16-bit, little-endian, 16 kHz mono."""
 
 ADDRESS = re.compile(r"^(rtsps?|rtmps?|srt|udp|tcp|https?):/+")
+_ANY_ADDRESS = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]+):/+")  # not a drive, which has one letter
+
+
+def as_given(source: Path) -> str:
+    """A name as it was given: of the two slashes of an address a path keeps one."""
+    return _ANY_ADDRESS.sub(r"\1://", str(source))
+
+
+def is_foreign(source: Path) -> bool:
+    """Whether this names something that is neither a file nor a source without an end, such as ``hf://…``."""
+    return bool(_ANY_ADDRESS.match(str(source))) and not is_endless(source) and not source.exists()
 
 
 def is_endless(source: Path) -> bool:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from mdsgen.errors import SettingsError
 from mdsgen.media.formats import FORMATS
+from mdsgen.values import is_number
 
 
 @dataclass(frozen=True)
@@ -24,8 +25,8 @@ class Output:
     format: str | None = None
 
     def __post_init__(self) -> None:
-        if not 0.0 <= self.mix <= 1.0:
-            raise SettingsError(f"mix must be 0 to 1, not {self.mix!r}")
+        if not (is_number(self.mix) and 0.0 <= self.mix <= 1.0):
+            raise SettingsError(f"mix must be 0 to 1, not {self.mix!r:.80}")
         if self.format is not None and self.format not in FORMATS:
             raise SettingsError(f"format {self.format!r} is unknown: expected one of {', '.join(FORMATS)}")
         if self.format is not None:

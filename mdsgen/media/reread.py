@@ -11,6 +11,7 @@ import av.error
 
 from mdsgen.errors import MediaError
 from mdsgen.media.container import open_input
+from mdsgen.media.formats import RIFF
 from mdsgen.media.metadata import facts
 
 TOLERANCE = 0.25
@@ -32,11 +33,13 @@ class _Found:
     """One stream as it is read.
 
     ``open`` is when the last packet is shown and decoded, where it does not say how long it lasts: until the next is
-    decoded, which is ``step``.
+    decoded, which is ``step``. ``is_shown_when_decoded`` says that the container has no other time: what is read as
+    such is FFmpeg's guess.
     """
 
     type: str
     codec: str | None
+    is_shown_when_decoded: bool
     packets: int = 0
     is_shown: bool = False
     first: Fraction | None = None
@@ -47,7 +50,7 @@ class _Found:
     def add(self, packet: Any) -> None:
         self.packets += 1
         self.is_shown = self.is_shown or self.type != "video" or _is_decoded(packet)
-        stamp = packet.pts if packet.pts is not None else packet.dts
+        stamp = packet.dts if packet.pts is None or self.is_shown_when_decoded else packet.pts
         if stamp is None:
             return
         time, lasts = stamp * packet.time_base, (packet.duration or 0) * packet.time_base
@@ -74,7 +77,8 @@ def reread(file: Path, expected: list[Expected]) -> set[str]:
     try:
         with open_input(file) as container:
             streams = [stream for stream in container.streams if stream.type in ("video", "audio", "subtitle")]
-            found = {stream.index: _Found(stream.type, codec_name(stream)) for stream in streams}
+            is_riff = container.format.name in RIFF
+            found = {stream.index: _Found(stream.type, codec_name(stream), is_riff) for stream in streams}
             for packet in container.demux(streams):
                 if packet.size:
                     found[packet.stream.index].add(packet)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from mdsgen.errors import MediaError
+from mdsgen.errors import MediaError, writing
 from mdsgen.files import whole_file
 
 
@@ -19,20 +19,12 @@ def fresh_file(target: Path, source: Path | None) -> Iterator[Path]:
     ``source``.
     """
     with ExitStack() as stack:
-        with _explained(target):
+        with writing(target, MediaError):
             _check(target, source)
             temporary = stack.enter_context(whole_file(target))
         yield temporary
-        with _explained(target):
+        with writing(target, MediaError):
             stack.close()
-
-
-@contextmanager
-def _explained(target: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise MediaError(f"cannot write {target}: {error.strerror}") from error
 
 
 def _check(target: Path, source: Path | None) -> None:

@@ -9,15 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import av
-import av.error
 from av.format import Flags
 
 from mdsgen.errors import MediaError
 from mdsgen.geometry import SAMPLE_RATE
 from mdsgen.media.clock import PLAUSIBLE_GAP, WITNESSED_GAP, Clock, ClockScan
-from mdsgen.media.container import open_input, picture_stream, sound_stream
+from mdsgen.media.container import frames_of, open_input, picture_stream, sound_stream
 from mdsgen.media.orientation import display_matrix, rotation
 from mdsgen.paths import checked_path
+from mdsgen.values import is_number
 
 
 @dataclass(frozen=True)
@@ -28,6 +28,7 @@ class VideoInfo:
     degrees. ``duration`` is in seconds, from the first presentation time stamp to the end of the last frame;
     ``start`` is that first time stamp on the file's own clock. All other times in this package count from it. Where the
     clock cannot be believed as it stands, both are what :mod:`mdsgen.media.clock` makes of it; ``clock`` says how.
+    ``reordered`` says that pictures are shown in another order than they are decoded in (B-frames).
     """
 
     path: Path
@@ -38,19 +39,28 @@ class VideoInfo:
     start: float
     has_audio: bool
     codec: str
+    reordered: bool
     clock: Clock = field(repr=False)
 
     def remaining(self, start: float = 0.0, duration: float | None = None) -> float:
-        """Seconds that are there, of ``duration`` seconds (None: all) from ``start``.
+        """:func:`remaining` of the video."""
+        return remaining(str(self.path), self.duration, start, duration)
 
-        Raises :class:`MediaError` where ``start`` lies outside the video or ``duration`` is not positive.
-        """
-        if not 0 <= start < self.duration:
-            raise MediaError(f"start {start:g} s lies outside {self.path}, which lasts {self.duration:.3f} s")
-        if duration is not None and not duration > 0:
-            raise MediaError(f"a duration must be positive, not {duration:g} s")
-        rest = self.duration - start
-        return rest if duration is None else min(duration, rest)
+
+def remaining(film: str, length: float, start: float, duration: float | None) -> float:
+    """Seconds that are there of a film so long, of ``duration`` seconds (None: all) from ``start``.
+
+    Raises :class:`MediaError`, which names the ``film``, where ``start`` lies outside of it, ``duration`` is not
+    positive, or either is no number.
+    """
+    for name, seconds in (("start", start), ("duration", 1.0 if duration is None else duration)):
+        if not is_number(seconds):
+            raise MediaError(f"{name} must be a number of seconds, not {seconds!r:.80}")
+    if not 0 <= start < length:
+        raise MediaError(f"start {start:g} s lies outside {film}, which lasts {length:.3f} s")
+    if duration is not None and not duration > 0:
+        raise MediaError(f"a duration must be positive, not {duration:g} s")
+    return length - start if duration is None else min(duration, length - start)
 
 
 def frame_count(duration: float, frame_rate: float) -> int:
@@ -100,6 +110,7 @@ def probe(path: str | os.PathLike[str]) -> VideoInfo:
             start=timeline.start,
             has_audio=sound_stream(container) is not None,
             codec=_codec_name(stream.codec_context.codec),
+            reordered=timeline.reordered,
             clock=scan.clock,
         )
 
@@ -115,7 +126,7 @@ def _scan(container: Any, stream: Any) -> tuple[ClockScan, Any]:
         if packet.size:
             scan.add(packet)
         if frame is None:
-            frame = next(iter(_decoded(packet)), None)
+            frame = next(iter(frames_of(packet)), None)
     scan.finish()
     return scan, frame
 
@@ -149,10 +160,3 @@ def _sound_seconds(path: Path) -> float:
         if stream is None:
             return 0.0
         return float(sum(packet.duration or 0 for packet in container.demux(stream)) * stream.time_base)
-
-
-def _decoded(packet: Any) -> list[Any]:
-    try:
-        return list(packet.decode())
-    except av.error.InvalidDataError:  # the next one may be whole
-        return []

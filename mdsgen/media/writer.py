@@ -88,7 +88,7 @@ class Writer:
     ) -> None:
         self.samples, self.written = samples, 0
         self.notes: list[str] = []
-        self._target, self._file, self._kind = target, file, kind
+        self._target, self._file, self._kind, self._source = target, file, kind, source
         total = sample_count(source.duration) if source and kind.pictures else samples
         if samples > total:
             raise MediaError(f"{samples} samples of sound are more than the {total} of {source and source.path}")
@@ -153,6 +153,9 @@ class Writer:
         """Write the header, which shows whether the container takes the codec, and the silence before the sound."""
         if source:
             self._film = FilmCopy(source, self._container, self._kind, sound=output.keep_original)
+            refusal = self._film.refusal() if self._kind.is_riff else None
+            if refusal is not None:
+                raise self._cannot_hold(refusal, source)
         self._sound = SoundEncoder(self._container, self._kind.sound, shape)
         if any(copy.template.type == "audio" for copy in (self._film.copies if self._film else [])):
             self._sound.stream.metadata["title"] = GENERATED_TITLE
@@ -160,17 +163,15 @@ class Writer:
             try:
                 self._container.start_encoding()
             except (av.error.FFmpegError, ValueError) as error:
-                if source is None or isinstance(error, OSError):
+                refusal = self._film.refusal() if self._film else None
+                if source is None or refusal is None:
                     raise
-                raise MediaError(self._refusal(source, error)) from error
+                raise self._cannot_hold(refusal, source) from error
             self._encode_silence(self._before)
 
-    def _refusal(self, source: VideoInfo, error: BaseException) -> str:
-        fault = f"a {self._target.suffix} file cannot hold the {source.codec} pictures of {source.path}"
-        chosen, _ = choose_suffix(source.path, DEFAULT_OUTPUT)
-        is_known = chosen != self._target.suffix.lower()
-        advice = f"name a {chosen} file" if is_known else "name a .wav or .flac file, without pictures"
-        return f"{fault} ({cause(error)}); {advice}"
+    def _cannot_hold(self, pictures: str, source: VideoInfo) -> MediaError:
+        fault = f"a {self._target.suffix} file cannot hold {pictures}"
+        return MediaError(f"{fault}; {_advice(self._target, source)}")
 
     def _encode_silence(self, samples: int) -> None:
         shape = self._sound.shape
@@ -189,7 +190,8 @@ class Writer:
         try:
             told = reread(self._file, self._expected())
         except MediaError as error:
-            raise MediaError(f"cannot write {self._target}: {error}") from error
+            advice = f"; {_advice(self._target, self._source)}" if self._source and self._kind.pictures else ""
+            raise MediaError(f"cannot write {self._target}: {error}{advice}") from error
         if self._film:
             left_out = [*self._film.left_out, *missing(self._film.facts, told)]
             if left_out:
@@ -202,6 +204,13 @@ class Writer:
             Expected(copy.template.type, copy.seconds, copy.packets, codec_name(copy.template)) for copy in copies
         ]
         return [*copied, Expected("audio", self._total / self._sound.shape.rate)]
+
+
+def _advice(target: Path, source: VideoInfo) -> str:
+    """What to name instead of a target that cannot hold a film."""
+    chosen, _ = choose_suffix(source.path, DEFAULT_OUTPUT)
+    is_known = chosen != target.suffix.lower()
+    return f"name a {chosen} file" if is_known else "name a .wav or .flac file, without pictures"
 
 
 @contextmanager

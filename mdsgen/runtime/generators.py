@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -11,23 +11,15 @@ from mdsgen.bundle import DENOISER
 from mdsgen.engines import warn_once
 from mdsgen.engines.device import DeviceEngine
 from mdsgen.errors import MdsgenError
+from mdsgen.runtime.known import Known
 from mdsgen.runtime.networks import Networks
 from mdsgen.runtime.sampler import OnStep
-from mdsgen.runtime.solver import Plan, plan_steps
-from mdsgen.runtime.window_generator import Timings, WindowGenerator
+from mdsgen.runtime.solver import Plan
+from mdsgen.runtime.window_generator import Generator, Timings, WindowGenerator
 from mdsgen.sampling import Sampling
 
 if TYPE_CHECKING:
     from mdsgen.runtime.device_window import DeviceWindow, StepKernels
-
-
-class Generator(Protocol):
-    """Makes one window's sound after the other."""
-
-    def __call__(
-        self, frames: np.ndarray, noise: np.ndarray, timings: Timings, on_step: OnStep = lambda done: None
-    ) -> np.ndarray:
-        """``frames`` uint8 ``[F, H, W, 3]`` of any size, ``noise [1, C, H, W]`` -> waveform ``[samples]``, float32."""
 
 
 class Generators:
@@ -41,7 +33,7 @@ class Generators:
     def of(self, sampling: Sampling) -> Generator:
         """What generates with this sampling. Raises :class:`~mdsgen.errors.SettingsError` for more steps than the model
         was trained in, and for guidance of a denoiser that has no unconditional branch."""
-        plan = plan_steps(sampling, self._networks.schedule, self._networks.branches)
+        plan = self._networks.plan(sampling)
         engines = self._networks.device_engines
         if not engines:
             return WindowGenerator(self._networks, sampling)
@@ -65,7 +57,7 @@ class Generators:
             self._close_clip()
             engines[DENOISER].device.make_current()
             self._kernels = self._kernels or Kernels(SOURCES)
-            self._clip = DeviceWindow(engines, self._kernels, steps, picture)
+            self._clip = DeviceWindow(engines, self._kernels, steps, self._networks.marked_columns, picture)
         return self._clip
 
     def close(self) -> None:
@@ -83,21 +75,26 @@ class Generators:
             clip.close()
 
 
-class _OnDevice:
+class _OnDevice(Generator):
     """A generator whose steps are on the GPU: they cannot be reported one by one, so the last one is."""
 
     def __init__(self, generators: Generators, engines: Mapping[str, DeviceEngine], plan: Plan) -> None:
         self._generators, self._engines, self._plan = generators, engines, plan
 
-    def __call__(
-        self, frames: np.ndarray, noise: np.ndarray, timings: Timings, on_step: OnStep = lambda done: None
-    ) -> np.ndarray:
+    def go_on(
+        self,
+        frames: np.ndarray,
+        noise: np.ndarray,
+        known: Known | None,
+        timings: Timings,
+        on_step: OnStep = lambda done: None,
+    ) -> tuple[np.ndarray, np.ndarray]:
         from mdsgen.media import check_pictures
 
         check_pictures(frames)
         _, height, width, _ = frames.shape
         clip = self._generators.clip(self._engines, len(self._plan), (height, width))
         clip.load(self._plan)
-        sound = clip(frames, noise, timings)
+        made = clip.go_on(frames, noise, known, timings)
         on_step(len(self._plan))
-        return sound
+        return made

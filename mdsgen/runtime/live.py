@@ -15,17 +15,17 @@ from types import TracebackType
 import numpy as np
 
 from mdsgen.engines import warn_once
-from mdsgen.errors import EngineError
+from mdsgen.errors import EngineError, SettingsError
 from mdsgen.geometry import SAMPLE_RATE, Geometry
-from mdsgen.media import Scaler, check_pictures
-from mdsgen.runtime.generators import Generator
+from mdsgen.media import Scaler, check_picture
 from mdsgen.runtime.live_options import LiveOptions
 from mdsgen.runtime.pace import Effort, SourceClock, effort
 from mdsgen.runtime.soundtrack import Soundtrack
 from mdsgen.runtime.stamps import Stamps
 from mdsgen.runtime.views import Views, last_frame
-from mdsgen.runtime.window_generator import Timings
+from mdsgen.runtime.window_generator import Generator, Timings
 from mdsgen.runtime.windows import Window, WindowPlan
+from mdsgen.values import is_finite
 
 Turns = Callable[[], AbstractContextManager[None]]
 """Within what this gives, the engines are this thread's."""
@@ -53,7 +53,8 @@ class Live:
     :meth:`push` takes a picture and gives the blocks that are ready, in the same thread. Or one thread pushes and
     ends, without looking at what that gives, and another pulls. Blocks are float32 ``[samples]`` at 16 kHz, without
     gaps: sample 0 belongs to the first picture. Where computing falls behind, work is dropped and not samples.
-    Whatever fails closes it.
+    ``options`` are those that were asked for, with block and lookahead rounded up to whole columns. A picture that is
+    refused is left out, and nothing else changes; a block that cannot be computed closes it.
     """
 
     def __init__(
@@ -64,8 +65,8 @@ class Live:
         options: LiveOptions,
         turn: Turns,
     ) -> None:
-        self.options = options
         self._plan = options.plan(geometry)
+        self.options = options = options.rounded(geometry)
         self._track = Soundtrack(geometry, generator, options.seed, self._plan)
         self._fewer, self._turn = fewer, turn
         self._views, self._scaler = Views(geometry, iter(self._plan)), Scaler(geometry.frame_size)
@@ -84,11 +85,14 @@ class Live:
         asked for.
 
         ``time`` is in seconds on any clock; None is an even ``frame_rate``. Raises
-        :class:`~mdsgen.errors.TensorError` for what is no picture.
+        :class:`~mdsgen.errors.TensorError` for what is no picture, and :class:`~mdsgen.errors.SettingsError` for what
+        is no time: the next picture may be a good one. Raises :class:`~mdsgen.errors.EngineError` after :meth:`end`.
         """
-        check_pictures(picture[np.newaxis])
+        check_picture(picture)
         with self._changed:
             self._check_open()
+            if self._end is not None:
+                raise EngineError("this live sound has been ended: no picture can follow")
             placed = self._stamps.place(time)
             if placed is not None:
                 scaled = self._scaler.of_array(picture).copy()  # the camera may use its array again
@@ -100,12 +104,15 @@ class Live:
                 self._changed.notify_all()
         return self._ready_blocks()
 
-    def end(self) -> None:
-        """No picture comes any more: the last one stays for one picture of the ``frame_rate``."""
+    def end(self, lasts: float | None = None) -> None:
+        """No picture comes any more: the last one stays for ``lasts`` seconds, None as long as at ``frame_rate``."""
+        if lasts is not None and not (is_finite(lasts) and lasts > 0):
+            raise SettingsError(f"lasts must be a positive number of seconds, not {lasts!r:.80}")
+        stays = self._stamps.interval if lasts is None else Fraction(float(lasts))
         with self._changed:
             if self._end is None and not self._closed:
                 last = self._stamps.last
-                self._end = 0 if last is None else round((last + self._stamps.interval) * SAMPLE_RATE)
+                self._end = 0 if last is None else round((last + stays) * SAMPLE_RATE)
                 if self._end:
                     self._views.finish(self._end)
                 self._finished = not self._end
@@ -121,16 +128,16 @@ class Live:
         while True:
             with self._changed:
                 while not self._closed and not self._finished and self._views.ready() is None:
-                    self._changed.wait(self._patience())
+                    self._changed.wait(self.options.block / 4)
                     self._go_on_without_pictures()
                 if self._closed or self._finished:
                     return
             yield from self._ready_blocks()
 
-    def finish(self) -> np.ndarray:
+    def finish(self, lasts: float | None = None) -> np.ndarray:
         """:meth:`end`, and what has not been given out yet, ``[samples]``."""
         self._check_open()
-        self.end()
+        self.end(lasts)
         return np.concatenate([np.zeros(0, np.float32), *self._ready_blocks()])
 
     @property
@@ -211,7 +218,8 @@ class Live:
             block = self._track.add_silence(window, end)
         else:
             with self._turn():
-                block = self._track.add(window, frames, Timings(), end=end, generator=self._of(chosen))
+                generator = self._fewer if chosen is Effort.FEWER else None
+                block = self._track.add(window, frames, Timings(), end=end, generator=generator)
         spent = time.perf_counter() - started
         with self._changed:
             if frames is not None:
@@ -219,9 +227,6 @@ class Live:
             self._count(blocks=1, fewer=chosen is Effort.FEWER, silent=chosen is Effort.SILENT, computing=spent)
             self._statistics = replace(self._statistics, longest=max(self._recent, default=0.0))
         return block
-
-    def _of(self, chosen: Effort) -> Generator | None:
-        return self._fewer if chosen is Effort.FEWER else None
 
     def _effort(self, behind: float) -> Effort:
         """What there is time for. At the end nobody waits for the next picture, and everything is computed."""
@@ -241,9 +246,6 @@ class Live:
     def _shed(self) -> None:
         """Keep no pictures for windows that will be silent, should nobody pull."""
         self._views.forget(before=self._seen - 4 * self.options.block - float(self._stamps.interval))
-
-    def _patience(self) -> float:
-        return self.options.block / 4
 
     def _go_on_without_pictures(self) -> None:
         now = self._clock.now

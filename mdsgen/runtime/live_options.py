@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from mdsgen.errors import SettingsError
 from mdsgen.geometry import SAMPLE_RATE, Geometry
 from mdsgen.runtime.windows import WindowPlan
+from mdsgen.values import check_frame_rate, check_seed, is_finite
 
 
 @dataclass(frozen=True)
@@ -23,14 +24,22 @@ class LiveOptions:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if not (math.isfinite(self.frame_rate) and self.frame_rate > 0):
-            raise SettingsError(f"frame_rate must be a positive number, not {self.frame_rate!r}")
-        if not (math.isfinite(self.block) and self.block > 0):
-            raise SettingsError(f"block must be a positive number of seconds, not {self.block!r}")
-        if not (math.isfinite(self.lookahead) and self.lookahead >= 0):
-            raise SettingsError(f"lookahead must be 0 seconds or more, not {self.lookahead!r}")
-        if self.seed < 0:
-            raise SettingsError(f"a seed must be 0 or more, not {self.seed}")
+        check_frame_rate(self.frame_rate)
+        if not is_finite(self.block) or not self.block > 0:
+            raise SettingsError(f"block must be a positive number of seconds, not {self.block!r:.80}")
+        if not is_finite(self.lookahead) or not self.lookahead >= 0:
+            raise SettingsError(f"lookahead must be 0 seconds or more, not {self.lookahead!r:.80}")
+        check_seed(self.seed)
+
+    def rounded(self, geometry: Geometry) -> LiveOptions:
+        """With block and lookahead in whole columns, unless a block is as long as a window."""
+        if _columns(self.block, geometry) >= geometry.time_columns:
+            return self
+        block, lookahead = (
+            _columns(seconds, geometry) * geometry.column_samples / SAMPLE_RATE
+            for seconds in (self.block, self.lookahead)
+        )
+        return replace(self, block=block, lookahead=lookahead)
 
     def plan(self, geometry: Geometry) -> WindowPlan:
         """The windows: those of a film where a block is as long as a window.

@@ -17,6 +17,8 @@ from mdsgen.engines.optimised import LARGEST
 from mdsgen.errors import BundleError, EngineError
 from mdsgen.geometry import FEATURE_CHANNELS, Geometry
 from mdsgen.runtime.outputs import check_finite, check_shape
+from mdsgen.runtime.solver import Plan, plan_steps
+from mdsgen.sampling import Sampling
 from mdsgen.tensor import TensorSpec
 
 _FOLDED_TOKENS = 512
@@ -151,6 +153,16 @@ class Networks:
     def device_engines(self) -> dict[str, DeviceEngine]:
         """The engines by network where they are on a GPU; else none."""
         return {name: engine for name, engine in self._engines.items() if isinstance(engine, DeviceEngine)}
+
+    def plan(self, sampling: Sampling) -> Plan:
+        """The solver's steps with this bundle; raises :class:`~mdsgen.errors.SettingsError` as
+        :func:`~mdsgen.runtime.solver.plan_steps` does."""
+        return plan_steps(sampling, self.schedule, self.branches, self.continues)
+
+    @property
+    def marked_columns(self) -> int:
+        """How many of the last rows of the modulations get a mark where their column is known."""
+        return self.geometry.time_columns if self.continues else 0
 
     def encode(self, frames: np.ndarray) -> np.ndarray:
         """``frames [frames, 3, size, size]`` in 0..1 -> features ``[1, F, 512]``, one a token column or one a frame."""

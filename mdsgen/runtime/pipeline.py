@@ -17,11 +17,13 @@ from mdsgen.bundle import Bundle, default_bundle
 from mdsgen.engines import EngineOptions, load_library, provider_names
 from mdsgen.errors import Cancelled, EngineError, SettingsError
 from mdsgen.geometry import SAMPLE_RATE
-from mdsgen.runtime.generators import Generator, Generators
+from mdsgen.runtime.generators import Generators
+from mdsgen.runtime.live_options import LiveOptions
 from mdsgen.runtime.networks import Networks
 from mdsgen.runtime.turn import Turn
-from mdsgen.runtime.window_generator import Timings, WindowGenerator
+from mdsgen.runtime.window_generator import Generator, Timings, WindowGenerator
 from mdsgen.sampling import PRESETS, Changes, Sampling
+from mdsgen.values import check_seed
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -170,8 +172,7 @@ class Pipeline:
         """As a call, but block after block ``[samples]`` as windows are done: memory does not grow with the length."""
         from mdsgen.runtime.source import open_source  # with PyAV, which a pipeline is opened without
 
-        if not isinstance(seed, (int, np.integer)) or isinstance(seed, bool) or seed < 0:
-            raise SettingsError(f"a seed must be a whole number, 0 or more, not {seed!r:.80}")
+        check_seed(seed)
         _check_kind(sampling, Sampling | None, "sampling", "a Sampling")
         _check_kind(progress, Callable | None, "progress", "a function")
         sampling = sampling or self.bundle.sampling
@@ -209,9 +210,9 @@ class Pipeline:
     def live(
         self,
         *,
-        frame_rate: float = 30.0,
-        block: float = 0.512,
-        lookahead: float = 0.256,
+        frame_rate: float = LiveOptions.frame_rate,
+        block: float = LiveOptions.block,
+        lookahead: float = LiveOptions.lookahead,
         seed: int = 0,
         sampling: Sampling | None = None,
         **changes: Unpack[Changes],
@@ -225,7 +226,6 @@ class Pipeline:
         :class:`~mdsgen.errors.SettingsError` for impossible settings.
         """
         from mdsgen.runtime.live import Live
-        from mdsgen.runtime.live_options import LiveOptions
 
         _check_kind(sampling, Sampling | None, "sampling", "a Sampling")
         options, own = LiveOptions(frame_rate, block, lookahead, seed), self.bundle.sampling

@@ -10,12 +10,10 @@ from typing import Any
 
 from mdsgen.geometry import SAMPLE_RATE
 from mdsgen.media import DEFAULT_OUTPUT, Output, open_writer, probe, sample_count
+from mdsgen.media.folder import MARK
 from mdsgen.runtime.pipeline import OnProgress, Pipeline
 from mdsgen.runtime.window_generator import Timings
 from mdsgen.sampling import Sampling
-
-MARK = ".mdsgen"
-"""What tells a result from its source where nobody names it: ``video.mp4`` becomes ``video.mdsgen.mp4``."""
 
 
 @dataclass(frozen=True)

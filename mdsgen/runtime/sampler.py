@@ -8,8 +8,7 @@ import numpy as np
 
 from mdsgen.errors import TensorError
 from mdsgen.geometry import Geometry
-from mdsgen.kernels import guided_step
-from mdsgen.runtime.continuation import Held
+from mdsgen.kernels import guided_step, hold
 from mdsgen.runtime.solver import Plan, plan_steps
 from mdsgen.sampling import Sampling
 from mdsgen.schedule import NoiseSchedule
@@ -51,26 +50,23 @@ def solve(
     plan: Plan,
     estimate: Callable[[np.ndarray, int], Estimates],
     on_step: OnStep = lambda done: None,
-    held: Held | None = None,
+    held: np.ndarray | None = None,
 ) -> np.ndarray:
     """The diffusion loop: ``noise`` -> latent, float32. ``estimate(latent, index)`` is the network at that step.
 
-    Where columns are known they are ``held`` all the way, and come out as they are.
+    Where columns are known they are ``held`` (as :func:`~mdsgen.runtime.continuation.held_columns` makes it) all the
+    way, and come out as they are.
     """
     latent = np.array(noise, dtype=np.float32)
+    if held is not None:
+        hold(latent, held, plan[0].known)
     clean = np.zeros_like(latent)
     older = [np.zeros_like(latent) for _ in plan[0].coefficients.next_older]
     for index, step in enumerate(plan):
-        if held:
-            held.before(step, latent)
         conditional, unconditional = estimate(latent, index)
         with np.errstate(over="ignore", invalid="ignore"):  # whoever takes the latent looks at it
-            guided_step(latent, conditional, unconditional, clean, step.coefficients, older)
-        if held:
-            held.clean(clean)
+            guided_step(latent, conditional, unconditional, clean, step.coefficients, older, held)
         on_step(index + 1)
-    if held:
-        held.clean(latent)
     return latent
 
 

@@ -6,13 +6,13 @@ As in the release of DPM-Solver++ the times are uniform and the first step is of
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
 
 from mdsgen.errors import SettingsError
-from mdsgen.kernels import StepCoefficients
+from mdsgen.kernels import CLEAN, Level, StepCoefficients
 from mdsgen.runtime.continuous_schedule import ContinuousSchedule
 from mdsgen.runtime.guidance import guidance_scale
 from mdsgen.runtime.multistep import NoiseLevels, dpm_solver, unipc
@@ -36,20 +36,26 @@ is never wrong: NONE has a guidance of exactly 1, and KEPT saves time at the cos
 
 @dataclass(frozen=True)
 class SolverStep:
-    """One step: the timestep that the network is given, and the coefficients of its noise estimates."""
+    """One step: the timestep that the network is given, and the coefficients of its noise estimates.
+
+    ``known``: how noisy it sees what is known of the latent.
+    """
 
     timestep: float
     coefficients: StepCoefficients
     unconditional: str = FRESH
+    known: Level = CLEAN
 
 
 Plan = tuple[SolverStep, ...]
 """All steps from noise to latent."""
 
 
-def plan_steps(sampling: Sampling, schedule: NoiseSchedule, branches: int = 2) -> Plan:
+def plan_steps(sampling: Sampling, schedule: NoiseSchedule, branches: int = 2, continues: bool = False) -> Plan:
     """The steps of a sampling with a model that was trained with this noise schedule and has so many branches.
 
+    ``continues``: it was trained to go on from known columns, and sees them clean; any other sees them as noisy as the
+    rest (as RePaint; Lugmayr et al., 2022).
     Raises :class:`SettingsError` for more steps than the model was trained in, and for guidance of one that has no
     unconditional branch.
     """
@@ -75,9 +81,14 @@ def plan_steps(sampling: Sampling, schedule: NoiseSchedule, branches: int = 2) -
     history, table = TABLES[sampling.solver]
     rows = table(levels)[:, : 1 + history]  # [steps, 1 + history]
     unconditional = _unconditional(scales, sampling.unconditional_every)
+    known = _known(levels, continues)
+    coefficients = (
+        replace(_coefficients(levels, step, float(scale), row, sampling.clean_limit), known=known[step + 1])
+        for step, (scale, row) in enumerate(zip(scales, rows, strict=True))
+    )
     return tuple(
-        SolverStep(float(timestep), _coefficients(levels, step, float(scale), row, sampling.clean_limit), branch)
-        for step, (timestep, scale, row, branch) in enumerate(zip(timesteps, scales, rows, unconditional, strict=True))
+        SolverStep(float(timestep), c, branch, level)
+        for timestep, c, branch, level in zip(timesteps, coefficients, unconditional, known[:-1], strict=True)
     )
 
 
@@ -107,6 +118,13 @@ def _coefficients(
         next_older=tuple(map(float, earlier[1:])),
         clean_limit=float(clean_limit),
     )
+
+
+def _known(levels: NoiseLevels, continues: bool) -> list[Level]:
+    """Of what is known, before every step and after the last one: clean there, whatever is left of the noise."""
+    noisy = zip(levels.alpha[:-1], levels.sigma[:-1], strict=True)
+    before = [CLEAN if continues else Level(float(alpha), float(sigma)) for alpha, sigma in noisy]
+    return [*before, CLEAN]
 
 
 def _unconditional(scales: np.ndarray, every: int) -> list[str]:

@@ -8,10 +8,9 @@ import numpy as np
 
 from mdsgen.geometry import SAMPLE_RATE, Geometry
 from mdsgen.runtime.assembling import Assembler
-from mdsgen.runtime.generators import Generator
 from mdsgen.runtime.known import Known, moved
 from mdsgen.runtime.sampler import OnStep, seeded_noise
-from mdsgen.runtime.window_generator import Timings, WindowGenerator
+from mdsgen.runtime.window_generator import Generator, Timings
 from mdsgen.runtime.windows import Window, WindowPlan
 
 FADE = 0.064
@@ -21,15 +20,12 @@ FADE = 0.064
 class Soundtrack:
     """Makes one block of sound after the other, in the order of the windows.
 
-    A window's noise depends on seed and index alone. A generator on the host goes on from the latent of what was given
-    out; the CUDA graph has no array for it, and its windows are imagined apart and cross-faded.
+    A window's noise depends on seed and index alone, and it goes on from the latent of what was given out.
     """
 
     def __init__(self, geometry: Geometry, generator: Generator, seed: int, plan: WindowPlan | None = None) -> None:
-        goes_on = isinstance(generator, WindowGenerator)
-        self.plan = plan or (WindowPlan.of_film(geometry) if goes_on else WindowPlan.apart(geometry))
-        apart = min(self.plan.context, self.plan.block) * geometry.column_samples
-        self.fade = fade_samples(geometry) if goes_on else apart
+        self.plan = plan or WindowPlan.of_film(geometry)
+        self.fade = fade_samples(geometry)
         self._geometry, self._generator, self._seed = geometry, generator, seed
         self._assembler = Assembler(self.fade)
         self._latent: np.ndarray | None = None  # of the last window that was computed
@@ -50,11 +46,8 @@ class Soundtrack:
         """
         chosen = generator or self._generator
         noise = seeded_noise(self._geometry, self._seed, window.index)  # [1, C, H, W]
-        if isinstance(chosen, WindowGenerator):
-            sound, self._latent = chosen.go_on(frames, noise, self._known_to(window), timings, on_step)
-            self._start, self._known = window.start, window.until
-        else:
-            sound = chosen(frames, noise, timings, on_step)
+        sound, self._latent = chosen.go_on(frames, noise, self._known_to(window), timings, on_step)
+        self._start, self._known = window.start, window.until
         return self._join(window, sound, end)
 
     def add_silence(self, window: Window, end: int | None = None) -> np.ndarray:
@@ -75,5 +68,5 @@ class Soundtrack:
 
 
 def fade_samples(geometry: Geometry) -> int:
-    """How long windows that go on from each other fade, in samples: never as long as the shortest block."""
+    """How long windows fade into each other, in samples: never as long as the shortest block."""
     return min(math.ceil(FADE * SAMPLE_RATE), geometry.column_samples // 2)

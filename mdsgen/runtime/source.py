@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Callable
 from fractions import Fraction
@@ -12,12 +11,12 @@ import numpy as np
 
 from mdsgen.errors import MediaError, SettingsError
 from mdsgen.geometry import Geometry
-from mdsgen.media import Scaler, VideoInfo, check_pictures, probe, sample_count, timed_pictures
+from mdsgen.media import Scaler, VideoInfo, check_pictures, probe, remaining, sample_count, timed_pictures
 from mdsgen.runtime.views import Pictures
+from mdsgen.values import check_frame_rate
 
 VideoSource = str | os.PathLike[str] | VideoInfo | np.ndarray
 """A file, one that has been probed, or frames: uint8 ``[T, H, W, 3]`` RGB of any size."""
-_SLOWEST, _FASTEST = 1e-3, 1e3  # pictures per second of an array
 
 
 def open_source(
@@ -28,9 +27,6 @@ def open_source(
     ``frame_rate`` is how many frames of an array come in a second, None as many as the geometry has. Raises
     :class:`MediaError`, and :class:`SettingsError` for an impossible rate, or one where a file has its own.
     """
-    for name, seconds in (("start", start), ("duration", duration)):
-        if (seconds is not None or name == "start") and not _is_number(seconds):
-            raise MediaError(f"{name} must be a number of seconds, not {seconds!r:.80}")
     if isinstance(video, np.ndarray):
         rate = Fraction(geometry.frame_rate) if frame_rate is None else _checked_rate(frame_rate)
         pictures, seconds = _open_array(video, rate, geometry.frame_size, start, duration)
@@ -48,23 +44,12 @@ def open_source(
     return pictures, sample_count(seconds)
 
 
-def _is_number(value: object) -> bool:
-    """Infinite is one, too: a duration of it lasts to the end."""
-    if not isinstance(value, (int, float, np.integer, np.floating)) or isinstance(value, bool):
-        return False
-    try:
-        return not math.isnan(float(value))
-    except OverflowError:  # whole numbers may be larger than any float
-        return False
-
-
 def _kind(value: object) -> str:
     return f"{type(value).__module__}.{type(value).__qualname__}".removeprefix("builtins.")
 
 
 def _checked_rate(frame_rate: float) -> Fraction:
-    if not _is_number(frame_rate) or not _SLOWEST <= frame_rate <= _FASTEST:
-        raise SettingsError(f"frame_rate must be a number from {_SLOWEST:g} to {_FASTEST:g}, not {frame_rate!r:.80}")
+    check_frame_rate(frame_rate)
     return Fraction(float(frame_rate))
 
 
@@ -73,10 +58,7 @@ def _open_array(
 ) -> tuple[Pictures, float]:
     """As :func:`timed_pictures` of a file of these frames, and how many seconds they are for."""
     count = len(video) if video.ndim else 0
-    length = float(count / rate)
-    if not 0 <= start < length or (duration is not None and not duration > 0):
-        raise MediaError(f"start {start} s and duration {duration} s do not fit {count} frames, {length} s")
-    seconds = length - start if duration is None else min(duration, length - start)
+    seconds = remaining(f"an array of {count} frames", float(count / rate), start, duration)
     check_pictures(video)
     return _timed(video, rate, Fraction(float(start)), Scaler(size).of_array), seconds
 

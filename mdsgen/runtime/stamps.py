@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from fractions import Fraction
 
 from mdsgen.errors import SettingsError
+from mdsgen.values import is_finite
 
 RESTART = 1
 """Seconds by which a clock goes back when it starts anew; a picture that is less late is left out."""
@@ -40,9 +40,9 @@ class Stamps:
         if time is None:
             placed = following
         else:
-            if not math.isfinite(time):
-                raise SettingsError(f"the time of a picture must be a number of seconds, not {time!r}")
-            stamp = Fraction(time).limit_denominator(1_000_000)
+            if not is_finite(time):
+                raise SettingsError(f"the time of a picture must be a number of seconds, not {time!r:.80}")
+            stamp = Fraction(float(time)).limit_denominator(1_000_000)
             if self._shift is None:
                 self._shift = following - stamp
             placed = stamp + self._shift

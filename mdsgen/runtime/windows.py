@@ -12,12 +12,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import count
 
-from mdsgen.geometry import SAMPLE_RATE, Geometry
+from mdsgen.geometry import Geometry
 
 CONTEXT = 26 / 32
 """Share of a window that is context at least, where there is so much: measured on rendered bells."""
-APART = 1.0
-"""Seconds that windows share at least which do not go on from each other, and are cross-faded."""
 
 
 @dataclass(frozen=True)
@@ -48,17 +46,11 @@ class WindowPlan:
 
     @classmethod
     def of_film(cls, geometry: Geometry) -> WindowPlan:
-        """For a film, whose windows go on from each other and look ahead by one picture."""
+        """For a film, whose windows look ahead by one picture."""
         columns = geometry.time_columns
         lookahead = min(math.ceil(geometry.samples_per_frame / geometry.column_samples), max(0, columns - 2))
         context = min(math.ceil(CONTEXT * columns), columns - 1 - lookahead)
         return cls(geometry, context, columns, lookahead)
-
-    @classmethod
-    def apart(cls, geometry: Geometry) -> WindowPlan:
-        """For a film whose windows are imagined apart, and cross-faded over the whole context."""
-        shared = math.ceil(APART * SAMPLE_RATE / geometry.column_samples)
-        return cls(geometry, min(shared, geometry.time_columns - 1), geometry.time_columns, 0)
 
     @property
     def fresh(self) -> int:

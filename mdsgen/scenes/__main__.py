@@ -33,11 +33,11 @@ def main(
     duration: float,
     quality: int,
 ) -> None:
-    """Write the scene of SEED, of KIND or any, and print what happens in it."""
+    """Write the scene of SEED, of KIND or any, and print what happens in it until its end."""
     scene = sample_scene(seed, kind, duration)
     write_video(scene, output, frame_rate, size, silent=silent, quality=quality)
     click.echo(f"{output}: {' and '.join(f'{source.material} {source.kind}' for source in scene.truth.sources)}")
-    for event in scene.truth.events:
+    for event in (event for event in scene.truth.events if event.time < duration):
         click.echo(f"{event.time:7.3f} s  {event.kind}  {event.material}  strength {event.strength:.2f}")
 
 

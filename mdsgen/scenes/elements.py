@@ -150,12 +150,24 @@ class Fire(Actor):
     def sound(self, samples: int) -> np.ndarray:
         rng = np.random.default_rng([self.flaws])
         heat = stretched(self.intensity, samples)
-        roar = np.float32(0.4 * STEADY) * heat * shaped(rng, samples, band(90, 450))
-        hiss = np.float32(0.05 * STEADY) * heat * shaped(rng, samples, band(1500, 6000))
-        times, strengths = np.array(self.crackles), STEADY * np.array(self.strengths)
-        snap = shaped(rng, 400, band(700, 6000)) * np.exp(-np.arange(400) / 60.0)
-        cracks = pulses(times, strengths, np.full(times.shape, 2e-4), samples)
-        return np.asarray(roar + hiss + convolve(cracks, (1.2 * snap).astype(np.float32)))
+        lapping = 1 + 0.5 * shaped(rng, samples, band(2, 9))  # the flames flutter
+        roar = np.float32(0.35 * STEADY) * heat * np.maximum(lapping, 0) * shaped(rng, samples, band(90, 450))
+        hiss = np.float32(0.04 * STEADY) * heat * shaped(rng, samples, band(1500, 6000))
+        return np.asarray(roar + hiss + self._crackle(rng, samples), dtype=np.float32)
+
+    def _crackle(self, rng: np.random.Generator, samples: int) -> np.ndarray:
+        """The snaps that are seen, and among them many small ones that are not: most faint, a few nearly as loud."""
+        small = poisson(rng, self.intensity, 45.0)
+        times = np.concatenate([self.crackles, small])
+        faint = 0.05 * rng.uniform(0.0, 1.0, small.size) ** -0.6  # a power law: many faint ones for each loud one
+        strengths = STEADY * np.concatenate([self.strengths, np.minimum(faint, 0.5)])
+        sound = np.zeros(samples, dtype=np.float32)
+        for part, (pitch, fades) in enumerate(((900.0, 90.0), (1800.0, 50.0), (3600.0, 25.0))):  # Hz, samples
+            chosen = slice(part, None, 3)
+            snap = shaped(rng, 600, band(0.6 * pitch, 1.9 * pitch)) * np.exp(-np.arange(600) / fades)
+            force = pulses(times[chosen], strengths[chosen], np.full(times[chosen].shape, 2e-4), samples)
+            sound += convolve(force, (1.4 * snap).astype(np.float32))
+        return sound
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,11 @@ from typing import ClassVar
 
 import numpy as np
 
+from mdsgen.geometry import SAMPLE_RATE
 from mdsgen.scenes.actor import LEVEL, Actor, Place, draw_contact
 from mdsgen.scenes.material import CERAMIC, GLASS, METAL, SKIN, WOOD, Colour, Material
 from mdsgen.scenes.modal import Modes, body, convolve, membrane, pulses
+from mdsgen.scenes.noise import band, shaped
 from mdsgen.scenes.raster import Canvas
 from mdsgen.scenes.truth import Event, Source
 
@@ -20,6 +22,9 @@ SWING = 0.2
 RAISED = 1.15
 """Radians that an arm is raised for a blow of strength 1: its speed at the blow is proportional to that."""
 _HANDLE: Colour = (0.30, 0.20, 0.12)
+_SLAP = 0.22
+_SLAP_FADES = 0.011  # seconds in which the slap of a drumstick falls to 1/e
+_SLAP_LENGTH = 1600  # samples, nine times as long
 
 
 @dataclass(frozen=True)
@@ -175,6 +180,19 @@ class Drum(Struck):
     @cached_property
     def modes(self) -> Modes:
         return membrane(self.size, np.random.default_rng([self.flaws]))
+
+    def sound(self, samples: int) -> np.ndarray:
+        """The skin's ring behind the slap of the stick: wood on skin is broad noise, soon gone.
+
+        A harder blow is not only louder but brighter, so that its slap grows faster than its ring.
+        """
+        times, strengths = np.array(self.times), np.array(self.strengths)
+        slap = np.random.default_rng([self.flaws, 1])
+        force = pulses(times, _SLAP * LEVEL * strengths**1.5, np.full(times.shape, 2e-4), samples)
+        noise = shaped(slap, _SLAP_LENGTH, band(350, 3200)) * np.exp(
+            -np.arange(_SLAP_LENGTH) / (_SLAP_FADES * SAMPLE_RATE)
+        )
+        return np.asarray(super().sound(samples) + convolve(force, noise.astype(np.float32)))
 
     def draw(self, canvas: Canvas, time: float) -> None:
         half, unit, tall = self.size / 2, self.place.unit, 0.22 + 0.35 * self.size

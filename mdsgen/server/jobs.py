@@ -18,6 +18,7 @@ from mdsgen.runtime import Progress
 T = TypeVar("T")
 RECEIVING, WAITING, RUNNING, DONE, FAILED, CANCELLED = "receiving", "waiting", "running", "done", "failed", "cancelled"
 ENDED = (DONE, FAILED, CANCELLED)
+STATES = (RECEIVING, WAITING, RUNNING, *ENDED)
 _LONGEST_WAIT = 600  # seconds that a client may be told to wait
 _FRESH = 0.3  # of the foreseen duration of a clip: what the last one took
 

@@ -6,10 +6,10 @@ from typing import Any
 
 from mdsgen import __version__
 from mdsgen.sampling import PRESETS, PURE_NOISE, SOLVERS
+from mdsgen.server.jobs import STATES
 from mdsgen.server.order import JOB_NAME, LARGEST_SEED, TYPES
 from mdsgen.server.settings import ServerSettings
 
-_STATES = ["receiving", "waiting", "running", "done", "failed", "cancelled"]
 _NUMBER: dict[str, Any] = {"type": "number"}
 
 
@@ -130,7 +130,7 @@ _SCHEMAS: dict[str, Any] = {
     "Job": {
         "type": "object",
         "properties": {
-            "state": {"type": "string", "enum": _STATES},
+            "state": {"type": "string", "enum": list(STATES)},
             "fraction": {"type": "number", "minimum": 0, "maximum": 1},
             "ahead": {"type": "integer", "minimum": 0},
             "notes": {"type": "array", "items": {"type": "string"}},

@@ -84,6 +84,12 @@ def _whole(text: str) -> int:
     return int(text)
 
 
+def _count(text: str) -> int:
+    if not re.fullmatch("[0-9]{1,19}", text) or int(text) < 1:
+        raise ValueError("a whole number, 1 or more")
+    return int(text)
+
+
 def _number(text: str) -> float:
     if not re.fullmatch(r"[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]{1,3})?", text):
         raise ValueError("a number")
@@ -114,7 +120,7 @@ _PARSERS: dict[str, Callable[[str], Any]] = {
     "start": _number,
     "duration": _number,
     "quality": str,
-    "steps": _whole,
+    "steps": _count,
     "guidance": _number,
     "guidance_interval": _interval,
     "solver": str,

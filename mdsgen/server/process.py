@@ -21,8 +21,8 @@ from mdsgen.runtime import Pipeline
 from mdsgen.server.app import App
 from mdsgen.server.jobs import Jobs
 from mdsgen.server.settings import ServerSettings
+from mdsgen.watchdog import ENDING
 
-_SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
 _CONNECTIONS = 200  # at once, whatever they do
 _GOODBYE = 1  # second that open requests get to end
 _LAST_STEP = 0.5  # seconds that the engine gets to end the step that it is at
@@ -75,7 +75,7 @@ class Server(uvicorn.Server):
         if threading.current_thread() is not threading.main_thread():
             yield
             return
-        before = {number: signal.signal(number, self.handle_exit) for number in _SIGNALS}
+        before = {number: signal.signal(number, self.handle_exit) for number in ENDING}
         try:
             yield
         finally:

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 
 from mdsgen.errors import DatasetError
-from mdsgen.evaluation.labels import onset_times
+from mdsgen.evaluation.labels import LABELS, intensities, label, onset_times
 from mdsgen.geometry import FEATURE_CHANNELS, SAMPLE_RATE, Geometry
 from mdsgen.model.mel import LogMel
 from mdsgen.report import Pace, Report
@@ -62,14 +62,22 @@ def _render_shard(folder: Path, geometry: Geometry, count: int, first_seed: int,
 
 
 def scene_fields(seed: int, geometry: Geometry) -> dict[str, np.ndarray]:
-    """What is kept of a scene's window: :func:`clip_fields` of it as a film, and ``onsets`` uint8 ``[frames]``.
+    """What is kept of a scene's window: :func:`clip_fields` of it as a film, and what only a scene knows.
 
-    These are 1 in the spectrogram frames in which something begins to sound, as the scene knows.
+    ``onsets`` uint8 ``[frames]`` are 1 in the spectrogram frames in which something begins to sound, ``labels`` uint8
+    ``[labels]`` where it is of that kind, or kind and material (:data:`~mdsgen.evaluation.labels.LABELS`), and
+    ``intensity`` float16 ``[columns]`` is how strongly what sounds all the time does so in the middle of each column.
     """
     scene = sample_scene(seed, duration=geometry.duration)
     onsets = np.zeros(geometry.mel_frames, np.uint8)
     onsets[(onset_times(scene.truth, geometry.duration) * SAMPLE_RATE / geometry.mel.hop).astype(int)] = 1
-    return {**clip_fields(filmed(scene, geometry), as_int16(scene.sound()), geometry), "onsets": onsets}
+    middles = (np.arange(geometry.time_columns) + 0.5) * geometry.duration / geometry.time_columns  # seconds
+    return {
+        **clip_fields(filmed(scene, geometry), as_int16(scene.sound()), geometry),
+        "onsets": onsets,
+        "labels": label(scene.truth, 0.0, geometry.duration)[0].astype(np.uint8),
+        "intensity": intensities(scene.truth, middles).astype(np.float16),
+    }
 
 
 def clip_fields(frames: np.ndarray, sound: np.ndarray, geometry: Geometry) -> dict[str, np.ndarray]:
@@ -88,6 +96,8 @@ def clip_formats(geometry: Geometry) -> dict[str, tuple[str, tuple[int, ...]]]:
         "sound": ("i", (geometry.samples,)),
         "log_mel": ("f", (geometry.mel_frames, geometry.mel.bins)),
         "onsets": ("u", (geometry.mel_frames,)),
+        "labels": ("u", (len(LABELS),)),
+        "intensity": ("f", (geometry.time_columns,)),
         "features": ("f", (geometry.video_features, FEATURE_CHANNELS)),
         "latent": ("f", geometry.latent_shape),
     }

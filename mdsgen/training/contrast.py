@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, distributed, nn
 from torch.nn import functional as F
 
+from mdsgen.evaluation.labels import LABELS
 from mdsgen.geometry import Geometry
 from mdsgen.model.compact_video import CompactVideoEncoder
 from mdsgen.training.disturbances import Disturbances
@@ -25,6 +26,7 @@ from mdsgen.training.stage import LOSS, Stage, choose, generator_from
 
 _COLDEST = math.log(100.0)  # similarity is multiplied by this at most, as in CLIP
 _SMEAR = (0.3, 0.7, 1.0, 0.7, 0.3)  # of an onset, over spectrogram frames of 16 ms
+_READ_OUT = 10.0  # times the numbers of a unit vector, which are small, for a head that begins near zero
 _RARE = 4.0  # how much more a frame with an onset counts than one without
 
 
@@ -32,8 +34,9 @@ _RARE = 4.0  # how much more a frame with an onset counts than one without
 class VideoEncoderConfig:
     """Sizes of the compact video encoder, how far its shifted negatives are shifted.
 
-    ``crop`` is how many of a clip's columns are looked at, from any of them on. ``onset_weight`` is that of the onset
-    cue's cross-entropy, beside which the contrast counts 1.
+    ``crop`` is how many of a clip's columns are looked at, from any of them on. The contrast counts 1 beside the
+    cross-entropies of the onset cue (``onset_weight``) and of what is seen (``label_weight``), and the squared error of
+    how strongly it sounds (``intensity_weight``).
     """
 
     channels: int = 64
@@ -43,12 +46,17 @@ class VideoEncoderConfig:
     shift_least: float = 0.06  # seconds
     shift_most: float = 0.3
     onset_weight: float = 4.0
+    label_weight: float = 30.0
+    intensity_weight: float = 60.0
 
 
 class VideoEncoderStage(Stage):
     """Contrastive training of :class:`~mdsgen.model.compact_video.CompactVideoEncoder` beside a sound encoder.
 
-    Where the dataset knows when something begins to sound, its field ``onsets`` is the target of the onset cue.
+    Where the dataset knows when something begins to sound, its field ``onsets`` is the target of the onset cue. Where
+    it knows more, a linear reading of the features must tell it: kinds and materials (``labels``), which contrast
+    alone neglects where they look small, and how strongly what sounds all the time does so in every column
+    (``intensity``).
 
     Several processes contrast all their clips with each other, as one would. Their batch norms are one only on GPUs
     (see :class:`~mdsgen.training.loop.Trainer`).
@@ -65,6 +73,8 @@ class VideoEncoderStage(Stage):
         self.video = CompactVideoEncoder(geometry, config.channels, config.width, config.fast)
         self.sound = SoundEncoder(geometry, self.video.embedding)
         self.log_temperature = nn.Parameter(torch.tensor(math.log(10.0)))
+        self.what = nn.Linear(self.video.embedding, len(LABELS))
+        self.how_strongly = nn.Linear(self.video.embedding, 1)
 
     @property
     def network(self) -> CompactVideoEncoder:
@@ -94,17 +104,26 @@ class VideoEncoderStage(Stage):
         batch["shifted"] = cut("log_mel", self.video.onsets, np.rint(shift * second).astype(int)).float()
         if "onsets" in clips.fields:
             batch["onsets"] = cut("onsets", self.video.onsets).float()  # [B, frames]
+        if "labels" in clips.fields:
+            batch["labels"] = torch.from_numpy(clips.batch("labels", indices)).float()  # [B, labels]
+            batch["intensity"] = cut("intensity", 1).float()  # [B, columns]
         return batch
 
     def forward(  # type: ignore[override]
-        self, frames: Tensor, log_mel: Tensor, shifted: Tensor, onsets: Tensor | None = None
+        self, frames: Tensor, log_mel: Tensor, shifted: Tensor, **known: Tensor
     ) -> dict[str, Tensor]:
         video, cue = self.video.see(frames.permute(0, 1, 4, 2, 3).float() / 255.0)  # [B, columns, E], [B, columns, 16]
         sound, late = self.sound(torch.cat([log_mel, shifted])).chunk(2)  # [B, columns, E] each
         losses = self._contrast(*(_gathered(features).float() for features in (video, sound, late)))
-        if onsets is not None:
-            losses["onset"] = onset_loss(cue.flatten(1).float(), onsets)
+        if "onsets" in known:
+            losses["onset"] = onset_loss(cue.flatten(1).float(), known["onsets"])
             losses[LOSS] = losses[LOSS] + self.config.onset_weight * losses["onset"]
+        if "labels" in known:
+            read = _READ_OUT * video.float()
+            losses["what"] = F.binary_cross_entropy_with_logits(self.what(read.mean(dim=1)), known["labels"])
+            losses["how_strongly"] = F.mse_loss(self.how_strongly(read).squeeze(2), known["intensity"])
+            losses[LOSS] = losses[LOSS] + self.config.label_weight * losses["what"]
+            losses[LOSS] = losses[LOSS] + self.config.intensity_weight * losses["how_strongly"]
         return losses
 
     def _contrast(self, video: Tensor, sound: Tensor, late: Tensor) -> dict[str, Tensor]:

@@ -2,7 +2,9 @@
 
 Of noise nobody can foresee the spectra. Losses that compare them reward the smoothest guess, which repeats itself at
 the vocoder's hop and is heard as a buzz. Here discriminators judge the grain, spectrograms only the level, and spectra
-are compared where they stand out of their surroundings, as tones and blows do and noise hardly ever.
+are compared where they stand out of their surroundings, as tones and blows do and noise hardly ever. How much louder
+the sound becomes from moment to moment, over all bands, must be as much as in the original: noise always does a little
+and so does noise of another grain, but a tone that dies away does not, and where it trembles one hears a blow.
 """
 
 from __future__ import annotations
@@ -37,8 +39,8 @@ class NoisyVocoderConfig:
 
     Crops come as they are, ``smoothed`` of them averaged over neighbouring bins and frames, ``reconstructed`` of them
     by the autoencoder, and ``generated`` of them by the denoiser. ``windows`` are the discriminators', in samples,
-    ``channels`` their width. The weights are those of the log-mel spectrogram, of matched features and of spectral
-    peaks beside the discriminators' own 1.
+    ``channels`` their width. The weights are those of the log-mel spectrogram, of matched features, of spectral
+    peaks and of spectral flux beside the discriminators' own 1.
     """
 
     width: int = 256
@@ -52,6 +54,7 @@ class NoisyVocoderConfig:
     mel_weight: float = 20.0
     feature_weight: float = 2.0
     peak_weight: float = 2.0
+    flux_weight: float = 60.0
 
     def __post_init__(self) -> None:
         shares = (self.smoothed, self.reconstructed, self.generated)
@@ -120,15 +123,24 @@ class NoisyVocoderStage(Stage):
         made = self.vocoder(log_mel, noise.transpose(0, 1))  # [B, samples]
         judgement = self.discriminators(made, sound, paired)
         with torch.autocast(made.device.type, enabled=False):
-            wanted = torch.where(paired[:, None, None], self.mel(sound), log_mel)
-            mel = _mel_error(self.mel(made), wanted, grained)
+            made_mel, real_mel = self.mel(made), self.mel(sound)  # [B, crop, bins]
+            mel = _mel_error(made_mel, torch.where(paired[:, None, None], real_mel, log_mel), grained)
+            flux = flux_error(made_mel, real_mel, paired)
             peaks = torch.stack([peak_error(made, sound, paired, fft) for fft in self.config.windows]).mean()
         config = self.config
         of_vocoder = judgement.vocoder + config.feature_weight * judgement.features
         of_vocoder = of_vocoder + config.mel_weight * mel + config.peak_weight * peaks
+        of_vocoder = of_vocoder + config.flux_weight * flux
         parts = {"judged": judgement.discriminators, "taken_for_real": -judgement.vocoder}
         loss = of_vocoder + judgement.discriminators
-        return {LOSS: loss, **parts, "features": judgement.features, "peaks": peaks, "decibels": 100.0 * mel}
+        return {
+            LOSS: loss,
+            **parts,
+            "features": judgement.features,
+            "peaks": peaks,
+            "flux": flux,
+            "decibels": 100.0 * mel,
+        }
 
     def picture(self, clips: Shards, indices: Sequence[int]) -> np.ndarray:
         """Generated spectrograms above those of the waveforms made from them."""
@@ -152,6 +164,16 @@ def peak_error(made: Tensor, real: Tensor, paired: Tensor, fft: int) -> Tensor:
     stands_out = (b > _STANDS_OUT * _mean_around(b, (_AROUND, 1))) | (b > _STANDS_OUT * _mean_around(b, (1, _AROUND)))
     apart = ((a - b) * stands_out).flatten(1).norm(dim=1) / b.flatten(1).norm(dim=1).clamp(min=0.1)  # [B]
     error: Tensor = (apart * paired).sum() / paired.sum().clamp(min=1)
+    return error
+
+
+def flux_error(made: Tensor, real: Tensor, paired: Tensor) -> Tensor:
+    """How far the spectral flux of log-mel spectrograms ``[B, frames, bins]`` is apart; 0 where they are not paired.
+
+    The flux of a frame is how much louder the bands are than two frames before, those that are; the mean of all bands.
+    """
+    a, b = (F.relu(mel[:, 2:] - mel[:, :-2]).mean(dim=2)[:, _EDGE:-_EDGE] for mel in (made, real))  # [B, frames - 6]
+    error: Tensor = ((a - b).abs().mean(dim=1) * paired).sum() / paired.sum().clamp(min=1)
     return error
 
 

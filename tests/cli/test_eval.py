@@ -48,10 +48,33 @@ def test_programs_read_one_document(bundle_path: Path) -> None:
     assert 0 <= document["scores"]["real"]["aligned"] <= 1
 
 
+def test_long_films_are_read_beside_their_windows_alone_and_real_sound(bundle_path: Path) -> None:
+    result = evaluate(
+        "--bundle", bundle_path, *QUICK, "--seconds", "17", "--kind", "hammer", "--kind", "drum", "--json"
+    )
+    document = json.loads(result.stdout, parse_constant=pytest.fail)
+    assert document["settings"]["scenes"] == "0 to 1, hammer, drum in turn, 17 s each"
+    scores = document["scores"]
+    assert list(scores["films"]) == ["0, hammer", "1, drum"]
+    assert scores["film"]["films"] == scores["alone"]["films"] == 2
+    assert scores["film"]["windows"] == scores["real"]["windows"] == 4
+    assert scores["real"]["onset_f1"] > 0.9 > scores["film"]["onset_f1"], "the bundle makes noise"
+    assert scores["real"]["pitch_blows"] > 0
+
+
+def test_several_seeds_are_diverse(bundle_path: Path) -> None:
+    result = evaluate("--bundle", bundle_path, *QUICK, "--seeds", "2", "--kind", "rain", "--json")
+    generated = json.loads(result.stdout)["scores"]["generated"]
+    assert generated["diversity"] > 0
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "reason"),
     [
         (["--clips", "1"], 2, "clips"),
+        (["--seconds", "8"], 2, "17<=x<=60"),
+        (["--seconds", "20", "--seeds", "2"], 2, "single windows"),
+        (["--kind", "trumpet"], 2, "trumpet"),
         (["--guidance", "nan"], 2, "finite"),
         (["--clips", "2", "--seed", "99999"], 2, "trained on"),
         (["--guidance", "-5"], 2, "guidance"),
@@ -83,5 +106,17 @@ def test_help_names_what_can_be_chosen() -> None:
     result = evaluate("--help")
     assert result.exit_code == 0
     sampling = ("--steps", "--guidance", "--quality", "--solver", "--guidance-interval")
-    for word in ("--bundle", "--clips", "--seed", "--engine", "--html", "--shown", "--json", *sampling):
+    for word in (
+        "--bundle",
+        "--clips",
+        "--seed",
+        "--kind",
+        "--seconds",
+        "--seeds",
+        "--engine",
+        "--html",
+        "--shown",
+        "--json",
+        *sampling,
+    ):
         assert word in result.stdout

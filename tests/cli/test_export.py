@@ -126,6 +126,16 @@ def test_poor_parity_is_a_table_then_one_line(monkeypatch: pytest.MonkeyPatch, t
     assert not list(tmp_path.iterdir())
 
 
+def test_that_tensorrt_is_missing_is_said_before_anything_is_exported(
+    monkeypatch: pytest.MonkeyPatch, bundle_path: Path, tmp_path: Path
+) -> None:
+    monkeypatch.setitem(sys.modules, "tensorrt", None)
+    monkeypatch.setenv("MDSGEN_BUNDLE", str(bundle_path))
+    result = Runner().invoke(main, ["--engine", "tensorrt", "-o", str(tmp_path / "b")])
+    assert result.exit_code == 1
+    assert result.stderr.startswith("error: TensorRT cannot be imported")
+
+
 def test_the_sizes_are_the_models() -> None:
     assert list(MODEL_SIZES) == list(SIZES)
 

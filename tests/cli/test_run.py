@@ -502,7 +502,8 @@ def test_a_provider_or_a_bundle_that_is_not_there(
 
 
 def program(*arguments: object) -> list[str]:
-    return [sys.executable, "-m", "mdsgen.cli.run", *map(str, arguments)]
+    """The command as a process of its own, on the engine that needs no first trial, which would be said."""
+    return [sys.executable, "-m", "mdsgen.cli.run", *map(str, arguments), "--engine", "onnxruntime"]
 
 
 LEAN = """
@@ -534,6 +535,26 @@ def test_two_processes_make_the_same_bytes(bundle_path: Path, film: Renderer, tm
         command = program(path, "-o", tmp_path / name, "--bundle", bundle_path, "--seed", 9, "--threads", 1)
         subprocess.run(command, capture_output=True, timeout=60, check=True)
     assert (tmp_path / "one.flac").read_bytes() == (tmp_path / "two.flac").read_bytes()
+
+
+def test_a_name_of_the_hub_is_no_video(run: Run) -> None:
+    result = run("hf://owner/film.mp4")
+    assert result.exit_code == 2
+    assert "hf://owner/film.mp4 is no file of this machine" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("option", "complaint"),
+    [
+        (["-o", "-"], "only live sound goes to a pipe"),
+        (["--format", "raw"], "--format raw is for live sound to a pipe"),
+    ],
+    ids=["pipe", "raw"],
+)
+def test_what_only_live_sound_can_have_is_refused(run: Run, film: Renderer, option: list[str], complaint: str) -> None:
+    result = run(film(frames=4), *option)
+    assert result.exit_code == 2
+    assert complaint in result.stderr
 
 
 def test_a_failure_has_no_traceback_but_with_debug(film: Renderer, bundle_path: Path) -> None:

@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 
 from mdsgen.errors import KernelError
-from mdsgen.kernels import StepCoefficients, guided_step
+from mdsgen.kernels import Level, StepCoefficients, add_marks, guided_step
 from tests.kernels.resizing import prepare_rgb
 
 ALIGNMENT = 256
@@ -273,18 +273,24 @@ class FakeKernels:
     def launch(self, launch: Any, stream: Any) -> None:
         if self._gpu.call(launch.function):
             raise KernelError("cannot launch")
-        work = {"guided_step": self._step, "prepare_rgb": self._prepare}[launch.function]
+        work = {"guided_step": self._step, "add_marks": self._mark, "prepare_rgb": self._prepare}[launch.function]
         self._gpu.enqueue(partial(work, launch))
 
     def close(self) -> None: ...
 
     def _step(self, launch: Any) -> None:
-        latent, conditional, unconditional, clean, table, step, older, count = launch.arguments
-        row = self._gpu.view(table, 10 * (step + 1)).reshape(-1, 10)[step].tolist()
-        coefficients = StepCoefficients(*row[:4], *row[6:8], next_older=tuple(row[4:6]), clean_limit=row[8])
+        latent, conditional, unconditional, clean, held, table, step, older, count = launch.arguments
+        row = self._gpu.view(table, 12 * (step + 1)).reshape(-1, 12)[step].tolist()
+        coefficients = StepCoefficients(*row[:4], *row[6:8], tuple(row[4:6]), row[8], Level(*row[10:]))
         now, with_, without = (self._gpu.view(at, count) for at in (latent, conditional, unconditional or conditional))
         history = self._gpu.view(clean, count * (1 + older)).reshape(1 + older, count)
-        guided_step(now, with_, without, history[0], coefficients, list(history[1:]))
+        known = self._gpu.view(held, 3 * count).reshape(3, count)
+        guided_step(now, with_, without, history[0], coefficients, list(history[1:]), known)
+
+    def _mark(self, launch: Any) -> None:
+        modulations, marks, rows, columns, width = launch.arguments
+        matrices = self._gpu.view(modulations, launch.grid[1] * rows * width).reshape(-1, rows, width)
+        add_marks(matrices, self._gpu.view(marks, columns * width).reshape(columns, width))
 
     def _prepare(self, launch: Any) -> None:
         out, pixels, width, height, size, _ = launch.arguments

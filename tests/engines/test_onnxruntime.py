@@ -232,6 +232,12 @@ def test_an_engine_is_opened_by_its_name(name: str) -> None:
         np.testing.assert_array_equal(engine.run(feeds(3))["y"], affine(feeds(3)))
 
 
+@pytest.mark.parametrize("name", ["auto", "onnxruntime", "openvino"])
+def test_a_graph_that_is_not_there_is_one_line_with_every_engine(tmp_path: Path, name: str) -> None:
+    with pytest.raises(EngineError, match="denoiser: there is no ONNX file at"):
+        open_engine(tmp_path / "denoiser.onnx", name)
+
+
 def test_an_unknown_engine_lists_the_known_ones() -> None:
     with pytest.raises(EngineError, match="'tpu' is unknown: expected one of auto, onnxruntime, openvino, tensorrt"):
         open_engine(AFFINE, "tpu")

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mdsgen.bundle import DENOISER, Bundle
+from mdsgen.bundle import DENOISER, LATENT_DECODER, Bundle
 from mdsgen.cache import cache_folder
 from mdsgen.engines import EngineOptions, open_engine
-from mdsgen.engines.optimised import COMPILED, GRAPH, MOST, SUMS, WEIGHTS
+from mdsgen.engines.optimised import COMPILED, GRAPH, INTERFACE, MOST, SUMS, WEIGHTS
 from mdsgen.runtime import Networks
 
 OPTIONS = EngineOptions(threads=1, checksum="a")
@@ -54,9 +54,59 @@ def test_what_openvino_has_compiled_is_not_compiled_again(bundle_path: Path, mon
     np.testing.assert_array_equal(output(bundle, OPTIONS, "openvino"), before)
 
 
+def test_a_network_of_fixed_shapes_that_openvino_has_kept_needs_neither_its_onnx_file_nor_a_second_one_to_be_bound(
+    bundle_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("openvino")
+    path, given = Bundle.open(bundle_path).path(LATENT_DECODER), {}
+    with open_engine(path, "openvino", OPTIONS) as engine:
+        (latent,), (log_mel,) = engine.inputs, engine.outputs
+        given["latent"] = np.ones([int(length) for length in latent.shape], np.float32)
+        expected = engine.run(given)[log_mel.name]
+    for name in ("_read", "_compiled"):
+        monkeypatch.setattr(f"mdsgen.engines.openvino.OpenVinoEngine.{name}", None)
+    found = np.zeros_like(expected)
+    with open_engine(path, "openvino", OPTIONS) as engine:
+        assert (engine.inputs, engine.outputs) == ((latent,), (log_mel,))
+        engine.bind(given, {log_mel.name: found})()
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_what_openvino_has_kept_has_the_names_of_its_graph_where_a_compiled_one_has_several(tmp_path: Path) -> None:
+    pytest.importorskip("openvino")
+    pytest.importorskip("onnx")
+    path, given = half_graph(tmp_path / "half.onnx"), {"latent": np.arange(4, dtype=np.float32)}
+    for _ in range(2):
+        with open_engine(path, "openvino", OPTIONS) as engine:
+            assert [spec.name for spec in (*engine.inputs, *engine.outputs)] == ["latent", "noise"]
+            np.testing.assert_array_equal(engine.run(given)["noise"], 2 * given["latent"])
+    assert len(kept()) == 1
+
+
+def half_graph(path: Path) -> Path:
+    """One that computes in FP16 between casts, as an exported graph does."""
+    from onnx import TensorProto, helper, save
+
+    nodes = [
+        helper.make_node("Cast", ["latent"], ["graph_input_cast_0"], to=TensorProto.FLOAT16),
+        helper.make_node("Add", ["graph_input_cast_0"] * 2, ["graph_output_cast_0"]),
+        helper.make_node("Cast", ["graph_output_cast_0"], ["noise"], to=TensorProto.FLOAT),
+    ]
+    tensors = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [4]) for name in ("latent", "noise")]
+    graph = helper.make_graph(nodes, "half", tensors[:1], tensors[1:])
+    save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path)
+    return path
+
+
 @pytest.mark.parametrize(
     ("engine", "name"),
-    [("onnxruntime", GRAPH), ("onnxruntime", WEIGHTS), ("onnxruntime", SUMS), ("openvino", COMPILED)],
+    [
+        ("onnxruntime", GRAPH),
+        ("onnxruntime", WEIGHTS),
+        ("onnxruntime", SUMS),
+        ("openvino", COMPILED),
+        ("openvino", INTERFACE),
+    ],
 )
 def test_one_of_which_a_bit_has_flipped_is_made_anew(bundle_path: Path, engine: str, name: str) -> None:
     pytest.importorskip(engine)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from mdsgen.evaluation.labels import MATERIALS, SOUNDS, all_impacts, label, onset_times
+from mdsgen.evaluation.labels import MATERIALS, SOUNDS, all_impacts, intensities, label, onset_times
 from mdsgen.scenes import KINDS, Event, Source, Truth, sample_scene
 
 
@@ -53,6 +53,14 @@ def test_a_fan_that_stands_still_is_uncertain() -> None:
     fan = Source("fan", "air", (), np.repeat(np.float32([0.0, 1.0]), 200))
     assert named(~label(Truth((fan,)), 0.0, 3.5)[1]) == {"fan"}
     assert label(Truth((fan,)), 0.0, 8.0)[1].all()
+
+
+def test_how_strongly_something_sounds_is_that_of_the_first_that_always_does() -> None:
+    ball = Source("bounce", "wood", ())
+    fan = Source("fan", "air", (), np.repeat(np.float32([0.0, 1.0]), 200))
+    times = np.array([0.5, 3.9, 4.1, 60.0])
+    np.testing.assert_array_equal(intensities(Truth((ball, fan)), times), [0, 0, 1, 1])
+    np.testing.assert_array_equal(intensities(Truth((ball,)), times), np.zeros(4))
 
 
 def test_weak_and_crowded_events_are_no_onsets() -> None:

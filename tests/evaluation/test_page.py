@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import re
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ import pytest
 from mdsgen.errors import MediaError
 from mdsgen.evaluation import Clip, Evaluation
 from mdsgen.evaluation.page import write_page
+from mdsgen.evaluation.page_items import clip_items
 from mdsgen.evaluation.picture import FOUND_COLOUR, film_strip, film_with_sound, marks, spectrogram
 from mdsgen.geometry import DEMO
 from mdsgen.media import probe, read_sound
@@ -20,7 +22,8 @@ from mdsgen.media import probe, read_sound
 @pytest.fixture(scope="module")
 def page(clips: list[Clip], evaluation: Evaluation, tmp_path_factory: pytest.TempPathFactory) -> str:
     path = tmp_path_factory.mktemp("page") / "page.html"
-    write_page(path, evaluation, [0.5 * clip.sound for clip in clips], 2, {"bundle": "<of & mine>"})
+    items = islice(clip_items(evaluation, [0.5 * clip.sound for clip in clips]), 2)
+    write_page(path, evaluation.scores.tables, items, {"bundle": "<of & mine>"})
     return path.read_text("utf-8")
 
 
@@ -83,7 +86,7 @@ def test_players_have_a_poster_and_a_line_that_moves_with_them(page: str) -> Non
 
 def test_a_place_that_cannot_be_written_is_an_error(evaluation: Evaluation, tmp_path: Path) -> None:
     with pytest.raises(MediaError, match="cannot write"):
-        write_page(tmp_path / "no" / "page.html", evaluation, [np.zeros(1)] * 24, 0, {})
+        write_page(tmp_path / "no" / "page.html", evaluation.scores.tables, [], {})
 
 
 def test_marks_and_spectrogram_share_the_film_strip_s_time() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import pytest
@@ -31,6 +32,7 @@ class PyTorchNetworks:
     def __init__(self, models: Models) -> None:
         self.models, self.geometry, self.schedule = models, models.geometry, models.schedule
         self.branches = 2
+        self.plan = partial(plan_steps, schedule=models.schedule)
         self.step, self.conditioning = DenoiserStep(models.denoiser), Conditioning(models.denoiser)
 
     def encode(self, frames: np.ndarray) -> np.ndarray:

@@ -31,12 +31,11 @@ def rehearsed(often: int, seldom: int) -> int:
     return seldom if REHEARSAL in os.environ else often
 
 
-def measured(name: str, value: float) -> None:
-    """Keep a figure for the summary, and fail where it misses its target; in a rehearsal it is only kept."""
+def measured(name: str, value: float) -> bool:
+    """Keep a figure for the summary; whether it meets its target, or is a time in a rehearsal, which no GPU took."""
     if FIGURES in os.environ:
         with Path(os.environ[FIGURES]).open("a", encoding="utf-8") as file:
             file.write(json.dumps({"target": name, "value": value}) + "\n")
     target = TARGETS[name]
     print(f"{target.what}: {value:.4g} {target.unit} ({target.limit_in_words})")
-    if REHEARSAL not in os.environ or not target.of_time:
-        assert target.met(value), f"{target.what}: {value:.4g} {target.unit}, {target.limit_in_words}"
+    return target.met(value) or (target.of_time and REHEARSAL in os.environ)

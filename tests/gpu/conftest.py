@@ -64,9 +64,3 @@ def frames_of(geometry: Geometry, seed: int = 0) -> np.ndarray:
     """Noise as pictures."""
     shape = (geometry.video_frames, geometry.frame_size, geometry.frame_size, 3)
     return np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8)
-
-
-def snr_db(reference: np.ndarray, found: np.ndarray) -> float:
-    """Signal over difference."""
-    error = np.sum((reference.astype(np.float64) - found) ** 2)
-    return float("inf") if error == 0 else float(10 * np.log10(np.sum(reference.astype(np.float64) ** 2) / error))

@@ -15,6 +15,7 @@ import pytest
 
 from mdsgen import Pipeline
 from mdsgen.errors import SettingsError
+from mdsgen.integrations.c.calls import Calls
 from mdsgen.integrations.c.session import Session, parsed
 from tests.children import child, finished
 
@@ -80,6 +81,21 @@ def test_what_fails_is_one_line(program: Program, tmp_path: Path) -> None:
 def test_no_picture_is_no_sound(program: Program, bundle_path: Path) -> None:
     result = program(b"", WIDTH, HEIGHT, RATE, bundle_path)
     assert (result.returncode, result.stdout, result.stderr) == (0, b"", b"")
+
+
+def test_a_call_that_is_none_is_told_and_harms_nothing(bundle_path: Path) -> None:
+    ffi = pytest.importorskip("cffi", reason="cffi is not installed").FFI()
+    ffi.cdef("typedef struct mdsgen mdsgen;")
+    calls = Calls(ffi)
+    pull, close = calls.guarded(calls.pull, -1), calls.guarded(calls.close, None)
+    options = ffi.new("char[]", b"engine=onnxruntime threads=1")
+    session = calls.open(ffi.new("char[]", os.fsencode(bundle_path)), options)
+    assert pull(session, ffi.NULL, 16) == -1
+    assert ffi.string(calls.error()) == b"expected a place for samples, got NULL"
+    assert pull(session, ffi.new("float[16]"), 16) == 0
+    close(session)
+    close(session)
+    assert ffi.string(calls.error()).endswith(b"got NULL or one that is closed")
 
 
 def test_samples_come_as_few_at_a_time_as_are_asked_for(bundle_path: Path) -> None:

@@ -16,7 +16,7 @@ from mdsgen.kernels.launch import RgbFrames, StepArrays, guided_step_launch, pre
 from mdsgen.kernels.module import Kernels
 from mdsgen.kernels.sources import SOURCES, KernelSource
 
-STEP = guided_step_launch(StepArrays(4096, 8192, 12288, 16384, count=5000), table=256, step=3)
+STEP = guided_step_launch(StepArrays(4096, 8192, 12288, 16384, count=5000, held=20480), table=256, step=3)
 
 
 class FakeDriver(ModuleType):
@@ -99,7 +99,7 @@ def test_a_launch_is_one_call_with_the_arguments_in_order(driver: FakeDriver) ->
     before = len(driver.calls)
     kernels.launch(STEP, "stream")
     (call,) = driver.calls[before:]
-    packed = struct.pack("5P2iq", 4096, 8192, 12288, 16384, 256, 3, 0, 5000)
+    packed = struct.pack("6P2iq", 4096, 8192, 12288, 16384, 20480, 256, 3, 0, 5000)
     assert call == ("launch", "guided_step", (10, 1, 1), (64, 1, 1), "stream", packed, 0)
 
 

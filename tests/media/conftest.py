@@ -8,11 +8,15 @@ import struct
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
 import pytest
+
+from tests.media.apart import APART, apart
 
 RATE = 16_000
 CODECS = {
@@ -34,14 +38,23 @@ def grey(level: float, size: tuple[int, int]) -> np.ndarray:
 
 
 class Renderer:
-    """Writes videos into ``folder``; see :meth:`__call__`."""
+    """Writes videos into ``folder``."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def __call__(
+    def __call__(self, name: str = "video.mp4", *, codec: str | None = None, **how: Any) -> Path:
+        """The video that :meth:`write` makes of it; by codecs that are run apart, so."""
+        codec = codec or CODECS[Path(name).suffix]
+        if codec not in av.codecs_available:
+            pytest.skip(f"this build of PyAV has no encoder {codec}")
+        write = partial(self.write, self.folder / name, codec, **how)
+        return apart(write) if codec in APART else write()
+
+    def write(
         self,
-        name: str = "video.mp4",
+        path: Path,
+        codec: str,
         *,
         picture: Callable[[int], np.ndarray] | None = None,
         frames: int = 8,
@@ -49,7 +62,6 @@ class Renderer:
         times: Sequence[float | Fraction] | None = None,
         size: tuple[int, int] = (64, 48),
         offset: float = 0.0,
-        codec: str | None = None,
         pix_fmt: str = "yuv420p",
         sound: np.ndarray | None = None,
         sound_offset: float = 0.0,
@@ -61,10 +73,6 @@ class Renderer:
 
         ``picture`` gives frame i as uint8 [height, width, 3]; ``sound`` is 16 kHz mono, begun at ``sound_offset``.
         """
-        path = self.folder / name
-        codec = codec or CODECS[path.suffix]
-        if codec not in av.codecs_available:
-            pytest.skip(f"this build of PyAV has no encoder {codec}")
         times = [Fraction(i, rate) for i in range(frames)] if times is None else times
         ticks = rate if path.suffix in (".avi", ".ts") else TICKS
         picture = picture or (lambda index: grey(40 + 160 * index / max(1, len(times) - 1), size))

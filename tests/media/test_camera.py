@@ -12,13 +12,24 @@ import pytest
 
 from mdsgen.errors import MediaError
 from mdsgen.media.camera import at_own_speed, device_format, open_camera
-from mdsgen.media.names import is_endless
+from mdsgen.media.names import as_given, is_endless, is_foreign
 from tests.media.conftest import Renderer
 
 
 @pytest.mark.parametrize("source", ["-", "rtsp://camera/1", "rtsp:/camera/1", "udp://@:1234", "/dev/null"])
 def test_what_never_ends(source: str) -> None:
     assert is_endless(Path(source))
+
+
+@pytest.mark.parametrize("source", ["hf://owner/name", "s3://bucket/film.mp4"])
+def test_an_address_that_nobody_can_read_is_foreign_and_keeps_its_slashes(source: str) -> None:
+    assert is_foreign(Path(source))
+    assert as_given(Path(source)) == source
+
+
+@pytest.mark.parametrize("source", ["-", "rtsp://camera/1", "/dev/null", "film.mp4", "C:/film.mp4", "a:b/film.mp4"])
+def test_what_may_be_a_video_is_not_foreign(source: str) -> None:
+    assert not is_foreign(Path(source))
 
 
 def test_files_and_folders_end(film: Renderer, tmp_path: Path) -> None:
@@ -38,8 +49,9 @@ def test_a_file_comes_at_its_own_speed() -> None:
 
 
 def test_pictures_come_with_their_times(film: Renderer) -> None:
-    with open_camera(film(frames=4, rate=40), 224) as pictures:
-        seen = list(pictures)
+    with open_camera(film(frames=4, rate=40), 224) as camera:
+        seen = list(camera)
+    assert camera.interval == pytest.approx(0.025)
     assert [stamp for stamp, _ in seen] == pytest.approx([0, 0.025, 0.05, 0.075])
     assert seen[0][1].shape == (224, 224, 3)
     assert seen[0][1].dtype == np.uint8

@@ -58,7 +58,7 @@ def add_chapters(output, chapters):
 
 
 def copied(stream, output):
-    return stream_like(stream, output, FORMATS[".mkv"], stream.time_base, Fraction(10))
+    return stream_like(stream, output, FORMATS[".mkv"], stream.time_base, Fraction(10))[0]
 
 
 def fill(output, copies):

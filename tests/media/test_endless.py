@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,7 +12,7 @@ import av
 import numpy as np
 import pytest
 
-from mdsgen.errors import MediaError
+from mdsgen.errors import MediaError, SettingsError
 from mdsgen.geometry import SAMPLE_RATE
 from mdsgen.media.endless import open_sink
 
@@ -36,6 +37,28 @@ def test_what_is_left_by_a_fault_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(TypeError), open_sink(str(tmp_path / "sound.wav")) as sink:
         sink.write("no sound")  # type: ignore[arg-type]
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("target", ["-", "sound.wav"])
+@pytest.mark.parametrize("fault", [SettingsError("no seed"), ConnectionResetError("gone"), ValueError("a bug")])
+def test_what_others_raise_meanwhile_is_no_fault_of_the_sink(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, target: str, fault: Exception
+) -> None:
+    monkeypatch.setattr(sys, "stdout", SimpleNamespace(buffer=Pipe()))
+    with pytest.raises(type(fault)) as caught, open_sink(target if target == "-" else str(tmp_path / target)):
+        raise fault
+    assert caught.value is fault
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("form", ["wav", "raw"])
+def test_a_pipe_that_nobody_reads_is_one_clear_line(monkeypatch: pytest.MonkeyPatch, form: str) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    with os.fdopen(writing, "wb", buffering=0) as pipe:
+        monkeypatch.setattr(sys, "stdout", SimpleNamespace(buffer=pipe))
+        with pytest.raises(MediaError, match=r"^cannot write standard output: .*[Pp]ipe"), open_sink("-", form) as sink:
+            sink.write(TONE)
 
 
 class Pipe(io.BytesIO):

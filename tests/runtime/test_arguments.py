@@ -12,11 +12,13 @@ import pytest
 
 from mdsgen import Pipeline
 from mdsgen.errors import BundleError, EngineError, MdsgenError, MediaError, SettingsError, TensorError
-from mdsgen.runtime import Progress
+from mdsgen.media import Output
+from mdsgen.runtime import Progress, render
 from tests.children import finished
 
 FRAMES = np.zeros((8, 48, 64, 3), np.uint8)
 HUGE = 10**400
+SAMPLE = Path(__file__).parents[2] / "assets/sample.mp4"
 
 
 def unwanted(_: Progress) -> None:
@@ -33,7 +35,7 @@ def unwanted(_: Progress) -> None:
         (b"video.mp4", "got bytes"),
         ("a\0b.mp4", "with a zero byte"),
         ("", "is a folder"),
-        (np.zeros(()), "do not fit 0 frames"),
+        (np.zeros(()), "outside an array of 0 frames"),
     ],
     ids=lambda value: type(value).__name__,
 )
@@ -59,12 +61,39 @@ def test_seconds_that_are_no_number(pipeline: Pipeline, name: str, seconds: Any)
         pipeline(FRAMES, progress=unwanted, **{name: seconds})
 
 
+@pytest.mark.parametrize("name", ["start", "duration"])
+@pytest.mark.parametrize("seconds", ["1", float("nan"), True, HUGE], ids=lambda value: f"{value!r:.8}")
+def test_seconds_of_a_file_that_are_no_number(pipeline: Pipeline, tmp_path: Path, name: str, seconds: Any) -> None:
+    target = tmp_path / "sound.wav"
+    with pytest.raises(MediaError, match=f"{name} must be a number of seconds, not"):
+        render(pipeline, SAMPLE, target, progress=unwanted, **{name: seconds})
+    assert not target.exists()
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [{name: value} for name in ("frame_rate", "block", "lookahead") for value in ("1", None, True, HUGE)]
+    + [{"seed": seed} for seed in ("1", 1.5, None, True)],
+    ids=lambda setting: f"{setting!r:.40}",
+)
+def test_settings_of_live_sound_of_another_kind(pipeline: Pipeline, setting: dict[str, Any]) -> None:
+    with pytest.raises(SettingsError, match=f"{next(iter(setting))} must be"):
+        pipeline.live(**setting)
+
+
+@pytest.mark.parametrize("mix", ["0.5", None, True, 2, float("nan")])
+def test_a_mix_of_another_kind(mix: Any) -> None:
+    with pytest.raises(SettingsError, match="mix must be 0 to 1, not"):
+        Output(mix=mix)
+
+
 @pytest.mark.parametrize(
     "setting",
     [{"seed": seed} for seed in (1.5, "x", None, True, [1], -1)]
     + [{"guidance_interval": interval} for interval in ((1.0,), 5, "ab", (1.0, float("nan")))]
-    + [{"guidance": guidance} for guidance in (1e38, -1e38, "5")]
-    + [{"steps": 1.5}, {"steps": HUGE}, {"quality": []}, {"solver": []}, {"sampling": 5}, {"progress": 5}],
+    + [{"guidance": guidance} for guidance in (1e38, -1e38, float("inf"), "5")]
+    + [{"steps": steps} for steps in (0, 1001, 1.5, HUGE)]
+    + [{"quality": []}, {"solver": []}, {"sampling": 5}, {"progress": 5}],
     ids=lambda setting: f"{setting!r:.40}",
 )
 def test_settings_of_another_kind(pipeline: Pipeline, setting: dict[str, Any]) -> None:

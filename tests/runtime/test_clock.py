@@ -21,7 +21,12 @@ from tests.geometries import BRISK
 from tests.media.conftest import Renderer
 
 RATE = Fraction(BRISK.frame_rate)
-PLANS = [WindowPlan.of_film(BRISK), WindowPlan.apart(BRISK), WindowPlan(BRISK, 16, 2, 1), WindowPlan(BRISK, 26, 1, 0)]
+PLANS = [
+    WindowPlan.of_film(BRISK),
+    WindowPlan(BRISK, 4, 32, 0),
+    WindowPlan(BRISK, 16, 2, 1),
+    WindowPlan(BRISK, 26, 1, 0),
+]
 
 
 @pytest.fixture(scope="module")

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from mdsgen.geometry import Geometry
+from mdsgen.kernels import add_marks
 from mdsgen.marks import known_mark
 from mdsgen.runtime import seeded_noise
-from mdsgen.runtime.continuation import Held, marked
+from mdsgen.runtime.continuation import column_marks, held_columns
 from mdsgen.runtime.continuous_schedule import ContinuousSchedule
 from mdsgen.runtime.known import Known, moved
 from mdsgen.runtime.sampler import Estimates, solve
@@ -40,7 +41,7 @@ def test_the_network_sees_them_as_noisy_as_the_rest_and_they_come_out_clean(geom
         seen.append(latent.copy())
         return np.tanh(latent), np.tanh(latent) * 0.5
 
-    held = Held(Known(clean, 5, geometry), noise)
+    held = held_columns(Known(clean, 5, geometry), noise)
     latent = solve(noise, plan_steps(sampling, schedule), network, held=held)
     known = slice(0, 5 * geometry.patch)
     for index, found in enumerate(seen):
@@ -61,9 +62,11 @@ def test_what_is_new_depends_on_what_is_known(geometry: Geometry) -> None:
         return mixed, mixed
 
     alone = solve(noise, plan, network)
+    nothing = held_columns(Known(np.full_like(noise, 3.0), 0, geometry), noise)
+    np.testing.assert_array_equal(solve(noise, plan, network, held=nothing), alone)
     new = slice(5 * geometry.patch, None)
     after = [
-        solve(noise, plan, network, held=Held(Known(np.full_like(noise, level), 5, geometry), noise))
+        solve(noise, plan, network, held=held_columns(Known(np.full_like(noise, level), 5, geometry), noise))
         for level in (0.0, 3.0)
     ]
     assert not np.allclose(*(as_columns(latent, geometry)[..., new] for latent in after))
@@ -78,8 +81,8 @@ def test_a_denoiser_that_was_trained_to_go_on_sees_them_clean_in_every_step(geom
         seen.append(latent.copy())
         return np.tanh(latent), np.tanh(latent) * 0.5
 
-    plan = plan_steps(Sampling(steps=4), NoiseSchedule())
-    latent = solve(noise, plan, network, held=Held(Known(clean, 5, geometry), noise, trained=True))
+    plan = plan_steps(Sampling(steps=4), NoiseSchedule(), continues=True)
+    latent = solve(noise, plan, network, held=held_columns(Known(clean, 5, geometry), noise))
     known = slice(0, 5 * geometry.patch)
     assert len(seen) == 4
     for found in (*seen, latent):
@@ -92,9 +95,8 @@ def test_a_denoiser_that_was_trained_to_go_on_sees_them_clean_in_every_step(geom
 def test_known_columns_are_marked_in_all_steps_and_branches(geometry: Geometry) -> None:
     rows = 8 + geometry.time_columns
     modulations = np.random.default_rng(0).standard_normal((3, 2, rows, 16), np.float32)  # [steps, branches, V, D]
-    before = modulations.copy()
-    found = marked(modulations, Known(seeded_noise(geometry, 0), 3, geometry))
-    np.testing.assert_array_equal(modulations, before)
+    before, found = modulations, modulations.copy()
+    add_marks(found, column_marks(Known(seeded_noise(geometry, 0), 3, geometry), 16))
     np.testing.assert_allclose(
         found[:, :, 8:11] - before[:, :, 8:11], np.broadcast_to(known_mark(16), (3, 2, 3, 16)), atol=1e-6
     )

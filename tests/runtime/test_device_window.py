@@ -14,11 +14,14 @@ from mdsgen.bundle import CONDITIONING, DENOISER, Bundle
 from mdsgen.engines import EngineOptions
 from mdsgen.errors import EngineError, TensorError
 from mdsgen.geometry import PAPER
+from mdsgen.parity import snr_db
 from mdsgen.runtime import Networks, Timings, WindowGenerator, seeded_noise
 from mdsgen.runtime.device_window import DeviceWindow
 from mdsgen.runtime.generators import Generators
+from mdsgen.runtime.known import Known
 from mdsgen.runtime.replay import GRAPH
 from mdsgen.sampling import Sampling
+from tests.column_rows import with_column_rows
 from tests.engines.fake_gpu import FakeGpu
 from tests.kernels.resizing import prepare_rgb
 from tests.one_branch import with_one_branch
@@ -145,6 +148,66 @@ def test_other_guidance_and_another_solver_are_other_tables_under_the_same_graph
     assert fake_gpu.calls.count("cuStreamBeginCapture") == 1
 
 
+def windows(generators: Generators, frames: np.ndarray, sampling: Sampling) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Sound and latent of windows that know nothing, much, little and nothing again."""
+    generate, made = generators.of(sampling), []
+    for columns in (0, 26, 3, 0):
+        known = Known(seeded_noise(PAPER, 8), columns, PAPER) if columns else None
+        made.append(generate.go_on(frames, seeded_noise(PAPER, columns), known, Timings()))
+    return made
+
+
+def least_db(expected: list[tuple[np.ndarray, np.ndarray]], found: list[tuple[np.ndarray, np.ndarray]]) -> float:
+    """Of all sounds and latents."""
+    pairs = zip(expected, found, strict=True)
+    return min(snr_db(one, other) for before, after in pairs for one, other in zip(before, after, strict=True))
+
+
+@ONE
+@pytest.mark.parametrize("sampling", [SAMPLING, OTHER_SOLVER], ids=["dpm-2m", "unipc-3"])
+def test_a_window_goes_on_from_what_is_known_as_through_the_host_under_the_same_graph(
+    generators: Generators, fake_gpu: FakeGpu, bundle_path: Path, frames: np.ndarray, sampling: Sampling
+) -> None:
+    with Networks(Bundle.open(bundle_path), "onnxruntime", EngineOptions(threads=1)) as networks:
+        expected = windows(Generators(networks), frames, sampling)
+    found = windows(generators, frames, sampling)
+    assert least_db(expected, found) > 60
+    known = Known(seeded_noise(PAPER, 8), 26, PAPER)
+    np.testing.assert_array_equal(found[1][1][known.part], known.latent[known.part])
+    np.testing.assert_array_equal(found[3][1], found[0][1])
+    assert fake_gpu.calls.count("cuStreamBeginCapture") == 1
+    assert fake_gpu.calls[-2:] == ["cuGraphLaunch", "synchronize"]
+
+
+@ONE
+def test_a_denoiser_that_was_trained_to_go_on_is_given_marks_under_the_same_graph(
+    fake_gpu: FakeGpu, bundle_path: Path, tmp_path: Path, frames: np.ndarray
+) -> None:
+    pytest.importorskip("onnx", reason="ONNX makes the bundle that goes on")
+    shutil.copytree(bundle_path, tmp_path / "columns")
+    bundle = with_column_rows(tmp_path / "columns")
+    write_plans(bundle.folder, machine())
+    with Networks(bundle, "onnxruntime", EngineOptions(threads=1)) as networks:
+        expected = windows(Generators(networks), frames, SAMPLING)
+        networks.continues = False
+        noisy = windows(Generators(networks), frames, SAMPLING)
+    with Networks(bundle, "tensorrt") as networks:
+        generators = Generators(networks)
+        try:
+            found = windows(generators, frames, SAMPLING)
+        finally:
+            generators.close()
+    assert least_db(expected, found) > 60
+    assert least_db(noisy[1:2], found[1:2]) < 30
+    assert fake_gpu.calls.count("cuStreamBeginCapture") == 1
+    captured = fake_gpu.calls[fake_gpu.calls.index("cuStreamBeginCapture") : fake_gpu.calls.index("cuStreamEndCapture")]
+    assert [call for call in captured if "memcpy" in call or call == "add_marks"] == [
+        *["memcpy_htod_async"] * 4,
+        "add_marks",
+        *["memcpy_dtoh_async"] * 2,
+    ]
+
+
 @ONE
 def test_a_table_that_was_brought_half_way_is_brought_again(
     generators: Generators,
@@ -178,7 +241,7 @@ def test_other_steps_are_captured_anew_in_the_place_of_the_old_ones(
 
 
 @ONE
-def test_a_clip_copies_its_frames_its_noise_and_its_sound_and_nothing_else(
+def test_a_clip_copies_its_frames_its_noise_what_it_knows_its_latent_and_its_sound_and_nothing_else(
     generators: Generators, fake_gpu: FakeGpu, frames: np.ndarray
 ) -> None:
     generate = generators.of(SAMPLING)
@@ -186,8 +249,8 @@ def test_a_clip_copies_its_frames_its_noise_and_its_sound_and_nothing_else(
     captured = fake_gpu.calls[fake_gpu.calls.index("cuStreamBeginCapture") : fake_gpu.calls.index("cuStreamEndCapture")]
     moved = [call for call in captured if call not in ("cuStreamBeginCapture", "set_tensor_address")]
     step = ["execute_async_v3", "guided_step"]
-    expected = ["memcpy_htod_async"] * 2 + ["prepare_rgb"] + ["execute_async_v3"] * 2 + 3 * step
-    assert moved == [*expected, "execute_async_v3", "execute_async_v3", "memcpy_dtoh_async"]
+    expected = ["memcpy_htod_async"] * 3 + ["prepare_rgb"] + ["execute_async_v3"] * 2 + 3 * step
+    assert moved == [*expected, "execute_async_v3", "execute_async_v3", "memcpy_dtoh_async", "memcpy_dtoh_async"]
 
 
 @ONE
@@ -309,10 +372,26 @@ def test_steps_that_no_plan_takes_are_refused_up_front(
 @ONE
 @pytest.mark.usefixtures("fake_gpu")
 def test_the_pipeline_takes_the_way_over_the_gpu_by_itself(planned_bundle: Path, frames: np.ndarray) -> None:
-    video = frames[:8, ::2, ::2]
+    video = frames.repeat(2, axis=0)[:44, ::2, ::2]  # three windows, which go on from each other
     with Pipeline.open(planned_bundle) as pipeline, Pipeline.open(planned_bundle, "onnxruntime") as host:
         assert pipeline.engine == "tensorrt"
         sounds = [made(video, seed=1, steps=3) for made in (pipeline, pipeline, host)]
     np.testing.assert_array_equal(sounds[0].audio, sounds[1].audio)
     np.testing.assert_allclose(sounds[0].audio, sounds[2].audio, rtol=0, atol=1e-4)
     assert GRAPH in sounds[1].timings
+
+
+@ONE
+@pytest.mark.usefixtures("fake_gpu")
+def test_live_sound_goes_on_over_the_gpu_as_through_the_host(planned_bundle: Path, frames: np.ndarray) -> None:
+    sounds, latencies = [], []
+    for engine in ("tensorrt", "onnxruntime"):
+        with (
+            Pipeline.open(planned_bundle, engine) as pipeline,
+            pipeline.live(frame_rate=4, block=1.0, sampling=SAMPLING) as live,
+        ):
+            blocks = [block for picture in frames[:16] for block in live.push(picture)]
+            sounds.append(np.concatenate([*blocks, live.finish()]))
+            latencies.append(live.latency - live.statistics.longest)
+    assert snr_db(sounds[1], sounds[0]) > 60
+    assert latencies[0] == pytest.approx(latencies[1])

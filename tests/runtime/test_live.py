@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pytest
@@ -156,25 +157,69 @@ def test_what_fails_closes_it(live: Live, pipeline: Pipeline, monkeypatch: pytes
         live.finish()
 
 
+def test_after_its_end_it_takes_no_picture(live: Live) -> None:
+    blocks = [block for frame in pictures(8) for block in live.push(frame)]
+    live.end()
+    with pytest.raises(EngineError, match="has been ended"):
+        live.push(pictures(1)[0])
+    assert len(joined([*blocks, *live.pull()])) == 2 * SAMPLE_RATE
+    assert live.statistics.pictures == 8
+
+
 def test_without_a_picture_there_is_no_sound(live: Live) -> None:
     assert live.finish().shape == (0,)
 
 
 @pytest.mark.parametrize(
     "setting",
-    [{"frame_rate": 0}, {"block": 0}, {"block": float("nan")}, {"lookahead": -1}, {"seed": -1}, {"lookahead": 8}],
+    [{"frame_rate": 0}, {"block": 0}, {"block": float("nan")}, {"lookahead": -1}, {"seed": -1}, {"lookahead": 8}]
+    + [{name: value} for name in ("frame_rate", "block", "lookahead", "seed") for value in ("x", None, True, [1])],
     ids=str,
 )
-def test_impossible_settings_are_refused(pipeline: Pipeline, setting: dict[str, float]) -> None:
+def test_impossible_settings_are_refused(pipeline: Pipeline, setting: dict[str, Any]) -> None:
     with pytest.raises(SettingsError, match=next(iter(setting))):
-        pipeline.live(**setting)  # type: ignore[arg-type]
+        pipeline.live(**setting)
 
 
-def test_what_is_no_picture_is_refused(live: Live) -> None:
-    with pytest.raises(TensorError, match="uint8"):
-        live.push(np.zeros((4, 4), np.uint8))
-    with pytest.raises(SettingsError, match="time"):
-        live.push(pictures(1)[0], float("nan"))
+def test_block_and_lookahead_are_whole_columns(pipeline: Pipeline) -> None:
+    with pipeline.live(block=0.1, lookahead=0.3, **FAST) as live:  # type: ignore[arg-type]
+        assert (live.options.block, live.options.lookahead) == (0.256, 0.512)
+
+
+@pytest.mark.parametrize(
+    ("picture", "time", "complaint"),
+    [
+        (np.zeros((4, 4), np.uint8), None, r"expected a picture as uint8 \[height, width, 3\], got uint8 \[4, 4\]"),
+        (np.zeros((4, 4, 3), np.float32), None, r"got float32 \[4, 4, 3\]"),
+        (None, None, "got NoneType"),
+        ([[0]], None, "got list"),
+        (pictures(1)[0], float("nan"), "the time of a picture must be a number of seconds, not nan"),
+        (pictures(1)[0], "x", "the time of a picture must be a number of seconds, not 'x'"),
+    ],
+    ids=["flat", "float", "none", "list", "no time", "text as time"],
+)
+def test_a_picture_that_is_refused_is_left_out_and_sound_goes_on(
+    pipeline: Pipeline, picture: Any, time: Any, complaint: str
+) -> None:
+    frames, sounds = pictures(8), []
+    for refused in (False, True):
+        with pipeline.live(frame_rate=4, **FAST) as live:  # type: ignore[arg-type]
+            blocks = [block for frame in frames[:4] for block in live.push(frame)]
+            if refused:
+                with pytest.raises((TensorError, SettingsError), match=complaint):
+                    live.push(picture, time)
+            blocks += [block for frame in frames[4:] for block in live.push(frame)]
+            sounds.append(joined([*blocks, live.finish()]))
+            assert live.statistics.pictures == 8
+    np.testing.assert_array_equal(*sounds)
+
+
+def test_the_last_picture_stays_as_long_as_is_said(pipeline: Pipeline) -> None:
+    with pipeline.live(frame_rate=30, **FAST) as live:  # type: ignore[arg-type]
+        live.push(pictures(1)[0], 0.0)
+        with pytest.raises(SettingsError, match="lasts must be a positive number of seconds, not 0"):
+            live.finish(0)
+        assert len(live.finish(0.5)) == SAMPLE_RATE // 2
 
 
 def test_silence_begins_and_ends_without_a_click(pipeline: Pipeline) -> None:

@@ -15,7 +15,12 @@ from mdsgen.geometry import PAPER, SAMPLE_RATE
 from mdsgen.runtime.views import Pictures, Views
 from mdsgen.runtime.windows import WindowPlan
 
-PLANS = [WindowPlan.of_film(PAPER), WindowPlan.apart(PAPER), WindowPlan(PAPER, 16, 2, 1), WindowPlan(PAPER, 26, 3, 2)]
+PLANS = [
+    WindowPlan.of_film(PAPER),
+    WindowPlan(PAPER, 4, 32, 0),
+    WindowPlan(PAPER, 16, 2, 1),
+    WindowPlan(PAPER, 26, 3, 2),
+]
 
 
 def numbered(times: list[Fraction], asked: list[int]) -> Pictures:

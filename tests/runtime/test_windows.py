@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mdsgen.geometry import PAPER, RELEASE, SAMPLE_RATE, Geometry
-from mdsgen.runtime.windows import APART, CONTEXT, WindowPlan
+from mdsgen.runtime.windows import CONTEXT, WindowPlan
 from tests.geometries import geometries
 
 SHORT = replace(PAPER, name="short", width=10)
@@ -64,16 +64,15 @@ def test_a_film_s_windows_are_those_without_an_end_up_to_the_last(plan: WindowPl
 
 @pytest.mark.parametrize("geometry", [PAPER, RELEASE], ids=lambda g: g.name)
 def test_a_film_of_one_window_is_one_window(geometry: Geometry) -> None:
-    for plan in (WindowPlan.of_film(geometry), WindowPlan.apart(geometry)):
-        assert len(list(plan.film(geometry.samples))) == 1
-        assert len(list(plan.film(geometry.samples + 1))) == 2
+    plan = WindowPlan.of_film(geometry)
+    assert len(list(plan.film(geometry.samples))) == 1
+    assert len(list(plan.film(geometry.samples + 1))) == 2
 
 
 @settings(max_examples=40)
 @given(geometries())
-def test_every_geometry_has_its_plans(geometry: Geometry) -> None:
+def test_every_geometry_has_its_plan(geometry: Geometry) -> None:
     assert WindowPlan.of_film(geometry).fresh >= 1
-    assert WindowPlan.apart(geometry).lookahead == 0
 
 
 def test_a_film_in_the_paper_s_geometry() -> None:
@@ -81,12 +80,6 @@ def test_a_film_in_the_paper_s_geometry() -> None:
     assert plan.context == CONTEXT * PAPER.time_columns
     windows = [(w.start, w.given, w.until) for w in plan.film(10 * SAMPLE_RATE)]
     assert windows == [(0, 0, 31), (5, 31, 36), (10, 36, 40)]
-
-
-def test_windows_apart_share_a_second() -> None:
-    first, second = islice(WindowPlan.apart(PAPER), 2)
-    assert first.until == PAPER.time_columns
-    assert (first.until - second.start) * PAPER.column_samples >= APART * SAMPLE_RATE
 
 
 def test_live_windows_begin_at_the_beginning_until_one_is_full() -> None:

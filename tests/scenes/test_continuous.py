@@ -93,6 +93,20 @@ def test_a_crackle_is_heard_and_seen_as_sparks():
     assert np.abs(picture(fire, 1.05) - picture(Fire(Place(), level(0.1), (), ()), 1.05)).max() > 0.3
 
 
+def kurtosis(sound):
+    """3 for noise without grain, more where much of its energy comes in a few moments."""
+    return float(np.mean(sound**4) / np.mean(sound**2) ** 2)
+
+
+def test_a_fire_crackles_between_the_sparks_that_are_seen():
+    sound = Fire(Place(), level(0.6), (), ()).sound(SAMPLES)
+    spectrum = np.fft.rfft(sound)
+    spectrum[np.fft.rfftfreq(SAMPLES, 1 / SAMPLE_RATE) < 1000] = 0
+    crackling = np.fft.irfft(spectrum)
+    assert kurtosis(crackling) > 7
+    assert kurtosis(shaped(np.random.default_rng(0), SAMPLES, band(1000, 6000))) < 3.5
+
+
 def test_a_faster_engine_is_higher():
     slow, fast = (centroid(MAKERS["engine"](value).sound(SAMPLES)) for value in (0.0, 1.0))
     assert fast > 1.3 * slow

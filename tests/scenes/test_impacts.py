@@ -189,6 +189,21 @@ def test_the_sticks_of_a_drum_take_turns():
     assert drum.raised(0.5, 1) > 0.5
 
 
+def above(sound, lowest):
+    """What of a sound lies above ``lowest`` Hz: its energy."""
+    power = np.abs(np.fft.rfft(sound)) ** 2
+    return float(power[np.fft.rfftfreq(sound.size, 1 / SAMPLE_RATE) > lowest].sum())
+
+
+def test_a_drum_s_blow_begins_with_the_slap_of_its_stick():
+    def slap(strength):
+        ring = first_ring(Drum(Place(), WOOD, 0.4, (0.5,), (strength,)), 0.2)
+        assert above(ring[:480], 1000) > 100 * above(ring[1600:2080], 1000)
+        return above(ring[:480], 1000) / above(ring[:480], 0)
+
+    assert slap(1.0) > 1.5 * slap(0.4) > 0.001
+
+
 def test_a_metronome_ticks_in_the_middle_until_it_is_stopped():
     actor = Metronome(Place(), WOOD, beat=0.5, first=0.2, stop=1.5, swing=0.5)
     assert [event.time for event in actor.source.events] == pytest.approx([0.2, 0.7, 1.2])

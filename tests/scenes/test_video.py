@@ -67,6 +67,7 @@ def test_the_command_writes_a_film_and_prints_what_happens(tmp_path):
     assert "skin drum" in result.stdout
     assert f"{sample_scene(3, 'drum', 4.0).truth.events[0].time:7.3f} s" in result.stdout
     assert probe(path).width == 64
+    assert max(float(line.split()[0]) for line in result.stdout.splitlines()[1:]) < 4.0
 
 
 def test_the_command_refuses_in_one_line(tmp_path):

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from mdsgen.evaluation.labels import LABELS
 from mdsgen.geometry import FEATURE_CHANNELS, SAMPLE_RATE, Geometry, MelFormat
 from mdsgen.training.clips import as_int16, clip_fields, stacked
 from mdsgen.training.shards import Shards, describe, write_shard
@@ -47,7 +48,10 @@ def _clip(rng: np.random.Generator) -> dict[str, np.ndarray]:
         end = min(TINY.samples, (at + 1) * step)
         tone = 0.5 * np.sin(2 * np.pi * pitch * time) * np.exp(-10 * time)
         sound[at * step : end] += tone[: end - at * step]
-    return {**clip_fields(frames, as_int16(sound), TINY), "onsets": onsets}
+    labels = (np.arange(len(LABELS)) == place % len(LABELS)).astype(np.uint8)
+    intensity = frames.mean(axis=(1, 2, 3)).reshape(TINY.time_columns, -1).mean(axis=1) / 255
+    known = {"onsets": onsets, "labels": labels, "intensity": intensity.astype(np.float16)}
+    return {**clip_fields(frames, as_int16(sound), TINY), **known}
 
 
 def write_latents(folder: Path, count: int = 8) -> Shards:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from mdsgen.evaluation.labels import LABELS
 from mdsgen.training.contrast import VideoEncoderConfig, VideoEncoderStage, onset_loss
 from mdsgen.training.shards import Shards
 from tests.training.datasets import TINY
@@ -62,11 +63,39 @@ def test_a_crop_longer_than_a_clip_is_refused() -> None:
         stage(crop=9)
 
 
-def test_a_dataset_without_onsets_trains_the_contrast_alone(clips: Shards) -> None:
+def test_what_a_clip_shows_is_cut_with_its_pictures(clips: Shards) -> None:
+    batch = stage(crop=2).draw(clips, 8, np.random.default_rng(0))
+    assert batch["labels"].shape == (8, len(LABELS))
+    mels, strengths = clips.batch("log_mel", range(len(clips))), clips.batch("intensity", range(len(clips)))
+    for log_mel, labels, intensity in zip(batch["log_mel"], batch["labels"], batch["intensity"], strict=True):
+        clip = next(index for index, whole in enumerate(mels) if any(_within(log_mel.numpy(), whole)))
+        start = _within(log_mel.numpy(), mels[clip]).index(True)
+        np.testing.assert_array_equal(labels, clips.clip("labels", clip))
+        np.testing.assert_array_equal(intensity, strengths[clip][start : start + 2])
+
+
+def _within(part: np.ndarray, whole: np.ndarray) -> list[bool]:
+    """Whether it is the part of the whole that begins with each column."""
+    return [np.array_equal(part, whole[at : at + len(part)]) for at in range(0, len(whole) - len(part) + 1, 16)]
+
+
+def test_a_dataset_of_films_trains_the_contrast_alone(clips: Shards) -> None:
     batch = stage().draw(clips, 4, np.random.default_rng(0))
-    assert "onset" in stage()(**batch)
-    del batch["onsets"]
-    assert "onset" not in stage()(**batch)
+    assert {"onset", "what", "how_strongly"} <= stage()(**batch).keys()
+    for name in ("onsets", "labels", "intensity"):
+        del batch[name]
+    contrast = stage()(**batch)
+    assert not {"onset", "what", "how_strongly"} & contrast.keys()
+
+
+@pytest.mark.parametrize(
+    ("weight", "loss"), [("onset_weight", "onset"), ("label_weight", "what"), ("intensity_weight", "how_strongly")]
+)
+def test_everything_that_is_known_counts_as_the_recipe_says(clips: Shards, weight: str, loss: str) -> None:
+    batch = stage().draw(clips, 4, np.random.default_rng(0))
+    without, with_it = stage(**{weight: 0.0})(**batch), stage(**{weight: 2.0})(**batch)
+    more = (with_it["loss"] - without["loss"]).detach()
+    assert float(more) == pytest.approx(2.0 * float(with_it[loss].detach()), rel=1e-3)
 
 
 def test_a_cue_costs_least_at_the_onset_little_beside_it_and_much_elsewhere() -> None:

@@ -10,10 +10,12 @@ import pytest
 import torch
 
 from mdsgen.errors import CheckpointError
+from mdsgen.geometry import DEMO
 from mdsgen.model.istft_vocoder import IstftVocoder
+from mdsgen.model.mel import LogMel
 from mdsgen.training.clips import as_float
 from mdsgen.training.discriminators import Discriminators
-from mdsgen.training.noisy_vocoding import NoisyVocoderConfig, NoisyVocoderStage, peak_error
+from mdsgen.training.noisy_vocoding import NoisyVocoderConfig, NoisyVocoderStage, flux_error, peak_error
 from mdsgen.training.shards import Shards
 from tests.training.datasets import TINY
 from tests.training.small_stages import small_stage, trainer
@@ -127,3 +129,20 @@ def test_tones_and_blows_are_compared_and_noise_hardly() -> None:
     assert error(torch.zeros_like(blow), blow) > 0.9
     assert error(tone, tone) == 0
     assert float(peak_error(noise, tone, ~paired, 1024)) == 0
+
+
+def test_a_tone_must_not_tremble_and_noise_must_not_stand_still() -> None:
+    seconds = torch.arange(16 * 1024) / 16_000
+    fading = torch.exp(-3 * seconds) * torch.sin(2 * torch.pi * 440 * seconds)
+    trembling = fading * (1 + 0.3 * torch.sin(2 * torch.pi * 20 * seconds))
+    noise, other = torch.rand(2, len(seconds), generator=torch.Generator().manual_seed(0)) - 0.5
+    buzz = noise[: DEMO.mel.hop].repeat(len(noise) // DEMO.mel.hop)
+    mel, paired = LogMel(DEMO.mel), torch.ones(1, dtype=torch.bool)
+
+    def error(made: torch.Tensor, real: torch.Tensor) -> float:
+        return float(flux_error(mel(made[None]), mel(real[None]), paired))
+
+    assert error(trembling, fading) > 100 * error(0.9 * fading, fading)
+    assert error(buzz, noise) > 3 * error(other, noise)
+    assert error(fading, fading) == 0
+    assert float(flux_error(mel(trembling[None]), mel(fading[None]), ~paired)) == 0

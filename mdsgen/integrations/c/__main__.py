@@ -10,6 +10,7 @@ import shutil
 import sys
 import sysconfig
 import tempfile
+from importlib.util import find_spec
 from pathlib import Path
 
 HEADER = Path(__file__).with_name("mdsgen.h")
@@ -47,4 +48,6 @@ def declarations(header: str) -> str:
 if __name__ == "__main__":
     if len(sys.argv) != 2:
         sys.exit("usage: python -m mdsgen.integrations.c FOLDER")
+    if find_spec("cffi") is None:
+        sys.exit("error: the library for C needs cffi: pip install 'mdsgen[c]'")
     print(build(Path(sys.argv[1])))

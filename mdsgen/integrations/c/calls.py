@@ -65,13 +65,17 @@ class Calls:
         return 0
 
     def pull(self, session: Any, samples: Any, most: int) -> int:
-        sound = self._session(session).pull(most)
+        found = self._session(session)
+        if samples == self._ffi.NULL:
+            raise MdsgenError("expected a place for samples, got NULL")
+        sound = found.pull(most)
         self._ffi.memmove(samples, np.ascontiguousarray(sound), sound.nbytes)
         return len(sound)
 
     def close(self, session: Any) -> None:
         if session != self._ffi.NULL:
-            _, found = self._sessions.pop(session)
+            found = self._session(session)
+            del self._sessions[session]
             found.close()
 
     def error(self) -> Any:

@@ -11,6 +11,7 @@ const show = (id, shown = true) => { at(id).hidden = !shown; };
 
 let film = null; // the last one that was given
 let request = null; // what is under way
+let recorder = null; // what takes the camera
 let address = null; // of the result
 
 // Sending, and following
@@ -33,6 +34,7 @@ function name() {
 
 function send(given) {
   if (!given) return;
+  leaveCamera();
   if (request) request.abort();
   film = given;
   const job = name(), begun = performance.now(), following = new AbortController();
@@ -229,24 +231,36 @@ async function record() {
 
 function take(stream) {
   const kinds = ["video/mp4", "video/webm;codecs=vp9", "video/webm"];
-  const recorder = new MediaRecorder(stream, { mimeType: kinds.find((kind) => MediaRecorder.isTypeSupported(kind)) });
+  const taking = new MediaRecorder(stream, { mimeType: kinds.find((kind) => MediaRecorder.isTypeSupported(kind)) });
   const parts = [], begun = performance.now();
+  const stop = () => { if (taking.state !== "inactive") taking.stop(); };
+  leaveCamera();
+  recorder = taking;
   const clock = setInterval(() => {
     const seconds = (performance.now() - begun) / 1000;
     at("clock").textContent = `${seconds.toFixed(1)} of ${LONGEST_TAKE} s`;
-    if (seconds >= LONGEST_TAKE) at("stop").click();
+    if (seconds >= LONGEST_TAKE) stop();
   }, 100);
-  recorder.ondataavailable = (event) => parts.push(event.data);
-  recorder.onstop = () => {
+  taking.ondataavailable = (event) => parts.push(event.data);
+  taking.onstop = () => {
     clearInterval(clock);
     for (const track of stream.getTracks()) track.stop();
-    send(new Blob(parts, { type: recorder.mimeType }));
+    if (recorder !== taking) return;
+    recorder = null;
+    send(new Blob(parts, { type: taking.mimeType }));
   };
-  at("stop").onclick = () => { if (recorder.state !== "inactive") recorder.stop(); };
+  at("stop").onclick = stop;
   at("view").srcObject = stream;
   for (const id of ["fault", "result"]) show(id, false);
   show("recorder");
-  recorder.start();
+  taking.start();
+}
+
+/** Let go of the camera, and of what has been taken: another film was given, or it is taken anew. */
+function leaveCamera() {
+  const left = recorder;
+  recorder = null;
+  if (left && left.state !== "inactive") left.stop();
 }
 
 // What a person does

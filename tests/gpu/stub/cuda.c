@@ -30,7 +30,9 @@ static void perform(const Work* work) {
             return;
         }
         case KERNEL:
-            if (!strcmp(work->name, "guided_step")) guided_step(work); else prepare_rgb(work);
+            if (!strcmp(work->name, "guided_step")) guided_step(work);
+            else if (!strcmp(work->name, "add_marks")) add_marks(work);
+            else prepare_rgb(work);
             return;
         case RECORD:
             work->event->milliseconds = now(), work->event->recorded = 2;

@@ -4,16 +4,17 @@
 
 // The kernels, plainly. Their arguments as CUDA packs them: each at a multiple of its size.
 static void guided_step(const Work* work) {
-    struct { float *latent, *with, *without, *clean, *table; int step, older; long long count; } a;
+    struct { float *latent, *with, *without, *clean, *held, *table; int step, older; long long count; } a;
     memcpy(&a, work->arguments, sizeof a);
     const size_t bytes = a.count * sizeof(float);
     const int fine = inside((Address)a.latent, bytes, MEMORY) & inside((Address)a.with, bytes, MEMORY) &
                      (!a.without || inside((Address)a.without, bytes, MEMORY)) &
                      inside((Address)a.clean, bytes * (1 + a.older), MEMORY) &
-                     inside((Address)(a.table + 10 * a.step), 10 * sizeof(float), MEMORY);
+                     (!a.held || inside((Address)a.held, bytes * 3, MEMORY)) &
+                     inside((Address)(a.table + 12 * a.step), 12 * sizeof(float), MEMORY);
     if (work->bytes != sizeof a || (long long)work->grid[0] * work->threads * 8 < a.count) complain("guided_step: launch");
     if (!fine || dry) return;
-    const float* c = a.table + 10 * a.step;
+    const float* c = a.table + 12 * a.step;
     for (long long i = 0; i < a.count; ++i) {
         const float without = a.without ? a.without[i] : a.with[i], now = a.latent[i];
         const float noise = (a.with[i] - without) * c[0] + without;
@@ -22,10 +23,27 @@ static void guided_step(const Work* work) {
         for (int k = a.older; k > 0; --k) a.clean[k * a.count + i] = a.clean[(k - 1) * a.count + i];
         const float within = clean < -c[8] ? -c[8] : clean > c[8] ? c[8] : clean, excess = clean - within;
         if (excess != 0.0f) clean -= excess, next -= excess * c[9];
+        if (a.held && a.held[i] != 0.0f) {
+            clean = a.held[a.count + i];
+            next = clean * c[10] + a.held[2 * a.count + i] * c[11];
+        }
         a.clean[i] = clean, a.latent[i] = next;
     }
 }
 
+static void add_marks(const Work* work) {
+    struct { float *modulations, *marks; int rows, columns, width; } a;
+    const size_t packed = 2 * sizeof(float*) + 3 * sizeof(int);
+    memcpy(&a, work->arguments, packed);
+    const size_t matrices = work->grid[1], matrix = (size_t)a.rows * a.width, own = (size_t)a.columns * a.width;
+    if (work->bytes != packed || a.columns > a.rows || (size_t)work->grid[0] * work->threads < own)
+        complain("add_marks: launch");
+    if (!(inside((Address)a.modulations, matrices * matrix * sizeof(float), MEMORY) &
+          inside((Address)a.marks, own * sizeof(float), MEMORY)))
+        return;
+    for (size_t m = 0; m < matrices && !dry; ++m)
+        for (size_t i = 0; i < own; ++i) a.modulations[(m + 1) * matrix - own + i] += a.marks[i];
+}
 
 static int highest(int in, int out) { return 2 * (in > out ? in : out); }
 static int tap(int o, int i, int in, int out) {
