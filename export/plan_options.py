@@ -34,8 +34,9 @@ class PlanOptions:
             known = ", ".join(HARDWARE_LEVELS)
             raise ExportError(f"hardware compatibility must be one of {known}, not {self.hardware_compatible!r}")
         for name in ("workspace", "fixed_steps", "max_steps"):
-            if (getattr(self, name) or 1) < 1:
-                raise ExportError(f"{name} must be 1 or more, not {getattr(self, name)}")
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ExportError(f"{name} must be 1 or more, not {value}")
 
     def to_dict(self) -> dict[str, Any]:
         """As plain JSON values."""

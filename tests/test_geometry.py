@@ -57,7 +57,7 @@ def test_what_was_written_before_there_were_rates_and_sizes_means_those_of_relea
     assert completed({"geometry": BRISK.to_dict()}) == {"geometry": BRISK.to_dict()}
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(geometries())
 def test_any_geometry_agrees_with_itself(any_geometry: Geometry) -> None:
     g = any_geometry
@@ -79,14 +79,14 @@ def test_any_geometry_agrees_with_itself(any_geometry: Geometry) -> None:
     assert g.duration * SAMPLE_RATE == pytest.approx(g.samples)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(geometries())
 def test_json_gives_the_same_geometry_back(any_geometry: Geometry) -> None:
     text = json.dumps(any_geometry.to_dict(), allow_nan=False)
     assert Geometry.from_dict(json.loads(text)) == any_geometry
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.integers(-4, 40),
     st.integers(-4, 40),
@@ -168,7 +168,7 @@ json_values = st.recursive(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(json_values)
 def test_junk_is_not_a_geometry(junk: Any) -> None:
     with pytest.raises(GeometryError) as refusal:
@@ -176,7 +176,7 @@ def test_junk_is_not_a_geometry(junk: Any) -> None:
     assert "\n" not in str(refusal.value)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.sampled_from(sorted(PAPER.to_dict())), json_values)
 def test_junk_in_one_place_is_refused_or_makes_a_geometry(place: str, junk: Any) -> None:
     values = PAPER.to_dict() | {place: junk}

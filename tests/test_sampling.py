@@ -62,7 +62,7 @@ def test_nobody_changes_it_in_place() -> None:
         OWN.steps = 3  # type: ignore[misc]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(samplings)
 def test_it_survives_json(sampling: Sampling) -> None:
     assert Sampling.from_dict(json.loads(json.dumps(sampling.to_dict(), allow_nan=False))) == sampling

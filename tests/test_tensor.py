@@ -41,7 +41,7 @@ def test_another_dtype_or_shape_is_refused_with_both(array: np.ndarray) -> None:
     assert str(refusal.value) == f"expected {LATENT}, got {array.dtype} {list(array.shape)}"
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.lists(st.integers(0, 4), max_size=4), st.lists(st.integers(0, 4), max_size=4))
 def test_a_fixed_shape_takes_that_shape_alone(declared: list[int], given_shape: list[int]) -> None:
     spec = TensorSpec("x", "int64", tuple(declared))

@@ -30,7 +30,7 @@ def test_what_takes_longer_is_measured_longer() -> None:
     assert measured["nothing"].median < 0.02 <= measured["sleep"].minimum
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(SECONDS)
 def test_figures_lie_in_their_order(seconds: list[float]) -> None:
     found = Measurement(tuple(seconds))

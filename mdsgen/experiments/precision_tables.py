@@ -20,7 +20,7 @@ def tables(document: Mapping[str, Any]) -> str:
         markdown(_overview(rows)),
         "Decibels of each network alone on the export's clip, against the reference:",
         markdown(_networks(rows)),
-        f"One step of the denoiser, both branches of guidance; all precisions in turn in one run{_engines(document)}:",
+        f"One step of the denoiser{_branches(document)}; all precisions in turn in one run{_engines(document)}:",
         markdown(_steps(rows)),
         _conditions(document),
     ]
@@ -34,10 +34,24 @@ def _said(settings: Row) -> str:
     last = settings["seed"] + settings["clips"] - 1
     return (
         f"Bundle `{settings['bundle']}`, held-out scenes {settings['seed']} to {last}, {settings['steps']} steps of "
-        f"`{settings['solver']}`, guidance {settings['guidance']:g}. Columns in dB are signal over "
+        f"`{settings['solver']}`, {_guidance(settings)}. Columns in dB are signal over "
         "error on the export's clip, but for *mel error*: the mean distance of the scenes' spectrograms from the "
         "reference's. In parentheses: the difference from the reference."
     )
+
+
+def _guidance(settings: Row) -> str:
+    distilled = settings.get("distilled")
+    return (
+        f"guidance {settings['guidance']:g}"
+        if distilled is None
+        else f"guidance {distilled['guidance']:g} in the weights"
+    )
+
+
+def _branches(document: Row) -> str:
+    """A distilled denoiser has one, which needs no word."""
+    return "" if document["settings"].get("distilled") else ", both branches of guidance"
 
 
 def _engines(document: Row) -> str:

@@ -28,17 +28,17 @@ from mdsgen.bundle import (
 )
 from mdsgen.command import command
 from mdsgen.conditions import conditions
-from mdsgen.engines import ENGINES, EngineOptions
 from mdsgen.errors import ExportError
-from mdsgen.evaluation.held_out import HELD_OUT, Clip, check_held_out
+from mdsgen.evaluation.held_out import Clip
 from mdsgen.evaluation.judge import fitted
 from mdsgen.experiments.marked_page import MarkedPage
 from mdsgen.experiments.precision_tables import tables
+from mdsgen.experiments.setup import Setup, setup_options
 from mdsgen.experiments.variants import compare_variants
 from mdsgen.files import hidden_folder
 from mdsgen.geometry import FEATURE_CHANNELS
 from mdsgen.precision import PRECISIONS
-from mdsgen.report import Report
+from mdsgen.report import Report, silent
 from mdsgen.runtime import Networks, Timings, WindowGenerator, seeded_noise
 from mdsgen.runtime.solver import plan_steps, timesteps_of
 from mdsgen.timing import Measurement, side_by_side
@@ -74,9 +74,7 @@ class Judged:
         }
 
 
-def make_bundles(
-    source: Bundle, folder: Path, precisions: Sequence[str], report: Report = lambda line: None
-) -> dict[str, Bundle]:
+def make_bundles(source: Bundle, folder: Path, precisions: Sequence[str], report: Report = silent) -> dict[str, Bundle]:
     """``source`` in these precisions, each in a folder of its name, as ``mdsgen-export`` makes them."""
     try:
         from mdsgen.export import ExportOptions, convert_bundle, verification_frames
@@ -89,35 +87,22 @@ def make_bundles(
     }
 
 
-def compare_bundles(
-    bundles: Mapping[str, Bundle],
-    *,
-    clips: int,
-    first_seed: int = 0,
-    engine: str = "auto",
-    threads: int | None = None,
-    report: Report = lambda line: None,
-) -> dict[str, Judged]:
+def compare_bundles(bundles: Mapping[str, Bundle], setup: Setup, report: Report = silent) -> dict[str, Judged]:
     """Judge bundles of one model: the first one is the reference, and its sampling that of all.
 
     Each clip goes through all bundles, wholly, from one noise, before the next one; the figures are those of
     :func:`~mdsgen.experiments.variants.compare_variants`.
     """
     first = next(iter(bundles.values()))
-    options = EngineOptions(threads=threads)
     with ExitStack() as stack:
-        opened = {name: stack.enter_context(Networks(bundle, engine, options)) for name, bundle in bundles.items()}
+        opened = {
+            name: stack.enter_context(Networks(bundle, setup.engine, setup.engine_options))
+            for name, bundle in bundles.items()
+        }
         report("timing the denoiser's step")
         steps = _time_steps(opened, timesteps_of(plan_steps(first.sampling, first.manifest.schedule)))
         generators = [(networks, WindowGenerator(networks, first.sampling)) for networks in opened.values()]
-        figures = compare_variants(
-            list(opened),
-            partial(_sounds, generators),
-            clips=clips,
-            first_seed=first_seed,
-            threads=threads,
-            report=report,
-        )
+        figures = compare_variants(list(opened), partial(_sounds, generators), setup, report)
         return {
             name: Judged(bundle.manifest, opened[name].engine, figures[name], steps[name])
             for name, bundle in bundles.items()
@@ -168,11 +153,7 @@ def _chosen(context: click.Context, option: click.Parameter, words: str) -> tupl
 
 
 @command("python -m mdsgen.experiments.precisions")
-@click.option(
-    "--bundle",
-    type=click.Path(path_type=Path),
-    help="The reference, of fp32 or fp16-weights.  [default: $MDSGEN_BUNDLE, or the demo model]",
-)
+@setup_options
 @click.option(
     "--precisions",
     default=",".join(COMPARED),
@@ -180,14 +161,9 @@ def _chosen(context: click.Context, option: click.Parameter, words: str) -> tupl
     show_default=True,
     help="What to make of it; its own precision is left out.",
 )
-@click.option("--clips", type=click.IntRange(2, HELD_OUT), default=60, show_default=True, help="Scenes to judge.")
-@click.option("--seed", type=click.IntRange(0, HELD_OUT - 1), default=0, show_default=True, help="The first scene.")
-@click.option("--engine", type=click.Choice(ENGINES), default="auto", show_default=True, help="What runs the networks.")
-@click.option("--threads", type=click.IntRange(1), help="Threads of the engine.  [default: one per physical core]")
 @click.option(
     "--keep", type=click.Path(path_type=Path), help="Keep the bundles in this folder, with the figures in them."
 )
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead, for programs.")
 @click.option(
     "-o", "--output", type=click.Path(path_type=Path), help="Also put the tables between the marks of this page."
 )
@@ -204,9 +180,9 @@ def main(
 ) -> None:
     """Make a bundle's other precisions, judge all of them on held-out scenes, and time the denoiser's step.
 
-    Every figure stands beside that of the bundle itself, which computes in FP32.
+    Every figure stands beside that of the bundle itself, which is of fp32 or fp16-weights: it computes in FP32.
     """
-    check_held_out(clips, seed)
+    setup = Setup(clips, seed, engine, threads)
     source = Bundle.open(bundle or default_bundle())
     others = [precision for precision in precisions if precision != source.manifest.precision]
     if not others:
@@ -216,7 +192,7 @@ def main(
     with _folder(keep, others) as folder:  # of what goes wrong nothing is kept: it can be repeated
         made = make_bundles(source, folder, others, _say)
         bundles = {source.manifest.precision: source, **made}
-        judged = compare_bundles(bundles, clips=clips, first_seed=seed, engine=engine, threads=threads, report=_say)
+        judged = compare_bundles(bundles, setup, _say)
         if keep:
             _keep(made, judged, judged[source.manifest.precision], settings, keep)
     named = {"bundle": source.folder.resolve().name, "engine": engine, "threads": threads, **settings}

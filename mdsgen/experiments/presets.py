@@ -16,21 +16,23 @@ import numpy as np
 
 from mdsgen.bundle import Bundle, default_bundle
 from mdsgen.command import command
-from mdsgen.engines import ENGINES, EngineOptions
-from mdsgen.evaluation.held_out import HELD_OUT, Clip, check_held_out
+from mdsgen.errors import SettingsError
+from mdsgen.evaluation.held_out import Clip
 from mdsgen.evaluation.judge import fitted
+from mdsgen.experiments.setup import Setup, setup_options
 from mdsgen.experiments.variants import compare_variants
 from mdsgen.media import prepare_frames
-from mdsgen.report import Report
+from mdsgen.report import Report, silent
 from mdsgen.runtime import Networks, WindowGenerator, seeded_noise
 from mdsgen.runtime.solver import passes_of, plan_steps, timesteps_of
 from mdsgen.sampling import PRESETS, SOLVERS, Sampling
 from mdsgen.table import markdown
 
 REFERENCE = "reference"
-"""The published way: 50 steps of DPM-Solver++ 2M, both branches in every one of them."""
+"""The preset ``best``: 50 steps of DPM-Solver++ 2M with both branches in each, which is the published way; of a
+distilled denoiser the most steps that it was trained for."""
 
-_STEPS = (6, 8, 12, 16, 25)
+_STEPS, _FEW_STEPS = (6, 8, 12, 16, 25), (2, 3, 4, 6, 8)  # of a guided denoiser, and of a distilled one
 _say = partial(click.echo, err=True)
 
 
@@ -41,15 +43,21 @@ def presets(sampling: Sampling) -> dict[str, Sampling]:
 
 def solvers(sampling: Sampling) -> dict[str, Sampling]:
     """Every solver of a higher order at every number of steps."""
+    numbers = _STEPS if sampling.distilled is None else _FEW_STEPS
     return {
         f"{solver}, {steps} steps": sampling.changed(solver=solver, steps=steps)
         for solver in SOLVERS[1:]
-        for steps in _STEPS
+        for steps in numbers
     }
 
 
 def savings(sampling: Sampling) -> dict[str, Sampling]:
-    """Guidance in intervals, and an unconditional branch that is kept, at 8, 12 and 16 steps of UniPC 2."""
+    """Guidance in intervals, and an unconditional branch that is kept, at 8, 12 and 16 steps of UniPC 2.
+
+    Raises :class:`SettingsError` for a distilled denoiser, whose steps have no second branch to save.
+    """
+    if sampling.distilled is not None:
+        raise SettingsError("there is nothing to save: this denoiser is distilled, and has one branch in every step")
     found = {}
     for steps in (8, 12, 16):
         unipc = sampling.changed(solver="unipc-2", steps=steps)
@@ -67,12 +75,8 @@ GRIDS = {"presets": presets, "solvers": solvers, "savings": savings}
 def compare_settings(
     bundle: Bundle,
     settings: Mapping[str, Sampling],
-    *,
-    clips: int,
-    first_seed: int = 0,
-    engine: str = "auto",
-    threads: int | None = None,
-    report: Report = lambda line: None,
+    setup: Setup,
+    report: Report = silent,
 ) -> dict[str, dict[str, Any]]:
     """Figures per setting, the reference first: each clip is encoded once, and sampled from one noise with all of them.
 
@@ -80,14 +84,9 @@ def compare_settings(
     :func:`~mdsgen.experiments.variants.compare_variants`.
     """
     tried = {REFERENCE: bundle.sampling.changed(quality="best"), **settings}
-    with Networks(bundle, engine, EngineOptions(threads)) as networks:
+    with Networks(bundle, setup.engine, setup.engine_options) as networks:
         figures = compare_variants(
-            list(tried),
-            lambda clip: _sounds(networks, clip, list(tried.values())),
-            clips=clips,
-            first_seed=first_seed,
-            threads=threads,
-            report=report,
+            list(tried), lambda clip: _sounds(networks, clip, list(tried.values())), setup, report
         )
     passes = {name: passes_of(plan_steps(chosen, bundle.manifest.schedule)) for name, chosen in tried.items()}
     return {
@@ -125,27 +124,18 @@ def _table(rows: Mapping[str, Mapping[str, Any]]) -> Iterator[Sequence[str]]:
 
 
 @command("python -m mdsgen.experiments.presets")
-@click.option(
-    "--bundle",
-    type=click.Path(path_type=Path),
-    help="A bundle that mdsgen-export made.  [default: $MDSGEN_BUNDLE, or the demo model]",
-)
+@setup_options
 @click.option(
     "--grid", type=click.Choice(sorted(GRIDS)), default="presets", show_default=True, help="The settings to compare."
 )
-@click.option("--clips", type=click.IntRange(2, HELD_OUT), default=60, show_default=True, help="Scenes to judge.")
-@click.option("--seed", type=click.IntRange(0, HELD_OUT - 1), default=0, show_default=True, help="The first scene.")
-@click.option("--engine", type=click.Choice(ENGINES), default="auto", show_default=True, help="What runs the networks.")
-@click.option("--threads", type=click.IntRange(1), help="Threads of the engine.  [default: one per physical core]")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead, for programs.")
 def main(
     bundle: Path | None, grid: str, clips: int, seed: int, engine: str, threads: int | None, as_json: bool
 ) -> None:
     """Sample held-out scenes with many settings and judge each: what does less work do to the sound?"""
-    check_held_out(clips, seed)
+    setup = Setup(clips, seed, engine, threads)
     opened = Bundle.open(bundle or default_bundle())
     settings = GRIDS[grid](opened.sampling)
-    rows = compare_settings(opened, settings, clips=clips, first_seed=seed, engine=engine, threads=threads, report=_say)
+    rows = compare_settings(opened, settings, setup, _say)
     click.echo(json.dumps(rows, indent=2) if as_json else table(rows))
 
 

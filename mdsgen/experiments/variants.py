@@ -13,7 +13,8 @@ from mdsgen.evaluation.held_out import Clip, held_out
 from mdsgen.evaluation.judge import Judge, Prediction
 from mdsgen.evaluation.scores import Score
 from mdsgen.evaluation.spectrogram import log_mel
-from mdsgen.report import Report
+from mdsgen.experiments.setup import Setup
+from mdsgen.report import Report, silent
 
 _RANGE = 100.0  # decibels from 0 to 1 in the evaluation's log-mel spectrogram
 
@@ -46,24 +47,18 @@ class Variant:
 
 
 def compare_variants(
-    names: Sequence[str],
-    sounds: Sounds,
-    *,
-    clips: int,
-    first_seed: int = 0,
-    threads: int | None = None,
-    report: Report = lambda line: None,
+    names: Sequence[str], sounds: Sounds, setup: Setup, report: Report = silent
 ) -> dict[str, dict[str, Any]]:
     """Figures by name, the reference's first.
 
     ``mel_error_db`` is the mean distance of spectrograms from the reference's; the others are those of
-    :class:`~mdsgen.evaluation.scores.Score`. ``threads`` are the judge's.
+    :class:`~mdsgen.evaluation.scores.Score`.
     """
     variants = {name: Variant() for name in names}
     judged: list[Clip] = []
     real: list[Prediction] = []
-    with Judge(threads=threads) as judge:
-        for clip in held_out(clips, first_seed):
+    with Judge(threads=setup.threads) as judge:
+        for clip in held_out(setup.clips, setup.first_seed):
             made = list(sounds(clip))
             truth, *predictions = judge.predict(clip.pictures, [clip.sound, *made])
             judged.append(clip)
@@ -72,5 +67,5 @@ def compare_variants(
             for variant, sound, prediction in zip(variants.values(), made, predictions, strict=True):
                 variant.predictions.append(prediction)
                 variant.distances.append(_RANGE * float(np.abs(log_mel(sound) - expected).mean()))
-            report(f"clip {len(judged)} of {clips}: {clip.scene.kind}")
+            report(f"clip {len(judged)} of {setup.clips}: {clip.scene.kind}")
     return {name: variant.figures(judged, real) for name, variant in variants.items()}

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from mdsgen.geometry import Geometry
 from mdsgen.model.compact_autoencoder import CompactAutoencoder
 from mdsgen.training.shards import Shards
-from mdsgen.training.stage import LOSS, Stage, check_crop, choose, generator_from
+from mdsgen.training.stage import LOSS, Stage, check_crop, choose, floats, generator_from
 
 _STANDARDISED_OVER = 512  # clips
 
@@ -71,7 +71,7 @@ class AutoencoderStage(Stage):
         device = self.autoencoder.latent_mean.device
         latents = []
         for index in range(min(len(clips), _STANDARDISED_OVER)):
-            log_mel = torch.from_numpy(clips.batch("log_mel", [index])).float().to(device)
+            log_mel = floats(clips, "log_mel", [index], device)
             latents.append(self.autoencoder.posterior(log_mel.transpose(1, 2).unsqueeze(1))[0])
         deviation, mean = torch.std_mean(torch.cat(latents), dim=(0, 2, 3))
         self.autoencoder.standardise(mean, deviation)
@@ -80,7 +80,7 @@ class AutoencoderStage(Stage):
     def picture(self, clips: Shards, indices: Sequence[int]) -> np.ndarray:
         """Spectrograms above what came back of them."""
         device = self.autoencoder.latent_mean.device
-        image = torch.from_numpy(clips.batch("log_mel", indices)).float().to(device).transpose(1, 2).unsqueeze(1)
+        image = floats(clips, "log_mel", indices, device).transpose(1, 2).unsqueeze(1)
         back = self.autoencoder.reconstruct(self.autoencoder.posterior(image)[0])
         rows = torch.cat([image.flip(2), back.flip(2)], dim=2)  # [B, 1, 2·bins, frames], low tones below
         return rows.squeeze(1).flatten(0, 1).cpu().numpy()

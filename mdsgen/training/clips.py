@@ -24,10 +24,7 @@ from mdsgen.model.mel import LogMel
 from mdsgen.report import Pace, Report
 from mdsgen.scenes import sample_scene
 from mdsgen.training.filming import filmed
-from mdsgen.training.shards import describe, shard_path, write_shard
-
-SHARD_CLIPS = 256
-
+from mdsgen.training.shards import SHARD_CLIPS, describe, shard_path, write_shard
 
 Spread = Callable[[Callable[[Any], object], Sequence[Any]], Iterator[object]]
 """Does work for each of some tasks, and yields once for each that is done: :func:`in_parallel`, or a cluster."""

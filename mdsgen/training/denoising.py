@@ -20,7 +20,7 @@ from mdsgen.training.beginnings import Beginnings
 from mdsgen.training.diffusion import Diffusion
 from mdsgen.training.objective import Draw, Objective
 from mdsgen.training.shards import Shards
-from mdsgen.training.stage import LOSS, Stage, choose, generator_from
+from mdsgen.training.stage import LOSS, Stage, choose, floats, generator_from
 
 _PICTURED = Sampling(steps=10, guidance=3.0)
 _OF_SCHEDULE = ("beta_start", "beta_end", "noise_steps")
@@ -99,8 +99,8 @@ class DenoiserStage(Stage):
         indices = choose(clips, size, rng)
         draw = self.objective.draw(self.geometry, size, generator_from(rng))
         batch = {
-            "latent": torch.from_numpy(clips.batch("latent", indices)).float(),  # [B, C, H, W]
-            "features": torch.from_numpy(clips.batch("features", indices)).float(),  # [B, F, 512]
+            "latent": floats(clips, "latent", indices),  # [B, C, H, W]
+            "features": floats(clips, "features", indices),  # [B, F, 512]
             "timestep": draw.timestep,
             "noise": draw.noise,
             "drop": draw.drop,
@@ -141,7 +141,7 @@ def compared_latents(
 ) -> np.ndarray:
     """Latents of real clips above those sampled for their videos, as grey values: a clip a column, a channel a row."""
     real = clips.batch("latent", indices).astype(np.float32)  # [B, C, H, W]
-    features = torch.from_numpy(clips.batch("features", indices)).float().to(denoiser.pos_embed.device)
+    features = floats(clips, "features", indices, denoiser.pos_embed.device)
     noise = np.random.default_rng(0).standard_normal(real.shape, dtype=np.float32)
     made = sample_latents(denoiser, features, noise, sampling, schedule)
     panels = np.concatenate([real, made], axis=1)  # [B, 2C, H, W]

@@ -26,7 +26,7 @@ from mdsgen.training.denoising import compared_latents
 from mdsgen.training.diffusion import Diffusion, mean_where
 from mdsgen.training.objective import Objective
 from mdsgen.training.shards import Shards, sha256
-from mdsgen.training.stage import LOSS, Stage, choose, generator_from
+from mdsgen.training.stage import LOSS, Stage, choose, floats, generator_from
 from mdsgen.training.teacher import Clips, Plans, Solver, Step, Teacher
 
 _MOST_STEPS = 64  # all of them are in memory
@@ -174,8 +174,8 @@ class StudentStage(Stage):
         shape = self.geometry.latent_shape
         spare = (size, self.evaluations)
         batch = {
-            "latent": torch.from_numpy(clips.batch("latent", indices)).float(),  # [B, C, H, W]
-            "features": torch.from_numpy(clips.batch("features", indices)).float(),  # [B, F, 512]
+            "latent": floats(clips, "latent", indices),  # [B, C, H, W]
+            "features": floats(clips, "features", indices),  # [B, F, 512]
             "plan": torch.randint(len(self.config.steps), (size,), generator=generator),
             "start": torch.randn(size, *shape, generator=generator),
             "timestep": torch.randint(self.config.noise_steps, spare, generator=generator),  # [B, E]

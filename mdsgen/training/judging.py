@@ -25,7 +25,7 @@ from mdsgen.geometry import Geometry
 from mdsgen.model.judge import SUBSTEPS, Judge, JudgeConfig
 from mdsgen.scenes import IMPACTS, KINDS, Truth, sample_scene
 from mdsgen.training.shards import Shards
-from mdsgen.training.stage import LOSS, Stage, generator_from
+from mdsgen.training.stage import LOSS, Stage, floats, generator_from
 
 LEAST_SHIFT = 0.25
 """Seconds that the sound of a shifted pair is too late or too early, at least: one picture."""
@@ -97,7 +97,7 @@ class JudgeStage(Stage):
             _Cut(known.truths[i], start / PICTURE_RATE, count / PICTURE_RATE)
             for i, start in zip(indices, first, strict=True)
         ]
-        log_mel = torch.from_numpy(clips.batch("log_mel", indices)).float()  # [B, frames, bins]
+        log_mel = floats(clips, "log_mel", indices)  # [B, frames, bins]
         log_mel = degrade(log_mel, generator_from(rng))
         length, starts = count * self.per_picture, first * self.per_picture
         shifts = [self._shift(cut, start, length, rng) for cut, start in zip(cuts, starts, strict=True)]
@@ -146,7 +146,7 @@ class JudgeStage(Stage):
         figures = []
         for index in range(_known(clips.folder, len(clips)).trained, len(clips)):
             frames = torch.from_numpy(self.seen(clips, index)[np.newaxis]).to(device)
-            log_mel = torch.from_numpy(clips.batch("log_mel", [index])).float()
+            log_mel = floats(clips, "log_mel", [index])
             sounds = torch.cat([log_mel, degrade(log_mel, generator)]).to(device)
             figures.append(self.judge(frames.expand(2, -1, -1, -1, -1), sounds))
         aligned, _, _, embedding = self.judge.split(torch.cat(figures))

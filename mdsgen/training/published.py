@@ -20,7 +20,7 @@ from mdsgen.weights import load_audioldm, load_cavp, locate_audioldm
 
 @dataclass(frozen=True)
 class PublishedClips:
-    """``features`` float16 ``[F, 512]`` by the CAVP checkpoint ``cavp``, and ``latent`` float32 ``[C, H, W]``, scaled,
+    """``features`` float16 ``[F, 512]`` by the CAVP checkpoint ``cavp``, and ``latent`` float16 ``[C, H, W]``, scaled,
     by the audio networks ``audioldm`` (a folder, or their name on the hub). On a GPU where there is one."""
 
     geometry: Geometry
@@ -38,7 +38,8 @@ class PublishedClips:
         encoder, codec, device = _networks(self)
         features = encoder(torch.from_numpy(frames)[None].to(device))[0]  # [F, 512]
         latent = codec.encode(codec.log_mel(torch.from_numpy(sound)[None].to(device)))[0]  # [C, H, W]
-        return {"features": features.cpu().numpy().astype(np.float16), "latent": latent.cpu().numpy()}
+        fields = {"features": features, "latent": latent}
+        return {name: values.cpu().numpy().astype(np.float16) for name, values in fields.items()}
 
     def describe(self) -> dict[str, object]:
         return {"cavp": sha256(self.cavp), "audioldm": self.audioldm}

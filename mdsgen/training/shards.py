@@ -11,6 +11,7 @@ import bisect
 import itertools
 import json
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,10 @@ from mdsgen import files
 from mdsgen.errors import DatasetError, writing
 from mdsgen.files import sweep, whole_folder, write_whole
 from mdsgen.geometry import completed
-from mdsgen.report import Pace, Report
+from mdsgen.report import Pace, Report, silent
+
+SHARD_CLIPS = 256
+"""Clips of a shard."""
 
 _DESCRIPTION = "dataset.json"
 
@@ -53,20 +57,30 @@ def write_shard(
             (shard / name).write_bytes(as_utf8(text))
 
 
-def fill(
-    folder: Path,
-    count: int,
-    shard_clips: int,
-    make: Callable[[range], Mapping[str, np.ndarray]],
-    *,
-    batch: int,
-    done: str,
-    report: Report,
-) -> None:
-    """Write the shards of ``count`` clips that are not there yet.
+@dataclass(frozen=True)
+class Derivation:
+    """How a dataset is made from the first ``count`` clips of another one, ``clips``.
 
-    ``make`` gives the fields of the clips of some numbers, ``batch`` at most. ``done`` says what was done to a shard.
+    ``make`` gives the fields of the clips of some numbers, ``batch`` at most; ``made_by`` is what decides them, as
+    plain values. ``done`` says what was done to a shard.
     """
+
+    clips: Shards
+    count: int
+    made_by: Mapping[str, Any]
+    make: Callable[[range], Mapping[str, np.ndarray]]
+    batch: int
+    done: str
+
+
+def derive(derivation: Derivation, folder: Path, *, shard_clips: int = SHARD_CLIPS, report: Report = silent) -> None:
+    """Write the shards that are not there yet.
+
+    Raises :class:`DatasetError` where those that are there were made from other clips, or by something else.
+    """
+    source, count, make, batch = derivation.clips.description, derivation.count, derivation.make, derivation.batch
+    made_from = {"geometry": source.get("geometry"), "clips": source, "shard": shard_clips}
+    describe(folder, {**made_from, **derivation.made_by})
     starts = range(0, count, shard_clips)
     pace = Pace(sum(shard_path(folder, number).exists() for number in range(len(starts))))
     for number, start in enumerate(starts):
@@ -75,7 +89,7 @@ def fill(
         end = min(start + shard_clips, count)
         parts = [make(range(i, min(i + batch, end))) for i in range(start, end, batch)]
         write_shard(folder, number, {name: np.concatenate([part[name] for part in parts]) for name in parts[0]})
-        report(pace.line(number + 1, len(starts), f"shards {done}"))
+        report(pace.line(number + 1, len(starts), f"shards {derivation.done}"))
 
 
 def as_utf8(text: str) -> bytes:

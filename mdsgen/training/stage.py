@@ -78,6 +78,13 @@ def choose(clips: Shards, size: int, rng: np.random.Generator) -> np.ndarray:
     return rng.choice(len(clips), size, replace=size > len(clips))
 
 
+def floats(
+    clips: Shards, field: str, indices: Sequence[int] | np.ndarray, device: torch.device | str = "cpu"
+) -> Tensor:
+    """One field of several clips on a device, float32 ``[len(indices), ...]``."""
+    return torch.from_numpy(clips.batch(field, indices)).to(device).float()
+
+
 def generator_from(rng: np.random.Generator) -> torch.Generator:
     """A PyTorch generator that continues a NumPy one."""
     return torch.Generator().manual_seed(int(rng.integers(1 << 62)))

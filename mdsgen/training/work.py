@@ -14,14 +14,14 @@ from mdsgen.geometry import completed
 from mdsgen.report import Report
 from mdsgen.training.checkpoint import difference
 from mdsgen.training.clips import Spread, clip_formats, prepare_scenes
-from mdsgen.training.decoding import decode_latents
-from mdsgen.training.encoding import encode_clips
+from mdsgen.training.decoding import decoded
+from mdsgen.training.encoding import encoded
 from mdsgen.training.loop import Trainer
 from mdsgen.training.processes import Processes
 from mdsgen.training.published import PublishedClips
 from mdsgen.training.recipe import STAGES, Recipe
 from mdsgen.training.settings import REPORTING
-from mdsgen.training.shards import Shards
+from mdsgen.training.shards import Shards, derive
 from mdsgen.training.trained import WEIGHTS, read_training, save_trained
 from mdsgen.training.videos import CompactClips, prepare_videos
 
@@ -113,9 +113,7 @@ def encode_dataset(work: Work, recipe: Recipe, device: torch.device, report: Rep
     clips.require_formats(clip_formats(recipe.geometry))
     for name in ("video_encoder", "autoencoder"):
         _check_there(work, recipe, name)
-    encode_clips(
-        clips, work.latents, work.stage("video_encoder"), work.stage("autoencoder"), device=device, report=report
-    )
+    derive(encoded(clips, work.folder, device), work.latents, report=report)
 
 
 def decode_dataset(work: Work, recipe: Recipe, device: torch.device, report: Report) -> None:
@@ -123,7 +121,7 @@ def decode_dataset(work: Work, recipe: Recipe, device: torch.device, report: Rep
     decoding, clips, latents = recipe.decoded, _dataset(work.clips, recipe), _dataset(work.latents, recipe)
     for name in ("autoencoder", "denoiser"):
         _check_there(work, recipe, name)
-    decode_latents(clips, latents, work.decoded, work.folder, decoding, device=device, report=report)
+    derive(decoded(clips, latents, work.folder, decoding, device), work.decoded, report=report)
 
 
 _MADE_BY = {"clips": "prepare", "latents": "encode", "decoded": "decode"}

@@ -91,14 +91,14 @@ def changed(*path: str | int, to: Any) -> dict[str, Any]:
     return root
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(manifests())
 def test_a_manifest_survives_json(manifest: Manifest) -> None:
     text = json.dumps(manifest.to_dict(), allow_nan=False)
     assert Manifest.from_dict(json.loads(text)) == manifest
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.data())
 def test_whatever_replaces_a_value_no_other_error_than_a_refusal_comes(data: st.DataObject) -> None:
     root = example().to_dict()

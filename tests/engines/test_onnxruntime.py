@@ -53,7 +53,7 @@ def test_dtypes_have_numpys_names() -> None:
 # Running
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(steps=st.integers(1, 9), gain=st.floats(-100, 100, width=32))
 def test_a_run_computes_the_graph_for_any_number_of_steps(steps: int, gain: float) -> None:
     given = feeds(steps, gain)

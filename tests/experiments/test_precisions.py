@@ -18,6 +18,7 @@ from mdsgen.errors import SettingsError
 from mdsgen.experiments.marked_page import END, START, MarkedPage
 from mdsgen.experiments.precision_tables import tables
 from mdsgen.experiments.precisions import compare_bundles, main
+from mdsgen.experiments.setup import Setup
 from tests.runner import Runner
 
 PROSE = f"# Precisions\n\nbefore\n\n{START}\nold figures\n{END}\n\nafter\n"
@@ -84,7 +85,7 @@ def test_every_bundle_sees_the_frames_through_its_own_video_encoder(
     for part in (run[0] / "kept" / "int8-weights").glob(f"{VIDEO_ENCODER}.*"):
         shutil.copy(part, other)
     bundles = {"source": source, "the same": source, "other eyes": Bundle(other, source.manifest)}
-    judged = compare_bundles(bundles, clips=2, first_seed=4, engine="onnxruntime", threads=1)
+    judged = compare_bundles(bundles, Setup(2, 4, "onnxruntime", 1))
     assert judged["the same"].figures == judged["source"].figures
     assert judged["other eyes"].figures["mel_error_db"] > 0
 
@@ -131,6 +132,16 @@ def test_each_table_is_rectangular_and_differences_stand_beside_figures(document
     assert [line.split("|")[1].strip() for line in networks.splitlines()[2:]] == [
         *("video encoder", "conditioning", "denoiser", "latent decoder", "vocoder")
     ]
+
+
+def test_the_tables_say_where_guidance_is(document: dict[str, Any]) -> None:
+    guided = tables(document)
+    assert ", guidance 5. Columns" in guided
+    assert "One step of the denoiser, both branches of guidance; all" in guided
+    document["settings"] |= {"guidance": 1.0, "distilled": {"guidance": 2.0, "steps": [4, 2]}}
+    distilled = tables(document)
+    assert ", guidance 2 in the weights. Columns" in distilled
+    assert "One step of the denoiser; all" in distilled
 
 
 def test_where_nobody_named_an_engine_it_is_said_that_they_may_differ(document: dict[str, Any]) -> None:
@@ -252,7 +263,7 @@ def test_a_failed_run_keeps_nothing_and_can_be_repeated(
 ) -> None:
     pytest.importorskip("onnx")
 
-    def fail(bundles: dict[str, Bundle], **how: object) -> None:
+    def fail(bundles: dict[str, Bundle], *how: object) -> None:
         assert Bundle.open(bundles["fp16"].folder).manifest.precision == "fp16"
         assert [path.name[0] for path in (tmp_path / "kept").iterdir()] == ["."], "beside its place, on the same disk"
         raise SettingsError("the judge is ill")

@@ -8,9 +8,11 @@ from pathlib import Path
 import pytest
 
 from mdsgen.bundle import Bundle
+from mdsgen.errors import SettingsError
 from mdsgen.experiments.presets import GRIDS, REFERENCE, compare_settings, main, table
+from mdsgen.experiments.setup import Setup
 from mdsgen.runtime.solver import plan_steps
-from mdsgen.sampling import Sampling
+from mdsgen.sampling import Distilled, Sampling
 from mdsgen.schedule import NoiseSchedule
 from tests.runner import Runner
 
@@ -22,7 +24,7 @@ SETTINGS = {
 
 @pytest.fixture(scope="module")
 def rows(bundle_path: Path) -> dict[str, dict]:
-    return compare_settings(Bundle.open(bundle_path), SETTINGS, clips=2, threads=1)
+    return compare_settings(Bundle.open(bundle_path), SETTINGS, Setup(2, threads=1))
 
 
 def test_the_reference_comes_first_and_is_no_distance_from_itself(rows: dict[str, dict]) -> None:
@@ -50,6 +52,18 @@ def test_every_grid_can_be_sampled(grid: str) -> None:
     for sampling in GRIDS[grid](Sampling(guidance=3.0)).values():
         assert sampling.guidance == 3.0
         assert len(plan_steps(sampling, NoiseSchedule())) == sampling.steps
+
+
+def test_a_distilled_denoiser_is_compared_in_the_few_steps_that_it_is_for() -> None:
+    distilled = Sampling(4, 1.0, solver="unipc-2", distilled=Distilled(2.0, (4, 2)))
+    found = {sampling.steps for sampling in GRIDS["solvers"](distilled).values()}
+    assert {2, 4} < found <= set(range(1, 9))
+    assert {sampling.steps for sampling in GRIDS["presets"](distilled).values()} == {2, 4}
+
+
+def test_a_distilled_denoiser_has_no_second_branch_to_save() -> None:
+    with pytest.raises(SettingsError, match="distilled, and has one branch in every step"):
+        GRIDS["savings"](Sampling(4, 1.0, solver="unipc-2", distilled=Distilled(2.0, (4, 2))))
 
 
 def test_programs_read_one_document(bundle_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

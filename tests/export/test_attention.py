@@ -12,14 +12,14 @@ from mdsgen.model.attention import Attention, RelativePositionBias
 GRIDS = st.tuples(st.integers(1, 9), st.integers(1, 9))
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(grid=GRIDS, heads=st.integers(1, 3))
 def test_rows_put_together_are_the_biases_looked_up_one_by_one(grid: tuple[int, int], heads: int) -> None:
     bias = RelativePositionBias(grid, heads)
     assert torch.equal(RowwiseBias(bias, grid)(), bias())
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(grid=GRIDS, heads=st.integers(1, 3), batch=st.integers(1, 2))
 def test_it_is_the_model_s_attention(grid: tuple[int, int], heads: int, batch: int) -> None:
     attention = Attention(grid, 8 * heads, heads).requires_grad_(False)

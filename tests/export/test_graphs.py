@@ -38,7 +38,7 @@ def close(mine: Tensor, expected: Tensor) -> None:
     torch.testing.assert_close(mine, expected, rtol=1e-4, atol=1e-5)
 
 
-@settings(deadline=None, max_examples=15)
+@settings(max_examples=15)
 @given(timesteps=st.lists(TIMESTEP, min_size=1, max_size=6))
 def test_every_step_has_the_modulations_of_its_timestep_alone(
     denoiser: Denoiser, features: Tensor, timesteps: list[float]

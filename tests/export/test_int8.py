@@ -206,7 +206,7 @@ def test_every_output_channel_is_rounded_by_its_own_scale(kind: str) -> None:
         assert snr_db(one, other) >= 20, "faint channels are as exact as loud ones"
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(largest=st.floats(0, 1e6), seed=st.integers(0, 9))
 def test_no_weight_is_off_by_more_than_half_a_step(largest: float, seed: int) -> None:
     model = copy.deepcopy(KINDS["MatMul"])

@@ -18,7 +18,7 @@ def signal(seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).standard_normal((2, 500)).astype(np.float32)
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(share=st.floats(1e-4, 10), gain=st.floats(1e-3, 1e3))
 def test_noise_counts_against_the_signal_whatever_the_scale(share: float, gain: float) -> None:
     """An error of a tenth is 20 dB."""

@@ -53,7 +53,7 @@ def test_nothing_stays_where_all_is_good_enough_together() -> None:
     assert names(kept_layers(SMALL, one)) == ["d"], "and no more than that"
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(found=st.lists(st.floats(-20, 100), min_size=25, max_size=25))
 def test_never_more_than_a_tenth_of_the_products_stays(found: list[float]) -> None:
     kept = kept_layers(SMALL, dict(zip(names(SMALL), found, strict=True)))

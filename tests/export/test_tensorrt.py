@@ -407,6 +407,8 @@ def test_weights_in_int8_are_no_reason_for_plans(bundle: Bundle, frames: np.ndar
     [
         ({"workspace": -1}, "workspace must be 1 or more"),
         ({"fixed_steps": -2}, "fixed_steps must be 1 or more"),
+        ({"fixed_steps": 0}, "fixed_steps must be 1 or more, not 0"),
+        ({"max_steps": 0}, "max_steps must be 1 or more, not 0"),
         ({"hardware_compatible": "any"}, "hardware compatibility must be one of"),
     ],
 )

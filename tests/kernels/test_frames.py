@@ -42,7 +42,7 @@ def test_shows_what_the_runtime_prepares(height: int, width: int) -> None:
     assert psnr(prepare_rgb(frame, 224), prepare_frames(frame, 224)) > 40
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(in_size=st.integers(1, 700), out_size=st.integers(1, 300))
 def test_every_output_pixel_is_a_mean_of_its_surroundings(in_size: int, out_size: int) -> None:
     weights = triangle_filter(in_size, out_size)

@@ -62,7 +62,7 @@ def test_a_clip_as_a_camera_sends_it(gpu: Machine) -> None:
     np.testing.assert_allclose(out.read()[[0, 32]], prepare_rgb(frames[[0, 32]], 224), rtol=0, atol=1e-6)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(in_size=st.integers(1, 3000), out_size=st.integers(1, 300))
 def test_whole_weights_are_the_references(libraries: HostLibraries, in_size: int, out_size: int) -> None:
     weights = np.empty((out_size, in_size))

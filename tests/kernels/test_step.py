@@ -40,7 +40,7 @@ coefficients = st.builds(StepCoefficients, **dict.fromkeys(NUMBERS, st.floats(-8
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float16"])
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(c=coefficients, seed=st.integers(0, 1000))
 def test_equals_float64_arithmetic_to_the_dtypes_rounding(dtype: str, c: StepCoefficients, seed: int) -> None:
     latent, conditional, unconditional, clean = arrays(dtype, seed)

@@ -195,7 +195,7 @@ def test_frames_in_memory_must_be_8_bit_rgb(frames, prepare):
         prepare(frames)
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.integers(1, 700), min_size=2, max_size=10), st.sampled_from([0, 3000, 5000]))
 def test_the_same_frames_as_the_fps_filter(render, gaps, offset):
     """Any spacing, 1 ms to 0.7 s, ties at the rounding point included."""

@@ -15,7 +15,7 @@ from mdsgen.model.attention import Attention, RelativePositionBias, relative_pos
 sides = st.integers(1, 7)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(sides, sides)
 def test_pairs_share_an_entry_exactly_when_they_share_an_offset(rows: int, columns: int) -> None:
     index = relative_position_index((rows, columns))
@@ -44,7 +44,7 @@ def test_the_table_has_a_row_for_every_offset_and_beits_three() -> None:
     assert bias.relative_position_bias_table.std().item() == pytest.approx(0.02, rel=0.05)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(sides, sides, st.integers(1, 4), st.randoms(use_true_random=False))
 def test_the_bias_of_kept_tokens_is_the_full_ones_rows_and_columns(
     rows: int, columns: int, heads: int, random: Random

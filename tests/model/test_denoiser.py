@@ -184,7 +184,7 @@ def test_every_output_value_stands_at_its_tokens_place() -> None:
 # Masked training
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 @given(st.sampled_from([WIDE, TALL]), st.integers(1, 3), st.integers(0, 100))
 def test_with_nothing_dropped_the_masked_pass_is_the_unmasked_one(
     geometry: Geometry, decode_layers: int, seed: int
@@ -203,7 +203,7 @@ def test_with_nothing_dropped_the_papers_masked_pass_is_the_unmasked_one() -> No
     )
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 @given(st.sampled_from([WIDE, TALL]), st.floats(0.1, 0.95), st.integers(0, 100))
 def test_the_masked_pass_does_not_see_what_is_dropped(geometry: Geometry, ratio: float, seed: int) -> None:
     denoiser, mask = seeded(geometry, QUICK), some_mask(geometry, ratio, seed=seed)

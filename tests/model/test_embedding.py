@@ -27,7 +27,7 @@ def test_every_token_is_a_projection_of_its_own_patch(patch: int) -> None:
             torch.testing.assert_close(tokens[:, 4 * row + column], expected)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.lists(st.floats(0, 999), min_size=1, max_size=4), st.integers(1, 160))
 def test_sinusoids_are_cosines_then_sines(timesteps: list[float], half: int) -> None:
     waves = sinusoids(torch.tensor(timesteps), 2 * half)
@@ -59,7 +59,7 @@ def test_the_timestep_embedding_answers_in_its_weights_dtype(dtype: torch.dtype)
     assert TimestepEmbedding(12, 8).to(dtype)(torch.tensor([3.0])).dtype == dtype
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(1, 9), st.integers(1, 9), st.integers(1, 12))
 def test_positions_are_waves_of_the_column_then_of_the_row(rows: int, columns: int, quarter: int) -> None:
     embedding = sincos_position_embedding(rows, columns, 4 * quarter)

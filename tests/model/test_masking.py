@@ -27,7 +27,7 @@ def by_column(mask: Mask, geometry: Geometry) -> torch.Tensor:
     return on_grid if geometry.time_axis == 0 else on_grid.transpose(1, 2)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(any_geometry, ratios, st.integers(0, 1000))
 def test_a_time_column_is_kept_or_dropped_as_a_whole(geometry: Geometry, ratio: float, seed: int) -> None:
     columns = by_column(drawn(geometry, ratio, seed), geometry)
@@ -35,7 +35,7 @@ def test_a_time_column_is_kept_or_dropped_as_a_whole(geometry: Geometry, ratio: 
     assert torch.equal(columns.all(dim=2), columns.any(dim=2))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(any_geometry, ratios, st.integers(0, 1000))
 def test_keep_lists_what_is_not_dropped_in_ascending_order(geometry: Geometry, ratio: float, seed: int) -> None:
     mask = drawn(geometry, ratio, seed)
@@ -43,7 +43,7 @@ def test_keep_lists_what_is_not_dropped_in_ascending_order(geometry: Geometry, r
         assert keep.tolist() == torch.nonzero(~dropped).flatten().tolist()
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(any_geometry, st.integers(0, 99), st.integers(0, 1000))
 def test_as_many_columns_are_kept_as_the_ratio_leaves_but_at_least_one(
     geometry: Geometry, percent: int, seed: int
@@ -87,7 +87,7 @@ def test_without_a_generator_the_global_one_draws() -> None:
     assert torch.equal(sample_mask(PAPER, 2, 0.5).keep, first.keep)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(any_geometry, ratios, st.integers(0, 1000))
 def test_restoring_what_was_selected_fills_the_rest(geometry: Geometry, ratio: float, seed: int) -> None:
     mask = drawn(geometry, ratio, seed)

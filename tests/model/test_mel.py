@@ -70,7 +70,7 @@ def test_a_window_has_the_geometrys_frames_and_bins(geometry: Geometry) -> None:
     assert LogMel(geometry.mel)(waveform).shape == (2, geometry.mel_frames, geometry.mel.bins)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(samples=st.integers(600, 5000), geometry=st.sampled_from([PAPER, RELEASE]))
 def test_every_whole_hop_is_one_frame(samples: int, geometry: Geometry) -> None:
     assert LogMel(geometry.mel)(torch.zeros(1, samples)).shape[1] == samples // geometry.mel.hop

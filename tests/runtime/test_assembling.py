@@ -25,7 +25,7 @@ def noise(samples: int, seed: int) -> np.ndarray:
 # Joining
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(0, 50), st.lists(st.tuples(st.integers(1, 200), st.integers(0, 60)), min_size=1, max_size=6))
 def test_every_sample_comes_out_where_it_belongs(fade: int, pieces: list[tuple[int, int]]) -> None:
     """Each sound says of every sample which one of the film it is, and begins somewhat before it is needed."""

@@ -56,7 +56,7 @@ def test_a_film_is_looked_ahead_by_one_column() -> None:
     assert (plan.context, plan.lookahead, plan.fresh) == (26, 1, 5)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.sampled_from(PLANS), st.integers(1, 25 * SAMPLE_RATE))
 def test_a_column_has_its_own_pictures_in_every_window(plan: WindowPlan, samples: int) -> None:
     pictures, views = numbered(500, RATE), Views(BRISK, plan.film(samples))

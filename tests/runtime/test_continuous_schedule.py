@@ -31,7 +31,7 @@ def test_log_alpha_is_linear_between_the_steps() -> None:
     np.testing.assert_allclose(quarter, 0.75 * below + 0.25 * above, rtol=1e-10)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(times)
 def test_keeps_the_variance_at_any_time(time: float) -> None:
     t = np.array(time)
@@ -39,7 +39,7 @@ def test_keeps_the_variance_at_any_time(time: float) -> None:
     assert SCHEDULE.half_log_snr(t) == pytest.approx(np.log(SCHEDULE.alpha(t) / SCHEDULE.sigma(t)), abs=1e-9)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.tuples(times, times).filter(lambda pair: abs(pair[0] - pair[1]) > 1e-6))
 def test_more_time_is_more_noise(pair: tuple[float, float]) -> None:
     early, late = min(pair), max(pair)
@@ -47,7 +47,7 @@ def test_more_time_is_more_noise(pair: tuple[float, float]) -> None:
     assert SCHEDULE.half_log_snr(np.array(early)) > SCHEDULE.half_log_snr(np.array(late))
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(1, 1000))
 def test_sampling_times_are_uniform_from_all_noise_to_the_first_step(steps: int) -> None:
     t = SCHEDULE.times(steps)

@@ -25,7 +25,7 @@ def test_guides_as_the_release_does(timestep: int) -> None:
     assert relative_error(guided, released[f"cfg_t{timestep}"]) < TOLERANCE
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(strengths, powers, st.lists(st.floats(0, 1000), min_size=1, max_size=20))
 def test_is_the_published_formula(guidance: float, power: float, timesteps: list[float]) -> None:
     expected = [
@@ -34,7 +34,7 @@ def test_is_the_published_formula(guidance: float, power: float, timesteps: list
     np.testing.assert_allclose(guidance_scale(np.array(timesteps), guidance, power), expected, rtol=1e-12)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.floats(1, 20), powers)
 def test_grows_from_none_to_full_strength_as_the_noise_goes(guidance: float, power: float) -> None:
     scale = guidance_scale(np.linspace(1000, 0, 101), guidance, power)
@@ -43,7 +43,7 @@ def test_grows_from_none_to_full_strength_as_the_noise_goes(guidance: float, pow
     assert (np.diff(scale) >= 0).all()
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(powers)
 def test_guidance_of_one_is_none_at_any_time(power: float) -> None:
     np.testing.assert_array_equal(guidance_scale(np.linspace(0, 1000, 11), 1.0, power), np.ones(11))

@@ -242,7 +242,7 @@ def test_a_short_video_is_padded_with_its_last_picture(pipeline: Pipeline) -> No
     np.testing.assert_array_equal(sound, pipeline(padded).audio[: len(sound)])
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(milliseconds=st.integers(1, 9_000))
 def test_the_length_is_right_to_the_sample(pipeline: Pipeline, milliseconds: int) -> None:
     sound = pipeline(still(40), duration=milliseconds / 1000, steps=1)

@@ -120,7 +120,7 @@ def test_guidance_moves_the_mean_as_far_as_it_says() -> None:
     assert relative_error(guided, exact) < 1e-3
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(st.integers(1, 30), st.sampled_from(SOLVERS), st.integers(0, 100))
 def test_the_right_noise_is_taken_away_in_any_number_of_steps(steps: int, solver: str, seed: int) -> None:
     """With data of one value only, every step is exact (but for float32: the first one divides by alpha = 0.006)."""
@@ -208,7 +208,7 @@ def test_noise_has_the_latents_shape(geometry: Geometry) -> None:
     assert (noise.shape, noise.dtype) == ((1, *geometry.latent_shape), np.float32)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(0, 2**63), st.integers(0, 10_000))
 def test_noise_depends_on_seed_and_window_alone(seed: int, window: int) -> None:
     noise = seeded_noise(WIDE, seed, window)

@@ -40,7 +40,7 @@ def test_the_network_is_told_what_the_release_tells_it(steps: int) -> None:
     np.testing.assert_allclose(told, golden()[f"timesteps_{steps}"], atol=1e-4)  # the release computes in float32
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(step_counts, st.floats(-3, 3), st.floats(-3, 3), st.floats(-3, 3))
 def test_first_order_is_ddim(steps: int, x: float, noise: float, previous: float) -> None:
     t = SCHEDULE.times(steps)
@@ -51,7 +51,7 @@ def test_first_order_is_ddim(steps: int, x: float, noise: float, previous: float
         assert one_step(step, x, noise, previous) == pytest.approx((following, clean), rel=1e-9, abs=1e-9)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(step_counts, st.floats(-3, 3), st.floats(-3, 3), st.floats(-3, 3))
 def test_second_order_is_dpm_solver_plus_plus_2m(steps: int, x: float, noise: float, previous: float) -> None:
     t = SCHEDULE.times(steps)
@@ -67,7 +67,7 @@ def test_second_order_is_dpm_solver_plus_plus_2m(steps: int, x: float, noise: fl
         assert one_step(step, x, noise, previous) == pytest.approx((following, clean), rel=1e-9, abs=1e-9)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(step_counts, st.sampled_from(SOLVERS))
 def test_the_right_noise_brings_back_the_clean_latent(steps: int, solver: str) -> None:
     """A latent of one clean value and one noise stays on the line between them, whatever the step."""
@@ -91,7 +91,7 @@ def test_of_first_order_no_step_looks_back() -> None:
     assert all(step.coefficients.next_previous == 0 for step in planned(25, "ddim"))
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(step_counts, st.floats(1, 10), st.floats(0.01, 4))
 def test_every_step_carries_its_guidance(steps: int, guidance: float, power: float) -> None:
     plan = planned(steps, guidance=guidance, guidance_power=power)
@@ -99,7 +99,7 @@ def test_every_step_carries_its_guidance(steps: int, guidance: float, power: flo
     assert [step.coefficients.guidance for step in plan] == guidance_scale(told, guidance, power).tolist()
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.integers(1, 1000), st.sampled_from(SOLVERS))
 def test_any_number_of_steps_falls_from_999_in_finite_numbers(steps: int, solver: str) -> None:
     plan = planned(steps, solver)

@@ -33,7 +33,7 @@ def numbered(times: list[Fraction], asked: list[int]) -> Pictures:
     return ((time, lambda index=index: shown(index)) for index, time in enumerate(times))  # type: ignore[misc]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.sampled_from(PLANS), st.lists(st.integers(0, 60), min_size=1, max_size=120), st.integers(1, 25 * SAMPLE_RATE))
 def test_a_frame_is_the_picture_on_the_screen(plan: WindowPlan, gaps: list[int], samples: int) -> None:
     times = [Fraction(time, 20) for time in np.cumsum(gaps).tolist()]

@@ -29,7 +29,7 @@ def plans(draw: st.DrawFn) -> WindowPlan:
     return WindowPlan(geometry, context, draw(st.integers(1, 2 * geometry.time_columns)), lookahead)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(plans(), lengths)
 def test_windows_give_out_every_column_of_a_film_once_in_order(plan: WindowPlan, samples: int) -> None:
     column = plan.geometry.column_samples
@@ -40,7 +40,7 @@ def test_windows_give_out_every_column_of_a_film_once_in_order(plan: WindowPlan,
     assert (windows[-1].until - 1) * column < samples <= windows[-1].until * column
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(plans())
 def test_a_window_holds_its_context_its_block_and_its_lookahead(plan: WindowPlan) -> None:
     columns = plan.geometry.time_columns
@@ -53,7 +53,7 @@ def test_a_window_holds_its_context_its_block_and_its_lookahead(plan: WindowPlan
         assert window.start == max(0, window.end - columns)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(plans(), lengths)
 def test_a_film_s_windows_are_those_without_an_end_up_to_the_last(plan: WindowPlan, samples: int) -> None:
     windows = list(plan.film(samples))
@@ -69,7 +69,7 @@ def test_a_film_of_one_window_is_one_window(geometry: Geometry) -> None:
     assert len(list(plan.film(geometry.samples + 1))) == 2
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(geometries())
 def test_every_geometry_has_its_plan(geometry: Geometry) -> None:
     assert WindowPlan.of_film(geometry).fresh >= 1

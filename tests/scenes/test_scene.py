@@ -89,7 +89,7 @@ def test_the_events_of_two_things_are_sorted_into_one_list():
     assert list(scene.truth.events) == sorted(scene.truth.events, key=lambda event: event.time)
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 @given(seed=st.integers(0, 2**40), size=st.integers(16, 80), rate=st.sampled_from([4.0, 12.5, 25.0]))
 def test_any_seed_size_and_rate(seed, size, rate):
     scene = sample_scene(seed, duration=SHORT)

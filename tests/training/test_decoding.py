@@ -10,13 +10,13 @@ import torch
 
 from mdsgen.errors import DatasetError, TrainingError
 from mdsgen.training.clips import stacked
-from mdsgen.training.decoding import decode_latents
-from mdsgen.training.encoding import encode_clips
+from mdsgen.training.decoding import decoded
+from mdsgen.training.encoding import encoded
 from mdsgen.training.recipe import Decoding, Recipe, load_recipe
-from mdsgen.training.shards import Shards, describe, write_shard
+from mdsgen.training.shards import Shards, derive, describe, write_shard
 from mdsgen.training.trained import load_autoencoder, save_trained
 
-DECODING = Decoding(clips=2, steps=1)
+DECODING, CPU = Decoding(clips=2, steps=1), torch.device("cpu")
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +36,7 @@ def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ]
     describe(folder / "clips", {"geometry": geometry.to_dict()})
     write_shard(folder / "clips", 0, stacked(clips))
-    encode_clips(Shards(folder / "clips"), folder / "latents", folder / "video_encoder", folder / "autoencoder")
+    derive(encoded(Shards(folder / "clips"), folder, CPU), folder / "latents")
     return folder
 
 
@@ -48,22 +48,22 @@ def keep(folder: Path, recipe: Recipe, stage: str) -> None:
 
 def decode(work: Path, target: Path, decoding: Decoding = DECODING) -> Shards:
     clips, latents = Shards(work / "clips"), Shards(work / "latents")
-    decode_latents(clips, latents, target, work, decoding, shard_clips=1)
+    derive(decoded(clips, latents, work, decoding, CPU), target, shard_clips=1)
     return Shards(target)
 
 
 def test_the_first_clips_get_both_spectrograms_beside_their_own(work: Path, tmp_path: Path) -> None:
-    clips, decoded = Shards(work / "clips"), decode(work, tmp_path)
-    assert len(decoded) == 2
-    assert set(decoded.fields) == {"sound", "log_mel", "reconstructed", "generated"}
+    clips, made = Shards(work / "clips"), decode(work, tmp_path)
+    assert len(made) == 2
+    assert set(made.fields) == {"sound", "log_mel", "reconstructed", "generated"}
     for name in ("sound", "log_mel"):
-        np.testing.assert_array_equal(decoded.batch(name, [0, 1]), clips.batch(name, [0, 1]))
+        np.testing.assert_array_equal(made.batch(name, [0, 1]), clips.batch(name, [0, 1]))
     autoencoder = load_autoencoder(work / "autoencoder")
     image = torch.from_numpy(clips.batch("log_mel", [0, 1])).float().mT[:, None]
     back = autoencoder.decode(autoencoder.encode(image))[:, 0].mT.numpy()
-    np.testing.assert_allclose(decoded.batch("reconstructed", [0, 1]), back, atol=2e-3)
-    assert np.isfinite(decoded.batch("generated", [0, 1])).all()
-    assert not np.array_equal(decoded.clip("generated", 0), decoded.clip("generated", 1))
+    np.testing.assert_allclose(made.batch("reconstructed", [0, 1]), back, atol=2e-3)
+    assert np.isfinite(made.batch("generated", [0, 1])).all()
+    assert not np.array_equal(made.clip("generated", 0), made.clip("generated", 1))
 
 
 def test_shards_that_are_there_are_kept_and_other_settings_refused(work: Path, tmp_path: Path) -> None:
@@ -81,7 +81,7 @@ def test_latents_of_other_clips_are_refused(work: Path, tmp_path: Path) -> None:
     describe(fewer, {})
     write_shard(fewer, 0, {name: Shards(work / "clips").batch(name, [0]) for name in ("sound", "log_mel")})
     with pytest.raises(DatasetError, match="encode them anew"):
-        decode_latents(Shards(fewer), Shards(work / "latents"), tmp_path / "to", work, DECODING)
+        decoded(Shards(fewer), Shards(work / "latents"), work, DECODING, CPU)
 
 
 @pytest.mark.parametrize(

@@ -112,14 +112,14 @@ finite = st.floats(-5, 5, allow_nan=False)
 
 
 @given(mean=finite, log_variance=finite)
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_equal_gaussians_do_not_diverge(mean: float, log_variance: float) -> None:
     gaussian = Gaussian(torch.tensor(mean), torch.tensor(log_variance))
     assert kl_divergence(gaussian, gaussian) == 0
 
 
 @given(m1=finite, m2=finite, v1=finite, v2=finite)
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_divergence_is_torchs_own(m1: float, m2: float, v1: float, v2: float) -> None:
     means, log_variances = torch.tensor([m1, m2], dtype=torch.float64), torch.tensor([v1, v2], dtype=torch.float64)
     true, estimate = (Gaussian(means[i], log_variances[i]) for i in (0, 1))
@@ -132,7 +132,7 @@ def test_divergence_is_torchs_own(m1: float, m2: float, v1: float, v2: float) ->
 
 
 @given(mean=st.floats(-1.5, 1.5), log_variance=st.floats(-9, 1))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_probabilities_of_all_bins_sum_to_one(mean: float, log_variance: float) -> None:
     centres = torch.linspace(-1, 1, 256, dtype=torch.float64)
     gaussian = Gaussian(torch.full_like(centres, mean), torch.full_like(centres, log_variance))

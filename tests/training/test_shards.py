@@ -23,7 +23,7 @@ def numbers(start: int, count: int) -> dict[str, np.ndarray]:
 
 
 @given(lengths=st.lists(st.integers(1, 5), min_size=1, max_size=5))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_clips_are_numbered_across_all_shards(lengths: list[int], tmp_path_factory: pytest.TempPathFactory) -> None:
     folder, start = tmp_path_factory.mktemp("shards"), 0
     for index, length in enumerate(lengths):

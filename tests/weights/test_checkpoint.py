@@ -190,7 +190,7 @@ def test_half_precision_files_are_widened() -> None:
     torch.testing.assert_close(module.state_dict()["0.weight"], half["0.weight"].float())
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.sets(st.sampled_from(sorted(network().state_dict())), min_size=1))
 def test_whatever_is_missing_is_refused(missing: set[str]) -> None:
     text = complaint({name: value for name, value in weights().items() if name not in missing})
