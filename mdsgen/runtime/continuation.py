@@ -2,7 +2,7 @@
 
 A denoiser that was trained to go on is given them clean in every step, and marked (:mod:`mdsgen.marks`) in the rows of
 the modulations that are their own. Any other sees them at every step as they would be there, noised to that step's
-level. Either paints the others so that they go with them. The levels are the plan's
+level (as RePaint; Lugmayr et al., 2022). Either paints the others so that they go with them. The levels are the plan's
 (:func:`~mdsgen.runtime.solver.plan_steps`); what is known is the arrays that are made here, on every engine.
 """
 
