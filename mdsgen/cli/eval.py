@@ -77,6 +77,8 @@ def main(
             "denoiser_passes": passes_of(plan_steps(sampling, pipeline.bundle.manifest.schedule)),
             "scenes": str(request),
         }
+    if request.seeds > 1 and isinstance(scores, Scores) and scores.generated.diversity is None:
+        click.echo("note: nothing of diversity, which takes two scenes of one kind: see --kind and --clips", err=True)
     if page:
         write_page(page, scores.tables, islice(items, shown), settings)
     document = {"settings": settings, "scores": scores.to_dict()}

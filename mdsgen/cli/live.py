@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from mdsgen.cli.options import finite
 from mdsgen.errors import MdsgenError
@@ -78,6 +79,14 @@ def refuse_for_live(**given: object) -> None:
     for name, value in given.items():
         if value:
             raise click.UsageError(f"a live source has no {_FILMS_ONLY[name]}")
+
+
+def say_live_only() -> None:
+    """Say of block and lookahead that a film, which is rendered, has none."""
+    context = click.get_current_context()
+    for name in ("block", "lookahead"):
+        if context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
+            click.echo(f"note: --{name} changes nothing without --live", err=True)
 
 
 def say_rounded(live: Live, wanted: Wanted) -> None:

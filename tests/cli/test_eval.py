@@ -62,6 +62,12 @@ def test_long_films_are_read_beside_their_windows_alone_and_real_sound(bundle_pa
     assert scores["real"]["pitch_blows"] > 0
 
 
+def test_scenes_of_different_kinds_say_nothing_of_diversity(bundle_path: Path) -> None:
+    result = evaluate("--bundle", bundle_path, *QUICK, "--seeds", "2", "--kind", "rain", "--kind", "bell")
+    assert result.exit_code == 0, result.stderr
+    assert "note: nothing of diversity, which takes two scenes of one kind" in result.stderr
+
+
 def test_several_seeds_are_diverse(bundle_path: Path) -> None:
     result = evaluate("--bundle", bundle_path, *QUICK, "--seeds", "2", "--kind", "rain", "--json")
     generated = json.loads(result.stdout)["scores"]["generated"]

@@ -47,6 +47,13 @@ def test_a_file_plays_as_a_camera_would(bundle_path: Path, film: Renderer, tmp_p
     assert "note: a block of 0.2 s is rounded up to 0.256 s" in result.stderr
 
 
+def test_a_film_has_no_blocks_and_is_told_so(bundle_path: Path, film: Renderer, tmp_path: Path) -> None:
+    path, target = film("a.mp4", frames=4, rate=4), tmp_path / "sound.wav"
+    result = Runner().invoke(main, [str(path), "-o", str(target), "--bundle", str(bundle_path), *FAST])
+    assert result.exit_code == 0, result.stderr
+    assert "note: --block changes nothing without --live" in result.stderr
+
+
 def test_the_last_picture_stays_as_long_as_the_film_s_rate_says(
     bundle_path: Path, film: Renderer, tmp_path: Path
 ) -> None:
@@ -99,11 +106,11 @@ def test_a_signal_finishes_the_file(
 
 
 def _grown_file(folder: Path, process: subprocess.Popen[bytes]) -> Path:
-    """The file in the making, as soon as there is sound in it."""
+    """The file in the making, as soon as there is more than one block of sound (0.512 s) in it."""
     limit = time.monotonic() + 40
     while time.monotonic() < limit and process.poll() is None:
         for path in folder.glob(".*.wav"):
-            if path.stat().st_size > 100:
+            if path.stat().st_size > 20_000:
                 return path
         time.sleep(0.05)
     raise AssertionError("there is no sound")
