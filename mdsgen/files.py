@@ -186,12 +186,13 @@ def _new(target: Path, create: Callable[[Path], object]) -> tuple[Path, int]:
         if len(os.fsencode(path.name)) > _LONGEST_NAME:
             path = target.with_name(f".mdsgen-{secrets.token_hex(4)}-{target.suffix}")
         create(path)
-        lock = os.open(path, os.O_RDONLY)
-        _lock(lock, wait=True)
-        if _is_at(lock, path):
-            _under_way.add(path)
-            return path, lock
-        os.close(lock)  # swept away by another process before it was locked
+        with suppress(FileNotFoundError):  # swept away by another thread or process before it was opened
+            lock = os.open(path, os.O_RDONLY)
+            _lock(lock, wait=True)
+            if _is_at(lock, path):
+                _under_way.add(path)
+                return path, lock
+            os.close(lock)  # or before it was locked
 
 
 def _create_file(path: Path) -> None:

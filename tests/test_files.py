@@ -248,3 +248,19 @@ def test_other_hidden_files_are_nobody_s_leftovers(tmp_path: Path) -> None:
         (tmp_path / name).touch()
     sweep(tmp_path)
     assert len(names(tmp_path)) == 3
+
+
+def test_what_is_swept_away_before_it_is_opened_is_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    create, made = files._create_file, list[Path]()
+
+    def create_and_lose_the_first(path: Path) -> None:
+        create(path)
+        made.append(path)
+        if len(made) == 1:
+            sweep(tmp_path)  # as another thread that begins a file in the same folder does at this moment
+            assert not path.exists()
+
+    monkeypatch.setattr(files, "_create_file", create_and_lose_the_first)
+    write_whole(tmp_path / "a.txt", "whole")
+    assert len(made) == 2
+    assert [path.read_text() for path in tmp_path.iterdir()] == ["whole"]
