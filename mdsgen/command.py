@@ -1,4 +1,5 @@
-"""How every command fails: one clear line on stderr and an exit code, a traceback only with ``--debug``."""
+"""What all commands share: their options, and how they fail: one clear line on stderr and an exit code, a traceback
+only with ``--debug``."""
 
 from __future__ import annotations
 
@@ -6,10 +7,10 @@ import functools
 import logging
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 import click
 
@@ -22,6 +23,9 @@ INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 HELP = ["-h", "--help"]
 PATIENCE = 2.0
 """Seconds that an interrupted command has to end by itself."""
+
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 
 class Command(click.Command):
@@ -68,6 +72,14 @@ class Group(click.Group):
 
 command = functools.partial(click.command, cls=Command)
 """Like ``click.command``, for every command of the project."""
+
+
+def give_options(function: F, options: Sequence[Callable[[Any], Any]]) -> F:
+    """Give a command these click options; its help lists them in this order."""
+    for option in reversed(options):
+        function = option(function)
+    return function
+
 
 _DEBUG = f"{__name__}.debug"
 

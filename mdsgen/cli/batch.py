@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mdsgen.cli.options import F, give_options
+from mdsgen.command import F, give_options
 from mdsgen.conditions import usable_cores
 from mdsgen.runtime.job import Job
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from mdsgen.cli.options import F, give_options
+from mdsgen.command import F, give_options
 from mdsgen.export.calibration_clips import LEAST_CLIPS, CalibrationOptions
 from mdsgen.media import VIDEO_SUFFIXES
 from mdsgen.precision import PRECISIONS

@@ -9,11 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import click
-from click.core import ParameterSource
 
 from mdsgen.cli.eval_options import EvalRequest, eval_options, take_eval_request
 from mdsgen.cli.eval_sounds import film_sounds, window_sounds
-from mdsgen.cli.options import bfloat16_option, bundle_option, engine_option, in_a_folder, threads_option
+from mdsgen.cli.options import bfloat16_option, bundle_option, engine_option, in_a_folder, say_idle, threads_option
 from mdsgen.cli.origin import origin
 from mdsgen.cli.reporting import quiet_option, reporting
 from mdsgen.cli.sampling import sampling_options
@@ -63,8 +62,8 @@ def main(
     With --seconds: of long films, beside the sound of their windows alone and real sound.
     """
     request = take_eval_request(changes)
-    if page is None and click.get_current_context().get_parameter_source("shown") is ParameterSource.COMMANDLINE:
-        click.echo("note: --shown changes nothing without --html", err=True)
+    if page is None:
+        say_idle(["shown"], without="html")
     with (
         reporting(quiet) as report,
         Pipeline.open(bundle, engine, threads=threads, bfloat16=bfloat16) as pipeline,

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from mdsgen.cli.options import F, give_options
+from mdsgen.command import F, give_options
 from mdsgen.errors import SettingsError
 from mdsgen.evaluation.held_out import HELD_OUT, Selection
 from mdsgen.geometry import DEMO

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from click.core import ParameterSource
 
 from mdsgen.cli.options import finite
+from mdsgen.command import F, give_options
 from mdsgen.errors import MdsgenError
 from mdsgen.geometry import SAMPLE_RATE
 from mdsgen.media.names import PIPE, is_endless
+from mdsgen.runtime.live_options import LiveOptions
 
 if TYPE_CHECKING:
     from mdsgen.runtime import Live
@@ -26,6 +27,26 @@ CARD = "alsa:default"
 _FAREWELL = 0.5  # seconds that a camera is given to let go of its picture
 _FILMS_ONLY = {"start": "--start", "mix": "--mix", "keep_original": "--keep-original", "recursive": "--recursive"}
 _FILMS_ONLY |= {"jobs": "--jobs", "cluster": "--cluster", "skip_existing": "--skip-existing", "as_json": "--json"}
+
+_OPTIONS = (
+    click.option("--live", is_flag=True, help="Play a file at its own speed, as if it came from a camera."),
+    click.option(
+        "--block",
+        type=click.FloatRange(0, min_open=True),
+        default=LiveOptions.block,
+        show_default=True,
+        callback=finite,
+        help="Seconds of live sound at a time; rounded up, as the lookahead, to whole columns (0.256 s).",
+    ),
+    click.option(
+        "--lookahead",
+        type=click.FloatRange(0),
+        default=LiveOptions.lookahead,
+        show_default=True,
+        callback=finite,
+        help="Seconds that a live block waits for what follows it.",
+    ),
+)
 
 
 @dataclass(frozen=True)
@@ -44,29 +65,9 @@ class Wanted:
         return live
 
 
-def live_options(main: Callable[..., None]) -> Callable[..., None]:
+def live_options(function: F) -> F:
     """Options of sources without an end."""
-    for option in (
-        click.option(
-            "--lookahead",
-            type=click.FloatRange(0),
-            default=0.256,
-            show_default=True,
-            callback=finite,
-            help="Seconds that a live block waits for what follows it.",
-        ),
-        click.option(
-            "--block",
-            type=click.FloatRange(0, min_open=True),
-            default=0.512,
-            show_default=True,
-            callback=finite,
-            help="Seconds of live sound at a time; rounded up, as the lookahead, to whole columns (0.256 s).",
-        ),
-        click.option("--live", is_flag=True, help="Play a file at its own speed, as if it came from a camera."),
-    ):
-        main = option(main)
-    return main
+    return give_options(function, _OPTIONS)
 
 
 def take_live(settings: dict[str, Any]) -> Wanted:
@@ -79,14 +80,6 @@ def refuse_for_live(**given: object) -> None:
     for name, value in given.items():
         if value:
             raise click.UsageError(f"a live source has no {_FILMS_ONLY[name]}")
-
-
-def say_live_only() -> None:
-    """Say of block and lookahead that a film, which is rendered, has none."""
-    context = click.get_current_context()
-    for name in ("block", "lookahead"):
-        if context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
-            click.echo(f"note: --{name} changes nothing without --live", err=True)
 
 
 def say_rounded(live: Live, wanted: Wanted) -> None:

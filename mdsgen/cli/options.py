@@ -3,24 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import click
+from click.core import ParameterSource
 
+from mdsgen.command import F
 from mdsgen.engines import ENGINES
 from mdsgen.errors import SettingsError
 from mdsgen.hub import HubName, is_hub_name
-
-F = TypeVar("F", bound=Callable[..., Any])
-
-
-def give_options(function: F, options: Sequence[Callable[[Any], Any]]) -> F:
-    """Give a command these click options; its help lists them in this order."""
-    for option in reversed(options):
-        function = option(function)
-    return function
 
 
 def finite(_ctx: click.Context, _param: click.Parameter, value: float | None) -> float | None:
@@ -35,6 +28,14 @@ def in_a_folder(_ctx: click.Context, _param: click.Parameter, value: Path | None
     if value is not None and not value.parent.is_dir():
         raise click.BadParameter(f"there is no folder {value.parent}")
     return value
+
+
+def say_idle(names: Iterable[str], without: str) -> None:
+    """Say of the options that were given on the command line that they change nothing without another one."""
+    context = click.get_current_context()
+    for name in names:
+        if context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
+            click.echo(f"note: --{name} changes nothing without --{without}", err=True)
 
 
 class _Place(click.Path):

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from mdsgen.bundle import Bundle
-from mdsgen.cli.options import F, give_options
+from mdsgen.command import F, give_options
 from mdsgen.engines.plans import HARDWARE_LEVELS
 from mdsgen.errors import EngineError, ExportError
 from mdsgen.export.plan_options import PlanOptions, plan_thresholds

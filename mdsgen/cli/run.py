@@ -11,8 +11,8 @@ import click
 
 from mdsgen.cli.batch import batch_options, open_batch, take_crew, without_existing
 from mdsgen.cli.jobs import plan_jobs, wanted_output
-from mdsgen.cli.live import live_options, play, refuse_for_live, say_live_only, say_rounded, take_live
-from mdsgen.cli.options import bfloat16_option, bundle_option, engine_option, finite, threads_option
+from mdsgen.cli.live import live_options, play, refuse_for_live, say_rounded, take_live
+from mdsgen.cli.options import bfloat16_option, bundle_option, engine_option, finite, say_idle, threads_option
 from mdsgen.cli.origin import origin
 from mdsgen.cli.progress import progress_of
 from mdsgen.cli.reporting import quiet_option, reporting
@@ -108,7 +108,7 @@ def main(
             say_rounded(sound, live)
             play(sound, videos[0], output, suffix, settings["duration"])
         return
-    say_live_only()
+    say_idle(("block", "lookahead"), without="live")
     wanted = wanted_output(mix, keep_original, suffix)
     jobs, folder = plan_jobs(videos, output, wanted, recursive)
     jobs, skipped = without_existing(jobs) if skip_existing else (jobs, [])

@@ -7,7 +7,8 @@ from typing import Any
 
 import click
 
-from mdsgen.cli.options import F, finite, give_options
+from mdsgen.cli.options import finite
+from mdsgen.command import F, give_options
 from mdsgen.errors import MdsgenError
 from mdsgen.sampling import MOST_GUIDANCE, PRESETS, PURE_NOISE, SOLVERS
 from mdsgen.schedule import NoiseSchedule

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from mdsgen.cli.options import bundle_option, finite
+from mdsgen.cli.options import bundle_option, finite, threads_option
 from mdsgen.command import command
 from mdsgen.engines import ENGINES
 from mdsgen.errors import ServerError
@@ -19,7 +19,7 @@ from mdsgen.errors import ServerError
 @bundle_option
 @click.option("--engine", default="auto", show_default=True, help=f"One of {', '.join(ENGINES)}.")
 @click.option("--provider", multiple=True, help="An ONNX Runtime execution provider; repeat it in order of preference.")
-@click.option("--threads", type=click.IntRange(1), help="Threads of the engine.  [default: one per physical core]")
+@threads_option
 @click.option("--max-size", type=click.IntRange(1), default=512, show_default=True, help="Largest film, in MiB.")
 @click.option(
     "--max-seconds",

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
 
 import click
 
+from mdsgen.command import F, give_options
 from mdsgen.engines import ENGINES, EngineOptions
 from mdsgen.evaluation.held_out import HELD_OUT, check_held_out
 
@@ -33,14 +32,9 @@ class Setup:
         return EngineOptions(threads=self.threads)
 
 
-F = TypeVar("F", bound=Callable[..., Any])
-
-
 def setup_options(function: F) -> F:
     """The options ``--bundle``, ``--clips``, ``--seed``, ``--engine``, ``--threads`` and ``--json`` of a command."""
-    for option in reversed(_OPTIONS):
-        function = option(function)
-    return function
+    return give_options(function, _OPTIONS)
 
 
 _OPTIONS = (
