@@ -8,7 +8,7 @@ import click
 import numpy as np
 
 from mdsgen.command import command
-from mdsgen.errors import MediaError
+from mdsgen.errors import MediaError, writing
 from mdsgen.evaluation.onsets import onsets
 from mdsgen.evaluation.picture import film_with_sound
 from mdsgen.geometry import SAMPLE_RATE
@@ -30,10 +30,8 @@ def main(video: Path, output: Path) -> None:
     samples = round(duration * SAMPLE_RATE)
     heard = np.pad(sound[:samples], (0, max(0, samples - len(sound))))
     drawn = film_with_sound(pictures, heard, duration, onsets(heard), 1 / _RATE)
-    try:
+    with writing(output, MediaError):
         output.write_bytes(png_bytes(drawn))
-    except OSError as error:
-        raise MediaError(f"cannot write {output}: {error.strerror}") from error
     click.echo(output)
 
 

@@ -13,7 +13,7 @@ from mdsgen.evaluation.frechet import frechet_distance
 from mdsgen.evaluation.held_out import Clip
 from mdsgen.evaluation.judge import Judge, Prediction, fitted, thumbnails
 from mdsgen.evaluation.scores import Score, Scores
-from mdsgen.report import Report, counted
+from mdsgen.report import Report, counted, silent
 from mdsgen.scenes import KINDS, Scene
 
 LEAST_FOR_DISTANCE = 10
@@ -95,7 +95,7 @@ def evaluate(
     *,
     again: Sequence[Sequence[np.ndarray]] = (),
     threads: int | None = None,
-    report: Report = lambda line: None,
+    report: Report = silent,
 ) -> Evaluation:
     """Judge ``sounds`` (each ``[samples]``; cut, or silent at the end, to a scene's length) for ``clips``.
 

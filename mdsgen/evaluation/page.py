@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from mdsgen.errors import MediaError
+from mdsgen.errors import MediaError, writing
 from mdsgen.evaluation.page_items import Item
 from mdsgen.evaluation.page_scene import scene_html
 from mdsgen.table import aligned
@@ -80,10 +80,8 @@ def write_page(
         *map(scene_html, scenes),
         f"<script>{_SCRIPT}</script>",
     ]
-    try:
+    with writing(path, MediaError):
         path.write_text("\n".join(parts) + "\n", encoding="utf-8")
-    except OSError as error:
-        raise MediaError(f"cannot write {path}: {error.strerror}") from error
 
 
 def _table(rows: Sequence[Sequence[str]]) -> str:

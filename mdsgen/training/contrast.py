@@ -22,7 +22,7 @@ from mdsgen.geometry import Geometry
 from mdsgen.model.compact_video import CompactVideoEncoder
 from mdsgen.training.disturbances import Disturbances
 from mdsgen.training.shards import Shards
-from mdsgen.training.stage import LOSS, Stage, choose, generator_from
+from mdsgen.training.stage import LOSS, Stage, choose, floats, generator_from
 
 _COLDEST = math.log(100.0)  # similarity is multiplied by this at most, as in CLIP
 _SMEAR = (0.3, 0.7, 1.0, 0.7, 0.3)  # of an onset, over spectrogram frames of 16 ms
@@ -105,7 +105,7 @@ class VideoEncoderStage(Stage):
         if "onsets" in clips.fields:
             batch["onsets"] = cut("onsets", self.video.onsets).float()  # [B, frames]
         if "labels" in clips.fields:
-            batch["labels"] = torch.from_numpy(clips.batch("labels", indices)).float()  # [B, labels]
+            batch["labels"] = floats(clips, "labels", indices)  # [B, labels]
             batch["intensity"] = cut("intensity", 1).float()  # [B, columns]
         return batch
 

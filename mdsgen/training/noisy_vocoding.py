@@ -167,8 +167,7 @@ def peak_error(made: Tensor, real: Tensor, paired: Tensor, fft: int) -> Tensor:
     a, b = (magnitudes(sound, fft, window) for sound in (made, real))  # [B, bins, frames]
     stands_out = (b > _STANDS_OUT * _mean_around(b, (_AROUND, 1))) | (b > _STANDS_OUT * _mean_around(b, (1, _AROUND)))
     apart = ((a - b) * stands_out).flatten(1).norm(dim=1) / b.flatten(1).norm(dim=1).clamp(min=0.1)  # [B]
-    error: Tensor = (apart * paired).sum() / paired.sum().clamp(min=1)
-    return error
+    return _mean_of(paired, apart)
 
 
 def flux_error(made: Tensor, real: Tensor, paired: Tensor) -> Tensor:
@@ -177,8 +176,13 @@ def flux_error(made: Tensor, real: Tensor, paired: Tensor) -> Tensor:
     The flux of a frame is how much louder the bands are than two frames before, those that are; the mean of all bands.
     """
     a, b = (F.relu(mel[:, 2:] - mel[:, :-2]).mean(dim=2)[:, _EDGE:-_EDGE] for mel in (made, real))  # [B, frames - 6]
-    error: Tensor = ((a - b).abs().mean(dim=1) * paired).sum() / paired.sum().clamp(min=1)
-    return error
+    return _mean_of(paired, (a - b).abs().mean(dim=1))
+
+
+def _mean_of(paired: Tensor, errors: Tensor) -> Tensor:
+    """The mean of the ``errors [B]`` of those that are paired; 0 where none is."""
+    mean: Tensor = (errors * paired).sum() / paired.sum().clamp(min=1)
+    return mean
 
 
 def _mean_around(values: Tensor, shape: tuple[int, int]) -> Tensor:
