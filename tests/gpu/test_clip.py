@@ -129,8 +129,12 @@ def test_another_thread_may_run_it(bundle: Bundle) -> None:
 
 
 def test_it_is_opened_and_closed_again_and_again(bundle: Bundle) -> None:
+    frames, sounds = frames_of(bundle.manifest.geometry), []
     for _ in range(rehearsed(100, 3)):
-        Pipeline.open(bundle.folder, "tensorrt").close()
+        with Pipeline.open(bundle.folder, "tensorrt") as pipeline:
+            sounds.append(pipeline(frames, sampling=Sampling(steps=2), seed=0).audio)
+    for sound in sounds[1:]:
+        np.testing.assert_array_equal(sound, sounds[0])
 
 
 def test_clip_after_clip_device_memory_stays_as_it_is(clip: DeviceWindow, networks: Networks) -> None:
