@@ -11,7 +11,7 @@ from mdsgen.errors import ExportError, MediaError
 from mdsgen.export.activations import Activations
 from mdsgen.export.calibration_clips import CalibrationClip, CalibrationOptions
 from mdsgen.export.verify import Conditioner
-from mdsgen.report import Report, counted
+from mdsgen.report import Report, counted, silent
 from mdsgen.runtime.sampler import Estimates, seeded_noise, solve
 from mdsgen.runtime.solver import Plan, plan_steps, timesteps_of
 from mdsgen.sampling import Sampling
@@ -53,7 +53,7 @@ def calibrate(
     denoiser: Activations,
     options: CalibrationOptions,
     sampling: Sampling,
-    report: Report = lambda line: None,
+    report: Report = silent,
 ) -> Calibration:
     """Generate the latents of all clips with ``denoiser``, and watch it doing so.
 

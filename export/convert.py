@@ -19,7 +19,7 @@ from mdsgen.export.precision import restore_full
 from mdsgen.export.quantiser import Quantiser
 from mdsgen.export.verify import Reference, run_reference
 from mdsgen.export.writer import write_bundle
-from mdsgen.report import Report
+from mdsgen.report import Report, silent
 from mdsgen.runtime.networks import Networks
 
 _OF_ONE_PRECISION = ("evaluation",)  # what of a provenance is not true of other precisions
@@ -31,7 +31,7 @@ def convert_bundle(
     options: ExportOptions = DEFAULT_EXPORT,
     *,
     frames: np.ndarray,
-    report: Report = lambda line: None,
+    report: Report = silent,
 ) -> Bundle:
     """Write ``source`` in another precision, verify it against ``source`` and keep it, as :func:`write_bundle` does.
 

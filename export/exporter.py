@@ -35,7 +35,7 @@ from mdsgen.files import hidden_folder
 from mdsgen.geometry import FEATURE_CHANNELS
 from mdsgen.model.codec import LatentDecoder, Vocoder
 from mdsgen.precision import PRECISIONS
-from mdsgen.report import Report
+from mdsgen.report import Report, silent
 from mdsgen.sampling import Sampling
 
 _WIDEST = next(iter(PRECISIONS))  # what a precision that is calibrated is made of
@@ -50,7 +50,7 @@ def export_bundle(
     *,
     frames: np.ndarray,
     sampling: Sampling | None = None,
-    report: Report = lambda line: None,
+    report: Report = silent,
 ) -> Bundle:
     """Export, verify and keep a bundle; ``frames`` are as in :func:`write_bundle`.
 

@@ -25,7 +25,7 @@ from mdsgen.export.verify import Reference, compare, run_reference
 from mdsgen.files import sha256, whole_folder
 from mdsgen.parity import Parity
 from mdsgen.precision import PRECISIONS, Thresholds
-from mdsgen.report import Report
+from mdsgen.report import Report, silent
 from mdsgen.runtime.networks import Networks
 
 
@@ -46,7 +46,7 @@ def build_plans(
     options: PlanOptions | None = None,
     cache: Path | None = None,
     tolerance: float = 0.0,
-    report: Report = lambda line: None,
+    report: Report = silent,
 ) -> Path:
     """Build and verify the plans of all graphs and keep them in the bundle; gives their folder.
 

@@ -17,7 +17,7 @@ from mdsgen.export.int8 import to_int8
 from mdsgen.export.linear_layers import join_projections, linear_layers
 from mdsgen.export.sensitivity import kept_layers, noise_snr_db, sensitivities
 from mdsgen.export.smoothing import STRENGTH, smooth
-from mdsgen.report import Report
+from mdsgen.report import Report, silent
 
 
 class Quantiser:
@@ -26,7 +26,7 @@ class Quantiser:
     The clips' frames go through the bundle's own video encoder. Same bundle and options, same result.
     """
 
-    def __init__(self, bundle: Bundle, options: CalibrationOptions, report: Report = lambda line: None) -> None:
+    def __init__(self, bundle: Bundle, options: CalibrationOptions, report: Report = silent) -> None:
         self._bundle, self._options, self._report = bundle, options, report
         self._done: dict[str, Any] = {}
 

@@ -12,7 +12,7 @@ from mdsgen.export.calibration import Feed
 from mdsgen.export.int8 import to_int8
 from mdsgen.export.linear_layers import LinearLayer
 from mdsgen.parity import snr_db
-from mdsgen.report import Report
+from mdsgen.report import Report, silent
 
 LEAST_SNR_DB = 40.0
 """What the noise estimate shall reach over all feeds together, before the most sensitive layers stop being kept."""
@@ -26,7 +26,7 @@ def sensitivities(
     layers: Sequence[LinearLayer],
     maxima: Mapping[str, np.ndarray],
     feeds: Sequence[Feed],
-    report: Report = lambda line: None,
+    report: Report = silent,
 ) -> dict[str, float]:
     """Signal-to-noise ratio in dB of the noise estimate with this layer alone in INT8, by the layer's name."""
     found = {}

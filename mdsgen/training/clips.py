@@ -21,7 +21,7 @@ from mdsgen.errors import DatasetError
 from mdsgen.evaluation.labels import LABELS, intensities, label, onset_times
 from mdsgen.geometry import FEATURE_CHANNELS, SAMPLE_RATE, Geometry
 from mdsgen.model.mel import LogMel
-from mdsgen.report import Pace, Report
+from mdsgen.report import Pace, Report, silent
 from mdsgen.scenes import sample_scene
 from mdsgen.training.filming import filmed
 from mdsgen.training.shards import SHARD_CLIPS, describe, shard_path, write_shard
@@ -38,7 +38,7 @@ def prepare_scenes(
     *,
     spread: Spread | None = None,
     shard_clips: int = SHARD_CLIPS,
-    report: Report = lambda line: None,
+    report: Report = silent,
 ) -> None:
     """Render ``count`` scenes from ``first_seed`` on into a dataset of pictures, sound and spectrograms.
 

@@ -20,7 +20,7 @@ from torch.nn.parallel import DistributedDataParallel
 from mdsgen.errors import CheckpointError, TrainingError, writing
 from mdsgen.files import sweep, write_whole
 from mdsgen.media.png import png_bytes
-from mdsgen.report import Interim, Pace, Report
+from mdsgen.report import Interim, Pace, Report, silent
 from mdsgen.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from mdsgen.training.clips import clip_formats
 from mdsgen.training.ema import Ema
@@ -57,7 +57,7 @@ class Trainer:
         folder: Path,
         *,
         processes: Processes | None = None,
-        report: Report = lambda line: None,
+        report: Report = silent,
     ) -> None:
         clips.require(*stage.fields)
         clips.require_formats(clip_formats(stage.geometry))

@@ -23,7 +23,7 @@ from mdsgen.errors import DatasetError, MediaError, writing
 from mdsgen.files import write_whole
 from mdsgen.geometry import Geometry
 from mdsgen.media import VideoInfo, averaged, probe, read_frames, read_sound
-from mdsgen.report import Pace, Report
+from mdsgen.report import Pace, Report, silent
 from mdsgen.training.clips import Spread, as_int16, clip_fields, in_parallel, stacked
 from mdsgen.training.shards import as_utf8, describe, shard_path, write_shard
 
@@ -66,7 +66,7 @@ def prepare_videos(
     make: ClipMaker,
     *,
     spread: Spread | None = None,
-    report: Report = lambda line: None,
+    report: Report = silent,
 ) -> None:
     """Cut films, ``files`` below ``root``, into the windows of ``make.geometry`` and keep them as a dataset.
 
