@@ -26,7 +26,12 @@ AUDIBLE = 0.1
 """Events weaker than this share of their scene's strongest are not expected to be heard."""
 TOGETHER = 0.1
 """Seconds: events that follow sooner than this on another one are heard as one with it."""
+PITCHES = 48
+"""Whole tones that are told apart."""
+LOWEST_PITCH = 11.0
+"""Hz, of the first of them; the last is eight octaves higher."""
 
+_PITCHES_PER_OCTAVE = 6
 _RINGING = 0.2  # seconds after an event in which it is still plainly heard
 _STANDSTILL = 0.05  # intensity below which a machine says nothing
 
@@ -86,7 +91,28 @@ def intensities(truth: Truth, times: np.ndarray) -> np.ndarray:
     curve = next(
         (source.intensity for source in truth.sources if source.intensity is not None), np.zeros(1, np.float32)
     )
-    return np.asarray(curve[np.minimum((times * INTENSITY_RATE).astype(int), len(curve) - 1)], np.float32)
+    return _at(curve, times).astype(np.float32)
+
+
+def pitches(truth: Truth, times: np.ndarray) -> np.ndarray:
+    """What is pitched how at ``times [T]`` in seconds, float32 in 0..1, ``[T, PITCHES]``.
+
+    The lowest tone of every source that has one is a bump of a width of two semitones on a scale of :data:`PITCHES`
+    whole tones from :data:`LOWEST_PITCH` on: two things may have two pitches, and what is nearly right nearly counts.
+    """
+    scale = LOWEST_PITCH * 2.0 ** (np.arange(PITCHES) / _PITCHES_PER_OCTAVE)  # [PITCHES], Hz
+    found = np.zeros((len(times), PITCHES), np.float32)
+    for source in truth.sources:
+        if source.pitch is not None:
+            tone = _at(source.pitch, times)[:, np.newaxis]  # [T, 1]
+            away = _PITCHES_PER_OCTAVE * np.log2(tone / scale)  # [T, PITCHES], whole tones
+            found = np.maximum(found, np.exp(-0.5 * away**2))
+    return found.astype(np.float32)
+
+
+def _at(curve: np.ndarray, times: np.ndarray) -> np.ndarray:
+    """Values of a source's curve at ``times`` in seconds; one of a single value has it all the time."""
+    return np.asarray(curve[np.minimum((times * INTENSITY_RATE).astype(int), len(curve) - 1)])
 
 
 def _silent(source: Source, start: float, end: float) -> bool:

@@ -9,7 +9,7 @@ import numpy as np
 
 from mdsgen.scenes.actor import GRAVITY, LEVEL, SHUTTER, Actor, Place, draw_contact
 from mdsgen.scenes.material import MATERIALS, Material
-from mdsgen.scenes.modal import body, convolve, pulses
+from mdsgen.scenes.modal import Modes, body, convolve, pulses
 from mdsgen.scenes.raster import Canvas
 from mdsgen.scenes.truth import Event, Source
 
@@ -71,7 +71,7 @@ class Bounce(Actor):
             Event(float(time), float(speed / _UNIT_SPEED * self.radius / 0.1), self.material.name, self.kind)
             for time, speed in zip(*self._contacts, strict=True)
         )
-        return Source(self.kind, self.material.name, events)
+        return Source(self.kind, self.material.name, events, pitch=self.modes.pitch)
 
     def _hanging(self, time: float) -> Drop | None:
         """The drop that the ball is lifted for, or hangs for, or None where it moves freely. It starts up there."""
@@ -95,6 +95,11 @@ class Bounce(Actor):
             return max(fall.height - GRAVITY / 2 * (time - fall.release) ** 2, 0.0)
         age = time - times[last]
         return max(float(self.material.restitution * speeds[last] * age - GRAVITY / 2 * age * age), 0.0)
+
+    @property
+    def modes(self) -> Modes:
+        """How it rings."""
+        return body("shell", self.material, 2 * self.radius, np.random.default_rng([self.flaws]))
 
     def draw(self, canvas: Canvas, time: float) -> None:
         height = self.height(time)
@@ -124,6 +129,5 @@ class Bounce(Actor):
         times, speeds = self._contacts
         strengths = np.array([event.strength for event in self.source.events])
         contacts = self.material.contact * self.radius / 0.1 * speeds**-0.2
-        modes = body("shell", self.material, 2 * self.radius, np.random.default_rng([self.flaws]))
         force = pulses(times, LEVEL * strengths, contacts, samples)
-        return convolve(force, modes.ring(samples))
+        return convolve(force, self.modes.ring(samples))

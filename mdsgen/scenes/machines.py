@@ -47,7 +47,11 @@ class Engine(Actor):
 
     @cached_property
     def source(self) -> Source:
-        return Source(self.kind, "metal", (), self.intensity)
+        return Source(self.kind, "metal", (), self.intensity, self.firing(self.intensity))
+
+    def firing(self, speed: np.ndarray) -> np.ndarray:
+        """In Hz, at a speed of 0..1: every second turn, in each cylinder."""
+        return (700 + 3300 * speed) / 60 * (self.cylinders / 2)
 
     def draw(self, canvas: Canvas, time: float) -> None:
         speed, unit, place = at(self.intensity, time), self.place.unit, self.place
@@ -81,10 +85,9 @@ class Engine(Actor):
     def sound(self, samples: int) -> np.ndarray:
         rng = np.random.default_rng([self.flaws])
         speed = stretched(self.intensity, samples)
-        firing = (700 + 3300 * speed) / 60 * (self.cylinders / 2)  # Hz: every second turn, in each cylinder
         order = np.arange(1, 33)
         harmonics = rng.uniform(0.6, 1.0, order.size) / order**0.9
-        pulse = tone(firing, harmonics / harmonics.sum())
+        pulse = tone(self.firing(speed), harmonics / harmonics.sum())
         clatter = shaped(rng, samples, band(500, 3000)) * np.maximum(pulse, 0)
         return np.asarray((0.25 + 0.75 * speed) * (STEADY * (1.5 * pulse + 0.7 * clatter)), dtype=np.float32)
 

@@ -39,6 +39,11 @@ class Modes:
     decay: np.ndarray
     gain: np.ndarray
 
+    @property
+    def pitch(self) -> np.ndarray:
+        """The lowest frequency, ``[1]``."""
+        return self.frequency[:1]
+
     def ring(self, samples: int) -> np.ndarray:
         """The answer to a unit push, float32 ``[samples]`` or shorter: it ends where it is 60 dB down.
 

@@ -10,7 +10,7 @@ import numpy as np
 from mdsgen.geometry import SAMPLE_RATE
 from mdsgen.scenes.actor import LEVEL, Actor, Place, draw_contact
 from mdsgen.scenes.material import METAL, WOOD, Material
-from mdsgen.scenes.modal import body, convolve, pulses
+from mdsgen.scenes.modal import Modes, body, convolve, pulses
 from mdsgen.scenes.raster import Canvas
 from mdsgen.scenes.truth import Event, Source
 
@@ -44,7 +44,12 @@ class Metronome(Actor):
     def source(self) -> Source:
         times = np.arange(self.first, self.stop, self.beat)
         events = tuple(Event(float(time), self.strength, self.material.name, self.kind) for time in times)
-        return Source(self.kind, self.material.name, events)
+        return Source(self.kind, self.material.name, events, pitch=self.modes.pitch)
+
+    @property
+    def modes(self) -> Modes:
+        """How its case rings."""
+        return body("shell", self.material, 0.16, np.random.default_rng([self.flaws]))
 
     @property
     def strength(self) -> float:
@@ -72,8 +77,7 @@ class Metronome(Actor):
 
     def sound(self, samples: int) -> np.ndarray:
         times = np.array([event.time for event in self.source.events])
-        modes = body("shell", self.material, 0.16, np.random.default_rng([self.flaws]))
         force = pulses(times, np.full(times.shape, LEVEL * self.strength), np.full(times.shape, 4e-4), samples)
-        ring = modes.ring(samples)
+        ring = self.modes.ring(samples)
         fade = np.exp(-np.arange(ring.size) / SAMPLE_RATE / 0.05).astype(np.float32)  # the case is full of works
         return convolve(force, ring * fade)

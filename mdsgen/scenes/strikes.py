@@ -43,7 +43,7 @@ class Struck(Actor):
     def source(self) -> Source:
         blows = zip(self.times, self.strengths, strict=True)
         events = tuple(Event(time, strength, self.material.name, self.kind) for time, strength in blows)
-        return Source(self.kind, self.material.name, events)
+        return Source(self.kind, self.material.name, events, pitch=self.modes.pitch)
 
     @property
     @abstractmethod

@@ -28,13 +28,15 @@ class Source:
     """One thing that sounds: its ``events`` and, where it sounds all the time, its ``intensity``.
 
     ``intensity`` is float32 in 0..1, :data:`INTENSITY_RATE` values per second over the whole scene: how hard it rains,
-    how fast the fan turns.
+    how fast the fan turns. ``pitch``, where it has one, is that of its lowest tone in Hz, as many values, or a single
+    one for all time.
     """
 
     kind: str
     material: str
     events: tuple[Event, ...]
     intensity: np.ndarray | None = None
+    pitch: np.ndarray | None = None
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 
 from mdsgen.errors import DatasetError
-from mdsgen.evaluation.labels import LABELS, intensities, label, onset_times
+from mdsgen.evaluation.labels import LABELS, PITCHES, intensities, label, onset_times, pitches
 from mdsgen.geometry import FEATURE_CHANNELS, SAMPLE_RATE, Geometry
 from mdsgen.model.mel import LogMel
 from mdsgen.report import Pace, Report, silent
@@ -66,7 +66,9 @@ def scene_fields(seed: int, geometry: Geometry) -> dict[str, np.ndarray]:
 
     ``onsets`` uint8 ``[frames]`` are 1 in the spectrogram frames in which something begins to sound, ``labels`` uint8
     ``[labels]`` where it is of that kind, or kind and material (:data:`~mdsgen.evaluation.labels.LABELS`), and
-    ``intensity`` float16 ``[columns]`` is how strongly what sounds all the time does so in the middle of each column.
+    ``intensity`` float16 ``[columns]`` is how strongly what sounds all the time does so in the middle of each column,
+    and ``pitches`` float16 ``[columns, pitches]`` how what has a pitch is pitched then
+    (:func:`~mdsgen.evaluation.labels.pitches`).
     """
     scene = sample_scene(seed, duration=geometry.duration)
     onsets = np.zeros(geometry.mel_frames, np.uint8)
@@ -77,6 +79,7 @@ def scene_fields(seed: int, geometry: Geometry) -> dict[str, np.ndarray]:
         "onsets": onsets,
         "labels": label(scene.truth, 0.0, geometry.duration)[0].astype(np.uint8),
         "intensity": intensities(scene.truth, middles).astype(np.float16),
+        "pitches": pitches(scene.truth, middles).astype(np.float16),
     }
 
 
@@ -98,6 +101,7 @@ def clip_formats(geometry: Geometry) -> dict[str, tuple[str, tuple[int, ...]]]:
         "onsets": ("u", (geometry.mel_frames,)),
         "labels": ("u", (len(LABELS),)),
         "intensity": ("f", (geometry.time_columns,)),
+        "pitches": ("f", (geometry.time_columns, PITCHES)),
         "features": ("f", (geometry.video_features, FEATURE_CHANNELS)),
         "latent": ("f", geometry.latent_shape),
     }

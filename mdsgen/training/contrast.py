@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, distributed, nn
 from torch.nn import functional as F
 
-from mdsgen.evaluation.labels import LABELS
+from mdsgen.evaluation.labels import LABELS, PITCHES
 from mdsgen.geometry import Geometry
 from mdsgen.model.compact_video import CompactVideoEncoder
 from mdsgen.training.disturbances import Disturbances
@@ -35,8 +35,8 @@ class VideoEncoderConfig:
     """Sizes of the compact video encoder, how far its shifted negatives are shifted.
 
     ``crop`` is how many of a clip's columns are looked at, from any of them on. The contrast counts 1 beside the
-    cross-entropies of the onset cue (``onset_weight``) and of what is seen (``label_weight``), and the squared error of
-    how strongly it sounds (``intensity_weight``).
+    cross-entropies of the onset cue (``onset_weight``), of what is seen (``label_weight``) and of how it is pitched
+    (``pitch_weight``), and the squared error of how strongly it sounds (``intensity_weight``).
     """
 
     channels: int = 64
@@ -48,6 +48,7 @@ class VideoEncoderConfig:
     onset_weight: float = 4.0
     label_weight: float = 30.0
     intensity_weight: float = 60.0
+    pitch_weight: float = 60.0
 
 
 class VideoEncoderStage(Stage):
@@ -55,8 +56,9 @@ class VideoEncoderStage(Stage):
 
     Where the dataset knows when something begins to sound, its field ``onsets`` is the target of the onset cue. Where
     it knows more, a linear reading of the features must tell it: kinds and materials (``labels``), which contrast
-    alone neglects where they look small, and how strongly what sounds all the time does so in every column
-    (``intensity``).
+    alone neglects where they look small, and in every column how strongly what sounds all the time does so
+    (``intensity``), and how what has a pitch is pitched (``pitches``): a large bell sounds low, and the next window's
+    picture of it is as large.
 
     Several processes contrast all their clips with each other, as one would. Their batch norms are one only on GPUs
     (see :class:`~mdsgen.training.loop.Trainer`).
@@ -75,6 +77,7 @@ class VideoEncoderStage(Stage):
         self.log_temperature = nn.Parameter(torch.tensor(math.log(10.0)))
         self.what = nn.Linear(self.video.embedding, len(LABELS))
         self.how_strongly = nn.Linear(self.video.embedding, 1)
+        self.how_high = nn.Linear(self.video.embedding, PITCHES)
 
     @property
     def network(self) -> CompactVideoEncoder:
@@ -107,6 +110,8 @@ class VideoEncoderStage(Stage):
         if "labels" in clips.fields:
             batch["labels"] = floats(clips, "labels", indices)  # [B, labels]
             batch["intensity"] = cut("intensity", 1).float()  # [B, columns]
+        if "pitches" in clips.fields:
+            batch["pitches"] = cut("pitches", 1).float()  # [B, columns, pitches]
         return batch
 
     def forward(  # type: ignore[override]
@@ -124,6 +129,10 @@ class VideoEncoderStage(Stage):
             losses["how_strongly"] = F.mse_loss(self.how_strongly(read).squeeze(2), known["intensity"])
             losses[LOSS] = losses[LOSS] + self.config.label_weight * losses["what"]
             losses[LOSS] = losses[LOSS] + self.config.intensity_weight * losses["how_strongly"]
+        if "pitches" in known:
+            high = self.how_high(_READ_OUT * video.float())  # [B, columns, pitches]
+            losses["how_high"] = F.binary_cross_entropy_with_logits(high, known["pitches"])
+            losses[LOSS] = losses[LOSS] + self.config.pitch_weight * losses["how_high"]
         return losses
 
     def _contrast(self, video: Tensor, sound: Tensor, late: Tensor) -> dict[str, Tensor]:

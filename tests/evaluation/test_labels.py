@@ -4,7 +4,17 @@ from __future__ import annotations
 
 import numpy as np
 
-from mdsgen.evaluation.labels import MATERIALS, SOUNDS, all_impacts, intensities, label, onset_times
+from mdsgen.evaluation.labels import (
+    LOWEST_PITCH,
+    MATERIALS,
+    PITCHES,
+    SOUNDS,
+    all_impacts,
+    intensities,
+    label,
+    onset_times,
+    pitches,
+)
 from mdsgen.scenes import KINDS, Event, Source, Truth, sample_scene
 
 
@@ -61,6 +71,26 @@ def test_how_strongly_something_sounds_is_that_of_the_first_that_always_does() -
     times = np.array([0.5, 3.9, 4.1, 60.0])
     np.testing.assert_array_equal(intensities(Truth((ball, fan)), times), [0, 0, 1, 1])
     np.testing.assert_array_equal(intensities(Truth((ball,)), times), np.zeros(4))
+
+
+def test_pitches_are_whole_tones_of_which_several_may_sound() -> None:
+    bell = Source("bell", "metal", (), pitch=np.array([LOWEST_PITCH * 2.0**5]))  # the 31st: six whole tones an octave
+    engine = Source("engine", "metal", (), pitch=np.repeat(LOWEST_PITCH * 2.0 ** np.array([2.0, 2.25]), 200))
+    found = pitches(Truth((bell, engine, Source("drum", "skin", ()))), np.array([0.5, 4.5, 60.0]))
+    assert found.shape == (3, PITCHES)
+    np.testing.assert_array_equal(found[:, 30], 1.0)
+    np.testing.assert_allclose(found[:, 12], [1.0, np.exp(-1.125), np.exp(-1.125)], rtol=1e-6)  # 1.5 whole tones away
+    np.testing.assert_allclose(found[1:, 13], np.exp(-0.125), rtol=1e-6)
+    assert found[0, 20] < 1e-6
+
+
+def test_every_pitch_of_a_scene_is_within_the_scale() -> None:
+    for seed in range(200):
+        for source in sample_scene(seed).truth.sources:
+            if source.pitch is not None:
+                assert (
+                    LOWEST_PITCH <= source.pitch.min() <= source.pitch.max() < LOWEST_PITCH * 2 ** ((PITCHES - 1) / 6)
+                )
 
 
 def test_weak_and_crowded_events_are_no_onsets() -> None:

@@ -112,6 +112,15 @@ def test_a_faster_engine_is_higher():
     assert fast > 1.3 * slow
 
 
+def test_an_engine_repeats_itself_as_often_as_its_truth_says():
+    for value in (0.0, 0.5, 1.0):
+        engine = MAKERS["engine"](value)
+        (told,) = np.unique(engine.source.pitch)
+        spectrum = np.abs(np.fft.rfft(engine.sound(SAMPLES)))
+        harmonics = [round(order * told * SAMPLES / SAMPLE_RATE) for order in (1, 2, 3)]
+        assert min(spectrum[at - 2 : at + 3].max() for at in harmonics) > 20 * np.median(spectrum)
+
+
 def test_the_blades_of_a_fast_fan_are_a_blur():
     contrast = []
     for speed in (0.02, 1.0):

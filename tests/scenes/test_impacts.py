@@ -204,6 +204,18 @@ def test_a_drum_s_blow_begins_with_the_slap_of_its_stick():
     assert slap(1.0) > 1.5 * slap(0.4) > 0.001
 
 
+@pytest.mark.parametrize("kind", ["bounce", "hammer", "bell", "drum", "metronome"])
+def test_the_lowest_tone_of_what_is_struck_is_that_of_its_truth(kind):
+    actors = (sample_scene(seed, kind).actors[0] for seed in range(6))
+    for actor in (actor for actor in actors if actor.material is not RUBBER):  # whose tone is over at once
+        sound = actor.sound(8 * SAMPLE_RATE).astype(float)
+        spectrum = np.abs(np.fft.rfft(sound * np.hanning(sound.size)))
+        frequency = np.fft.rfftfreq(sound.size, 1 / SAMPLE_RATE)
+        (told,) = actor.source.pitch
+        ringing = spectrum[np.abs(frequency / told - 1) < 0.03].max()
+        assert ringing > 2 * spectrum[frequency < 0.9 * told].max()
+
+
 def test_a_metronome_ticks_in_the_middle_until_it_is_stopped():
     actor = Metronome(Place(), WOOD, beat=0.5, first=0.2, stop=1.5, swing=0.5)
     assert [event.time for event in actor.source.events] == pytest.approx([0.2, 0.7, 1.2])

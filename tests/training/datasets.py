@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mdsgen.evaluation.labels import LABELS
+from mdsgen.evaluation.labels import LABELS, PITCHES
 from mdsgen.geometry import FEATURE_CHANNELS, SAMPLE_RATE, Geometry, MelFormat
 from mdsgen.training.clips import as_int16, clip_fields, stacked
 from mdsgen.training.shards import Shards, describe, write_shard
@@ -50,7 +50,9 @@ def _clip(rng: np.random.Generator) -> dict[str, np.ndarray]:
         sound[at * step : end] += tone[: end - at * step]
     labels = (np.arange(len(LABELS)) == place % len(LABELS)).astype(np.uint8)
     intensity = frames.mean(axis=(1, 2, 3)).reshape(TINY.time_columns, -1).mean(axis=1) / 255
-    known = {"onsets": onsets, "labels": labels, "intensity": intensity.astype(np.float16)}
+    pitches = np.outer(intensity, np.linspace(0.0, 1.0, PITCHES))
+    known = {"onsets": onsets, "labels": labels}
+    known |= {"intensity": intensity.astype(np.float16), "pitches": pitches.astype(np.float16)}
     return {**clip_fields(frames, as_int16(sound), TINY), **known}
 
 

@@ -67,11 +67,14 @@ def test_what_a_clip_shows_is_cut_with_its_pictures(clips: Shards) -> None:
     batch = stage(crop=2).draw(clips, 8, np.random.default_rng(0))
     assert batch["labels"].shape == (8, len(LABELS))
     mels, strengths = clips.batch("log_mel", range(len(clips))), clips.batch("intensity", range(len(clips)))
-    for log_mel, labels, intensity in zip(batch["log_mel"], batch["labels"], batch["intensity"], strict=True):
+    pitches = clips.batch("pitches", range(len(clips)))
+    drawn = zip(*(batch[name] for name in ("log_mel", "labels", "intensity", "pitches")), strict=True)
+    for log_mel, labels, intensity, pitched in drawn:
         clip = next(index for index, whole in enumerate(mels) if any(_within(log_mel.numpy(), whole)))
         start = _within(log_mel.numpy(), mels[clip]).index(True)
         np.testing.assert_array_equal(labels, clips.clip("labels", clip))
         np.testing.assert_array_equal(intensity, strengths[clip][start : start + 2])
+        np.testing.assert_array_equal(pitched, pitches[clip][start : start + 2])
 
 
 def _within(part: np.ndarray, whole: np.ndarray) -> list[bool]:
@@ -81,15 +84,21 @@ def _within(part: np.ndarray, whole: np.ndarray) -> list[bool]:
 
 def test_a_dataset_of_films_trains_the_contrast_alone(clips: Shards) -> None:
     batch = stage().draw(clips, 4, np.random.default_rng(0))
-    assert {"onset", "what", "how_strongly"} <= stage()(**batch).keys()
-    for name in ("onsets", "labels", "intensity"):
+    assert {"onset", "what", "how_strongly", "how_high"} <= stage()(**batch).keys()
+    for name in ("onsets", "labels", "intensity", "pitches"):
         del batch[name]
     contrast = stage()(**batch)
-    assert not {"onset", "what", "how_strongly"} & contrast.keys()
+    assert not {"onset", "what", "how_strongly", "how_high"} & contrast.keys()
 
 
 @pytest.mark.parametrize(
-    ("weight", "loss"), [("onset_weight", "onset"), ("label_weight", "what"), ("intensity_weight", "how_strongly")]
+    ("weight", "loss"),
+    [
+        ("onset_weight", "onset"),
+        ("label_weight", "what"),
+        ("intensity_weight", "how_strongly"),
+        ("pitch_weight", "how_high"),
+    ],
 )
 def test_everything_that_is_known_counts_as_the_recipe_says(clips: Shards, weight: str, loss: str) -> None:
     batch = stage().draw(clips, 4, np.random.default_rng(0))

@@ -231,7 +231,7 @@ def test_scenes_are_rendered_from_their_seeds(tmp_path: Path) -> None:
     prepare_scenes(tmp_path, geometry, 3, 7, **options)  # type: ignore[arg-type]
     clips = Shards(tmp_path)
     assert len(clips) == 3
-    assert clips.fields == ("frames", "intensity", "labels", "log_mel", "onsets", "sound")
+    assert clips.fields == ("frames", "intensity", "labels", "log_mel", "onsets", "pitches", "sound")
     for name, value in scene_fields(9, geometry).items():
         np.testing.assert_array_equal(clips.clip(name, 2), value, name)
     assert clips.clip("log_mel", 2).shape == (geometry.mel_frames, 128)
