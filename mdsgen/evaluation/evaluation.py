@@ -58,7 +58,8 @@ class Evaluation:
         enough = len(self.clips) >= LEAST_FOR_DISTANCE
         shifted = [(index, late) for index, late in enumerate(self.shifted) if late is not None]
         alone = self._score([late for _, late in shifted], [index for index, _ in shifted])
-        kinds = {kind: [index for index in everyone if self.clips[index].scene.kind == kind] for kind in KINDS}
+        of_kinds = {kind: [index for index in everyone if self.clips[index].scene.kind == kind] for kind in KINDS}
+        kinds = {kind: chosen for kind, chosen in of_kinds.items() if chosen}
         return Scores(
             generated=replace(
                 self._score(self.generated, everyone, frechet_distance(generated, real) if enough else None),
@@ -72,7 +73,9 @@ class Evaluation:
                     self._score([self.generated[index] for index in chosen], chosen), diversity=self._diversity(chosen)
                 )
                 for kind, chosen in kinds.items()
-                if chosen
+            },
+            real_kinds={
+                kind: self._score([self.real[index] for index in chosen], chosen) for kind, chosen in kinds.items()
             },
         )
 

@@ -97,7 +97,8 @@ class Scores:
     """The same of generated sound and of what it is measured against: real, shuffled among the scenes, shifted.
 
     Shifted sound is judged for its alignment and its onsets alone, in scenes where a shift can be heard. ``kinds`` are
-    the scores of the generated sound by kind of scene.
+    the scores of the generated sound by kind of scene, ``real_kinds`` those of the real one, which are what the judge
+    lets any sound reach.
     """
 
     generated: Score
@@ -105,23 +106,30 @@ class Scores:
     shuffled: Score
     shifted: Score
     kinds: Mapping[str, Score]
+    real_kinds: Mapping[str, Score]
 
     def to_dict(self) -> dict[str, Any]:
         """As plain JSON values."""
         columns = {name: score.to_dict() for name, score in self._columns.items()}
-        return {**columns, "kinds": {kind: score.to_dict() for kind, score in self.kinds.items()}}
+        by_kind = {"kinds": self.kinds, "real_kinds": self.real_kinds}
+        return columns | {
+            name: {kind: score.to_dict() for kind, score in kinds.items()} for name, kinds in by_kind.items()
+        }
 
     @property
     def _columns(self) -> dict[str, Score]:
         return {"generated": self.generated, "real": self.real, "shuffled": self.shuffled, "shifted": self.shifted}
 
     @property
-    def tables(self) -> tuple[list[tuple[str, ...]], list[tuple[str, ...]]]:
-        """Rows of words, the first one of each as its head: against the references, and by kind of scene."""
-        return _table(self._columns), list(zip(*_table(self.kinds), strict=True))
+    def tables(self) -> tuple[list[tuple[str, ...]], ...]:
+        """Rows of words, the first one of each as its head: against the references, then generated and real sound by
+        kind of scene."""
+        by_kind = {"generated": self.kinds, "real": self.real_kinds}
+        of_kinds = [list(zip(*_table(kinds, name), strict=True)) for name, kinds in by_kind.items()]
+        return _table(self._columns), *of_kinds
 
     def page(self) -> str:
-        """Both tables as lines."""
+        """The tables as lines."""
         return "\n\n".join(aligned(table, figures=True) for table in self.tables)
 
 
@@ -138,10 +146,10 @@ _ROWS: dict[str, Callable[[Score], str]] = {
 }
 
 
-def _table(columns: Mapping[str, Score]) -> list[tuple[str, ...]]:
-    """A row for each score that anything has."""
+def _table(columns: Mapping[str, Score], name: str = "") -> list[tuple[str, ...]]:
+    """A row for each score that anything has, below a head that begins with the table's name."""
     rows = [(name, *map(cell, columns.values())) for name, cell in _ROWS.items()]
-    return [("", *columns), *(row for row in rows if any(row[1:]))]
+    return [(name, *columns), *(row for row in rows if any(row[1:]))]
 
 
 def _matches(rows: Sequence[tuple[np.ndarray, np.ndarray]], tolerance: float) -> Matches | None:

@@ -83,7 +83,9 @@ def test_arrays_can_be_judged_without_a_bundle(clips: list[Clip], evaluation: Ev
     scores = score_sounds([clip.pictures for clip in few], [clip.sound for clip in few], [clip.scene for clip in few])
     assert scores.generated.aligned == scores.real.aligned
     assert scores.generated.frechet is None, "three clips say nothing of a distance"
-    assert set(scores.kinds) == {clip.scene.kind for clip in few}
+    assert set(scores.kinds) == set(scores.real_kinds) == {clip.scene.kind for clip in few}
+    assert scores.kinds == scores.real_kinds
+    assert [table[0][0] for table in scores.tables] == ["", "generated", "real"]
     document = json.loads(json.dumps(scores.to_dict(), allow_nan=False))
     assert document["shuffled"]["clips"] == 3
     assert "called aligned" in scores.page()

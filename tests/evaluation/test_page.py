@@ -34,7 +34,7 @@ def test_nothing_is_loaded_from_elsewhere(page: str) -> None:
 
 
 def test_scores_are_tables_with_a_head(page: str, evaluation: Evaluation) -> None:
-    assert page.count("<table>") == 2
+    assert page.count("<table>") == 3
     rows = re.findall(r"<tr><th>(.*?)</tr>", page)
     cells = [tuple(re.split("<t[hd]>", row)) for row in rows]
     assert cells == [row for table in evaluation.scores.tables for row in table]
