@@ -26,7 +26,7 @@ CLEAN = Level(1.0, 0.0)
 class StepCoefficients:
     """All that a step needs beside its arrays; computed ahead for every step.
 
-    With the guided noise ``e = unconditional + guidance · (conditional - unconditional)``::
+    With the guided estimate, of noise or velocity, ``e = unconditional + guidance · (conditional - unconditional)``::
 
         next  = latent · next_latent + e · next_noise + previous · next_previous + Σ older[i] · next_older[i]
         clean = latent · clean_latent + e · clean_noise

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from mdsgen.errors import SettingsError
-from mdsgen.schedule import NoiseSchedule
+from mdsgen.schedule import TARGETS, NoiseSchedule
 
 
 def test_by_default_it_is_the_release_s() -> None:
@@ -21,9 +21,15 @@ def test_betas_rise_linearly_from_the_first_to_the_last() -> None:
     np.testing.assert_allclose(NoiseSchedule(0.1, 0.5, 5).betas(), [0.1, 0.2, 0.3, 0.4, 0.5], rtol=1e-12)
 
 
-def test_it_survives_json() -> None:
-    schedule = NoiseSchedule(2e-4, 3e-2, 500)
+@pytest.mark.parametrize("target", TARGETS)
+def test_it_survives_json(target: str) -> None:
+    schedule = NoiseSchedule(2e-4, 3e-2, 500, target=target)
     assert NoiseSchedule.from_dict(json.loads(json.dumps(schedule.to_dict()))) == schedule
+
+
+def test_of_a_time_when_there_was_one_target_it_is_noise() -> None:
+    assert "target" not in NoiseSchedule().to_dict()
+    assert NoiseSchedule.from_dict(NoiseSchedule().to_dict()).target == "noise"
 
 
 @pytest.mark.parametrize("name", NoiseSchedule().to_dict())
@@ -37,6 +43,7 @@ def test_every_field_must_be_there(name: str) -> None:
 @pytest.mark.parametrize(
     ("values", "message"),
     [
+        ({"target": "flow"}, "target must be one of noise, velocity, not 'flow'"),
         ({"kind": "cosine"}, "kind must be one of linear, not 'cosine'"),
         ({"train_steps": 1}, "train_steps must be a whole number from 2 to 100000, not 1"),
         ({"train_steps": 10**9}, "train_steps must be a whole number from 2 to 100000"),

@@ -83,8 +83,8 @@ def plan_steps(sampling: Sampling, schedule: NoiseSchedule, branches: int = 2, c
     unconditional = _unconditional(scales, sampling.unconditional_every)
     known = _known(levels, continues)
     coefficients = (
-        replace(_coefficients(levels, step, float(scale), row, sampling.clean_limit), known=known[step + 1])
-        for step, (scale, row) in enumerate(zip(scales, rows, strict=True))
+        replace(_coefficients(clean, float(scale), row, sampling.clean_limit), known=level)
+        for clean, scale, row, level in zip(_clean(levels, schedule.target), scales, rows, known[1:], strict=True)
     )
     return tuple(
         SolverStep(float(timestep), c, branch, level)
@@ -102,11 +102,17 @@ def passes_of(plan: Sequence[SolverStep]) -> int:
     return sum(2 if step.unconditional == FRESH else 1 for step in plan)
 
 
-def _coefficients(
-    levels: NoiseLevels, step: int, scale: float, row: np.ndarray, clean_limit: float
-) -> StepCoefficients:
-    """From weights of the clean estimate to those of the noise that it is made from."""
-    clean_latent, clean_noise = 1.0 / levels.alpha[step], -levels.sigma[step] / levels.alpha[step]
+def _clean(levels: NoiseLevels, target: str) -> np.ndarray:
+    """How much of the latent and of the network's estimate a clean estimate is in every step, ``[steps, 2]``."""
+    alpha, sigma = levels.alpha[:-1], levels.sigma[:-1]
+    if target == "velocity":
+        return np.stack([alpha, -sigma], axis=1)
+    return np.stack([1.0 / alpha, -sigma / alpha], axis=1)
+
+
+def _coefficients(clean: np.ndarray, scale: float, row: np.ndarray, clean_limit: float) -> StepCoefficients:
+    """From weights of the clean estimate to those of the noise or velocity that it is made from."""
+    clean_latent, clean_noise = clean
     keep, of_clean, *earlier = row
     return StepCoefficients(
         guidance=scale,

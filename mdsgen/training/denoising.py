@@ -1,4 +1,4 @@
-"""Training the denoiser with its Reducer: noise is to be found in latents, given what the video encoder saw."""
+"""Training the denoiser with its Reducer: noise, or velocity, is to be found in latents, given what the encoder saw."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ from mdsgen.training.stage import LOSS, Stage, choose, floats, generator_from
 _PICTURED = Sampling(steps=10, guidance=3.0)
 _OF_SCHEDULE = ("beta_start", "beta_end", "noise_steps")
 _OF_GOING_ON = ("known_share", "known_noise")
+_ONCE_THE_ONLY = {"target": "noise", "timesteps": "uniform"}
 _BRIGHTNESS = 8.0  # a picture shows latents of up to half of this many standard deviations from zero
 
 
@@ -33,8 +34,10 @@ class DenoiserStageConfig:
     """Size and conditioning of the denoiser, and its loss (see :class:`~mdsgen.training.objective.Objective`).
 
     ``masked_share`` of the steps take the masked pass as well: MDT and MDSGen take it in all. ``beta_start``,
-    ``beta_end`` and ``noise_steps`` are those of the noise schedule, which is part of the model. ``known_share`` of the
-    clips begin with columns that are known, which teaches a denoiser of ``video = "columns"`` to go on.
+    ``beta_end`` and ``noise_steps`` are those of the noise schedule, which is part of the model, as the ``target`` is
+    that it estimates; ``timesteps`` is how they are drawn, and ``min_snr_gamma`` weighs errors of noise alone.
+    ``known_share`` of the clips begin with columns that are known, which teaches a denoiser of ``video = "columns"`` to
+    go on.
     """
 
     size: str = "tiny"
@@ -47,6 +50,8 @@ class DenoiserStageConfig:
     beta_start: float = NoiseSchedule.beta_start
     beta_end: float = NoiseSchedule.beta_end
     noise_steps: int = NoiseSchedule.train_steps
+    target: Literal["noise", "velocity"] = "noise"
+    timesteps: Literal["uniform", "logit-normal"] = "uniform"
     known_share: float = 0.0
     known_noise: float = 0.1
 
@@ -58,7 +63,7 @@ class DenoiserStageConfig:
     @property
     def schedule(self) -> NoiseSchedule:
         """The noise schedule that the denoiser is trained with."""
-        return NoiseSchedule(self.beta_start, self.beta_end, self.noise_steps)
+        return NoiseSchedule(self.beta_start, self.beta_end, self.noise_steps, target=self.target)
 
 
 class DenoiserStage(Stage):
@@ -80,6 +85,7 @@ class DenoiserStage(Stage):
             config.min_snr_gamma,
             config.known_share,
             config.known_noise,
+            config.timesteps,
             Diffusion(config.schedule),
         )
 
@@ -89,9 +95,11 @@ class DenoiserStage(Stage):
 
     def describe(self) -> dict[str, Any]:
         """A training from before there were these choices may go on: the default schedule is not named, nor is what
-        is known where nothing ever is."""
-        left_out: tuple[str, ...] = _OF_SCHEDULE if self.config.schedule == NoiseSchedule() else ()
+        is known where nothing ever is, nor the target and the timesteps that once were the only ones."""
+        schedule = replace(self.config.schedule, target="noise")
+        left_out: tuple[str, ...] = _OF_SCHEDULE if schedule == NoiseSchedule() else ()
         left_out += () if self.config.known_share else _OF_GOING_ON
+        left_out += tuple(name for name, value in _ONCE_THE_ONLY.items() if getattr(self.config, name) == value)
         return {name: value for name, value in super().describe().items() if name not in left_out}
 
     def draw(self, clips: Shards, size: int, rng: np.random.Generator) -> dict[str, Tensor]:

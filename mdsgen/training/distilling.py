@@ -1,6 +1,6 @@
 """Distilling a denoiser: guidance goes into the weights, and few evaluations are what it is trained for.
 
-The student starts as its teacher and learns the teacher's *guided* noise from the video alone, so that one pass does
+The student starts as its teacher and learns the teacher's *guided* estimate from the video alone, so that one pass does
 the work of two. One part of what it learns from are the steps of whole guided trajectories in the few steps that it
 will be sampled in, the other part real latents at any timestep, which keep it true in between.
 """
@@ -58,6 +58,7 @@ class StudentConfig:
     beta_start: float = NoiseSchedule.beta_start
     beta_end: float = NoiseSchedule.beta_end
     noise_steps: int = NoiseSchedule.train_steps
+    target: Literal["noise", "velocity"] = "noise"
     known_share: float = 0.0
     known_noise: float = 0.1
 
@@ -80,7 +81,7 @@ class StudentConfig:
     @property
     def schedule(self) -> NoiseSchedule:
         """The noise schedule that teacher and student are trained with."""
-        return NoiseSchedule(self.beta_start, self.beta_end, self.noise_steps)
+        return NoiseSchedule(self.beta_start, self.beta_end, self.noise_steps, target=self.target)
 
     @property
     def taught(self) -> Sampling:
@@ -104,7 +105,7 @@ class Points(NamedTuple):
 
 
 class StudentStage(Stage):
-    """Guidance distillation on the teacher's trajectories, in squared error of the noise."""
+    """Guidance distillation on the teacher's trajectories, in squared error of what it estimates."""
 
     name = "student"
     fields = ("features", "latent")
@@ -138,7 +139,7 @@ class StudentStage(Stage):
 
         weights = folder / "denoiser" / WEIGHTS
         own, config = self.config, read_training(weights).section.config
-        for name in ("size", "video", "beta_start", "beta_end", "noise_steps"):
+        for name in ("size", "video", "beta_start", "beta_end", "noise_steps", "target"):
             if getattr(config, name) != getattr(own, name):
                 raise TrainingError(
                     f"[student] says {name} = {getattr(own, name)!r}, and the denoiser in {weights.parent} has "
@@ -165,8 +166,10 @@ class StudentStage(Stage):
         self.denoiser.load_state_dict(denoiser.state_dict())
 
     def describe(self) -> dict[str, Any]:
-        """The teacher's checksum as well: with another one it would be another training."""
-        return super().describe() | {"teacher": self._taught_by}
+        """The teacher's checksum as well: with another one it would be another training. A target of noise is not
+        named: it once was the only one."""
+        own = {name: value for name, value in super().describe().items() if (name, value) != ("target", "noise")}
+        return own | {"teacher": self._taught_by}
 
     def draw(self, clips: Shards, size: int, rng: np.random.Generator) -> dict[str, Tensor]:
         """Latents and features; in how many steps each clip is sampled, from which noise; and real latents' noises."""
@@ -213,7 +216,7 @@ class StudentStage(Stage):
             counts = (~beginnings.known(self.geometry)).float().repeat_interleave(count, dim=0)
         errors = mean_where(counts, (estimate - points.target.flatten(0, 1)).square())  # [B · E]
         errors = errors.reshape(points.weight.shape)
-        return {LOSS: (errors * points.weight).mean(), "noise": errors.mean()}
+        return {LOSS: (errors * points.weight).mean(), "error": errors.mean()}
 
     @torch.compiler.disable  # type: ignore[untyped-decorator]  # the teacher in it is compiled on its own
     @torch.no_grad()
@@ -242,15 +245,15 @@ class StudentStage(Stage):
             at = torch.where(goes_on, step.timestep, timestep[:, index].float())
             strength = torch.where(goes_on, step.guidance, teacher.strength(timestep[:, index]))
             target = teacher.guided(latent, at, clips, strength)  # [B, C, H, W]
-            weight = torch.where(goes_on, self._weight(step), self.objective.noise_weight(timestep[:, index]))
+            weight = torch.where(goes_on, self._weight(step), self.objective.weight(timestep[:, index]))
             found.append((latent, target, at, weight))
             way.latent = latent
             way.advance(target, step, known, seen)
         return Points(*(torch.stack(values, dim=1) for values in zip(*found, strict=True)))
 
     def _landings(self, teacher: Teacher, clips: Clips, plan: Tensor, start: Tensor) -> Points:
-        """The latents at which the student's steps begin, and the noise with which each would end where the teacher's
-        substeps do."""
+        """The latents at which the student's steps begin, and the estimate with which each would end where those of the
+        teacher's substeps do."""
         fine, coarse = (Solver(start, self.plans.limit, self.plans.older) for _ in range(2))
         (known, seen), found = self._known(clips, start), []
         for index in range(self.evaluations):
@@ -260,7 +263,7 @@ class StudentStage(Stage):
                 fine.latent = fine.latent if known is None else torch.where(known, seen, fine.latent)
                 fine.advance(teacher.guided(fine.latent, step.timestep, clips, step.guidance), step, known, seen)
             step, coarse.latent = self.plans.step(plan, index), begins
-            target = coarse.noise_to(fine.latent, step)
+            target = coarse.estimate_to(fine.latent, step)
             coarse.advance(target, step, known, seen)
             found.append((begins, target, step.timestep, self._weight(step)))
         return Points(*(torch.stack(values, dim=1) for values in zip(*found, strict=True)))
@@ -276,6 +279,8 @@ class StudentStage(Stage):
         """How much the error of a step of the trajectory counts, ``[B]``."""
         if self.config.weighting == "landing":
             return step.next_noise.square()
+        if self.config.target == "velocity":
+            return torch.ones_like(step.clean_noise)
         per_snr = step.clean_noise.square()  # a clean estimate is latent / alpha - noise · sigma / alpha
         weight: Tensor = (self.config.min_snr_gamma * per_snr).clamp(max=1.0)
         return weight

@@ -1,8 +1,8 @@
 """What the denoiser is trained to minimise.
 
-For every clip, at a random timestep: the squared error of the estimated noise, and the variational bound, which trains
-the variance half of the output and nothing else. Both are taken over all tokens and once more with part of the time
-columns masked, as in MDT (Gao et al., 2023).
+For every clip, at a random timestep: the squared error of the estimated noise or velocity, and the variational bound,
+which trains the variance half of the output and nothing else. Both are taken over all tokens and once more with part of
+the time columns masked, as in MDT (Gao et al., 2023).
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from mdsgen.geometry import Geometry
 from mdsgen.model.denoiser import Denoiser
 from mdsgen.model.masking import Mask, sample_mask
 from mdsgen.training.beginnings import Beginnings, draw_beginnings
-from mdsgen.training.diffusion import Diffusion, mean_where
+from mdsgen.training.diffusion import TIMESTEPS, Diffusion, mean_where
 
 
 class Losses(NamedTuple):
     """Means over the batch. ``total`` is what to minimise; the others are its parts, before weighting."""
 
     total: Tensor
-    noise: Tensor
+    error: Tensor
     variational: Tensor
-    masked_noise: Tensor
+    masked_error: Tensor
     masked_variational: Tensor
 
 
@@ -48,9 +48,11 @@ class Objective:
 
     ``mask_ratio`` of the time columns are dropped in the masked pass. ``condition_dropout`` of the clips are trained
     without video, which guidance needs. ``variational_weight`` scales the bound. ``min_snr_gamma`` weighs the squared
-    error by ``min(snr, gamma) / snr``, so that the many nearly clean timesteps do not dominate (Hang et al., "Efficient
-    diffusion training via min-SNR weighting", 2023); ``None`` weighs all timesteps alike. ``known_share`` of the clips
-    begin with columns that are known, with noise of up to ``known_noise``: see :mod:`mdsgen.training.beginnings`.
+    error of noise by ``min(snr, gamma) / snr``, so that the many nearly clean timesteps do not dominate (Hang et al.,
+    "Efficient diffusion training via min-SNR weighting", 2023); ``None`` weighs all timesteps alike, as errors of
+    velocity always are. ``timesteps`` is how they are drawn (see :meth:`Diffusion.sample_timesteps`). ``known_share``
+    of the clips begin with columns that are known, with noise of up to ``known_noise``: see
+    :mod:`mdsgen.training.beginnings`.
     """
 
     mask_ratio: float = 0.3
@@ -59,6 +61,7 @@ class Objective:
     min_snr_gamma: float | None = 5.0
     known_share: float = 0.0
     known_noise: float = 0.1
+    timesteps: str = "uniform"
     diffusion: Diffusion = field(default_factory=Diffusion)
 
     def __post_init__(self) -> None:
@@ -74,11 +77,13 @@ class Objective:
             raise ValueError(f"known share must be between 0 and 1, not {self.known_share}")
         if not 0.0 <= self.known_noise < 1.0:
             raise ValueError(f"known noise must be at least 0 and below 1, not {self.known_noise}")
+        if self.timesteps not in TIMESTEPS:
+            raise ValueError(f"timesteps must be one of {', '.join(TIMESTEPS)}, not {self.timesteps!r}")
 
     def draw(self, geometry: Geometry, batch: int, generator: torch.Generator) -> Draw:
         """What chance decides for a batch of so many clips."""
         device = generator.device
-        timestep = self.diffusion.sample_timesteps(batch, generator)  # [B]
+        timestep = self.diffusion.sample_timesteps(batch, generator, self.timesteps)  # [B]
         noise = torch.randn(batch, *geometry.latent_shape, generator=generator, device=device)
         drop = torch.rand(batch, generator=generator, device=device) < self.condition_dropout  # [B]
         mask = sample_mask(geometry, batch, self.mask_ratio, generator)
@@ -98,6 +103,7 @@ class Objective:
         """
         noise, timestep, beginnings = draw.noise.to(latent), draw.timestep, draw.beginnings
         noisy = self.diffusion.add_noise(latent, timestep, noise)  # [B, C, H, W]
+        goal = self.diffusion.goal(latent, timestep, noise)  # [B, C, H, W]
         counts: Tensor | None = None
         marked: dict[str, Tensor] = {}
         seen = noisy
@@ -111,9 +117,10 @@ class Objective:
                 seen, timestep.to(latent), features, mask=mask, drop_condition=draw.drop, **marked
             )  # [B, 2C, H, W]
             estimate, variance = output.to(latent).chunk(2, dim=1)  # [B, C, H, W] each
-            error = mean_where(counts, (estimate - noise).square()) * self.noise_weight(timestep)  # [B]
-            # Detached: the bound is too noisy to train the noise estimate (Nichol & Dhariwal, section 3.1).
-            bound = self.diffusion.variational_bound(latent, noisy, timestep, estimate.detach(), variance, counts)
+            error = mean_where(counts, (estimate - goal).square()) * self.weight(timestep)  # [B]
+            # Detached: the bound is too noisy to train the estimate (Nichol & Dhariwal, section 3.1).
+            found = self.diffusion.noise_of(estimate.detach(), noisy, timestep)
+            bound = self.diffusion.variational_bound(latent, noisy, timestep, found, variance, counts)
             return error.mean(), bound.mean()
 
         nothing = latent.new_zeros(())
@@ -121,7 +128,9 @@ class Objective:
         total = parts[0] + parts[2] + self.variational_weight * (parts[1] + parts[3])
         return Losses(total, *parts)
 
-    def noise_weight(self, timestep: Tensor) -> Tensor:
+    def weight(self, timestep: Tensor) -> Tensor:
         """How much the squared error counts at each timestep, ``[B] -> [B]``."""
         snr = self.diffusion.signal_to_noise(timestep)
-        return torch.ones_like(snr) if self.min_snr_gamma is None else (self.min_snr_gamma / snr).clamp(max=1.0)
+        if self.min_snr_gamma is None or self.diffusion.schedule.target == "velocity":
+            return torch.ones_like(snr)
+        return (self.min_snr_gamma / snr).clamp(max=1.0)

@@ -1,4 +1,4 @@
-"""A finished denoiser as the teacher of one that needs no guidance: its guided noise, along its own trajectories.
+"""A finished denoiser as the teacher of one that needs no guidance: its guided estimate, along its own trajectories.
 
 Adapter Guidance Distillation (Jensen & Sadat, arXiv 2503.07274): what a student learns from are the latents that
 guided sampling really meets. The arithmetic of a step is that of :func:`mdsgen.kernels.guided_step`, in PyTorch and
@@ -78,8 +78,8 @@ class Solver:
         self.latent, self.limit = noise, limit
         self._clean = [torch.zeros_like(noise) for _ in range(1 + older)]  # the last one first
 
-    def noise_to(self, target: Tensor, step: Step) -> Tensor:
-        """The noise estimate with which a step would lead to ``target``, were there no limit to clean estimates."""
+    def estimate_to(self, target: Tensor, step: Step) -> Tensor:
+        """The estimate with which a step would lead to ``target``, were there no limit to clean estimates."""
         noise = target - self.latent * _each(step.next_latent)
         for estimate, weight in zip(self._clean, [step.next_previous, *step.older.unbind(1)], strict=True):
             noise = noise - estimate * _each(weight)
@@ -121,7 +121,7 @@ class Teacher:
         self.sampling, self.schedule = sampling, schedule
 
     def guided(self, latent: Tensor, timestep: Tensor, clips: Clips, guidance: Tensor) -> Tensor:
-        """The guided noise ``[B, C, H, W]``, float32: both branches in one batch."""
+        """The guided noise or velocity ``[B, C, H, W]``, float32: both branches in one batch."""
         drop = torch.arange(2, device=latent.device).repeat_interleave(len(latent)) == 1  # [2B]
         known = None if clips.beginnings is None else clips.beginnings.columns.repeat(2)
         output = self._network(

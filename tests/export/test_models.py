@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -155,8 +156,10 @@ def test_a_file_that_is_missing_is_named(
         published_models(Path(files["checkpoint"]), Path(files["cavp"]), files["audioldm"], RELEASE, DECODE_LAYER)
 
 
-@pytest.mark.parametrize("table", [{}, {"beta_end": 0.04, "noise_steps": 500}], ids=["the default", "another"])
-def test_a_trained_model_has_the_noise_schedule_of_its_recipe(table: dict[str, float], tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "table", [{}, {"beta_end": 0.04, "noise_steps": 500, "target": "velocity"}], ids=["the default", "another"]
+)
+def test_a_trained_model_has_the_noise_schedule_of_its_recipe(table: dict[str, Any], tmp_path: Path) -> None:
     toy = load_recipe("toy")
     values = {stage: toy.only(stage)[stage] for stage in ("video_encoder", "autoencoder", "vocoder", "denoiser")}
     for name in ("beta_start", "beta_end", "noise_steps"):
@@ -166,7 +169,7 @@ def test_a_trained_model_has_the_noise_schedule_of_its_recipe(table: dict[str, f
     for stage in values:
         (tmp_path / stage).mkdir()
         save_trained(tmp_path / stage, stage, recipe.section(stage).build(toy.geometry).network, recipe, steps=1)
-    schedule = NoiseSchedule(beta_end=0.04, train_steps=500) if table else NoiseSchedule()
+    schedule = NoiseSchedule(beta_end=0.04, train_steps=500, target="velocity") if table else NoiseSchedule()
     models = trained_models(tmp_path)
     assert models.schedule == schedule
     assert (

@@ -81,6 +81,21 @@ def test_the_right_noise_brings_back_the_clean_latent(steps: int, solver: str) -
         assert following == pytest.approx(on_the_line[i + 1], abs=1e-9)
 
 
+@settings(max_examples=20)
+@given(step_counts, st.sampled_from(SOLVERS), st.floats(-3, 3), st.floats(-3, 3), st.floats(-3, 3))
+def test_a_velocity_leads_where_the_noise_does_that_it_stands_for(
+    steps: int, solver: str, x: float, noise: float, previous: float
+) -> None:
+    t = SCHEDULE.times(steps)
+    plan = plan_steps(Sampling(steps=steps, solver=solver), NoiseSchedule(target="velocity"))
+    for i, (of_noise, of_velocity) in enumerate(zip(planned(steps, solver), plan, strict=True)):
+        velocity = (noise - SCHEDULE.sigma(t[i]) * x) / SCHEDULE.alpha(t[i])
+        older = [0.5] * len(of_noise.coefficients.next_older)
+        expected = one_step(of_noise, x, noise, previous, *older)
+        assert one_step(of_velocity, x, velocity, previous, *older) == pytest.approx(expected, rel=1e-6, abs=1e-6)
+        assert of_velocity.timestep == of_noise.timestep
+
+
 @pytest.mark.parametrize(("steps", "first_order"), [(1, [0]), (2, [0, 1]), (9, [0, 8]), (10, [0]), (25, [0])], ids=str)
 def test_only_the_first_step_and_the_last_of_few_are_of_first_order(steps: int, first_order: list[int]) -> None:
     plan = planned(steps)

@@ -50,6 +50,15 @@ def test_a_training_from_before_there_was_a_choice_of_schedules_goes_on() -> Non
     assert not {"beta_start", "beta_end", "noise_steps"} & DenoiserStage(TINY, DenoiserStageConfig()).describe().keys()
 
 
+def test_a_training_from_before_there_was_a_choice_of_targets_goes_on() -> None:
+    assert not {"target", "timesteps"} & DenoiserStage(TINY, DenoiserStageConfig()).describe().keys()
+    config = DenoiserStageConfig(size="small-test", target="velocity", timesteps="logit-normal")
+    stage = DenoiserStage(TINY, config)
+    assert (stage.describe()["target"], stage.describe()["timesteps"]) == ("velocity", "logit-normal")
+    assert stage.objective.diffusion.schedule == NoiseSchedule(target="velocity")
+    assert stage.objective.timesteps == "logit-normal"
+
+
 GOING_ON = DenoiserStageConfig(size="small-test", video="columns", known_share=0.5, masked_share=0.5)
 
 

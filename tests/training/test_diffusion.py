@@ -44,6 +44,31 @@ def test_training_adds_the_noise_that_sampling_removes(schedule: NoiseSchedule) 
     np.testing.assert_allclose(sampled.timestep(times), np.arange(schedule.train_steps), atol=1e-9)
 
 
+def test_a_velocity_is_the_noise_less_the_clean_latent_and_says_what_the_noise_was() -> None:
+    diffusion, batch = Diffusion(NoiseSchedule(target="velocity")), example()
+    alpha = diffusion.alpha_bar[TIMESTEPS].sqrt()[:, None, None, None]
+    velocity = diffusion.goal(batch["latent"], TIMESTEPS, batch["noise"])
+    torch.testing.assert_close(velocity, alpha * batch["noise"] - (1 - alpha**2).sqrt() * batch["latent"])
+    noisy = diffusion.add_noise(batch["latent"], TIMESTEPS, batch["noise"])
+    torch.testing.assert_close(diffusion.noise_of(velocity, noisy, TIMESTEPS), batch["noise"])
+
+
+def test_where_noise_is_the_target_it_is_what_is_found() -> None:
+    batch = example()
+    assert DIFFUSION.goal(batch["latent"], TIMESTEPS, batch["noise"]) is batch["noise"]
+    assert DIFFUSION.noise_of(batch["noise"], batch["noisy"], TIMESTEPS) is batch["noise"]
+
+
+@pytest.mark.parametrize("schedule", [NoiseSchedule(), NoiseSchedule(2e-4, 0.03, 400)], ids=["default", "another"])
+def test_logit_normal_timesteps_are_normal_in_their_share_of_noise(schedule: NoiseSchedule) -> None:
+    diffusion = Diffusion(schedule)
+    drawn = diffusion.sample_timesteps(20_000, torch.Generator().manual_seed(0), "logit-normal")
+    logit = 0.5 * ((1 - diffusion.alpha_bar) / diffusion.alpha_bar).log()[drawn]
+    shares = [(logit < bound).double().mean().item() for bound in (-1.0, 0.0, 1.0)]
+    assert shares == pytest.approx([0.1587, 0.5, 0.8413], abs=0.015)
+    assert int(drawn.max()) < schedule.train_steps
+
+
 @pytest.mark.parametrize("timestep", [0, 300, 999])
 def test_unit_variance_stays_unit_variance(timestep: int) -> None:
     generator = torch.Generator().manual_seed(timestep)

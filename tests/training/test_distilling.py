@@ -167,6 +167,26 @@ def test_a_student_comes_near_to_guided_sampling_without_guidance(latents: Shard
     assert np.square(made - guided).mean() < 0.6 * np.square(unguided - guided).mean()
 
 
+def test_a_student_of_velocities_lands_where_its_teacher_does_and_weighs_all_alike(latents: Shards) -> None:
+    config = replace(PLAIN, target="velocity", guidance=1.0, steps=(4,))
+    stage = StudentStage(TINY, config)
+    stage.learn_from(teacher(), "checksum")
+    points = points_of(stage, batch_of(stage, latents, 2))
+    assert (points.weight == 1).all()
+    way = [points.latent[:, index] for index in range(4)]
+    batch = batch_of(stage, latents, 2)
+    whole = sample_latents(teacher(), batch["features"], batch["start"].numpy(), config.taught, config.schedule)
+    assert np.isfinite(whole).all()
+    one = sample_latents(stage.denoiser, batch["features"], batch["start"].numpy(), config.sampling, config.schedule)
+    np.testing.assert_allclose(one, whole, atol=1e-5)
+    torch.testing.assert_close(way[0], batch["start"])
+
+
+def test_its_target_is_part_of_what_it_is_where_there_is_a_choice() -> None:
+    assert "target" not in small_stage("student").describe()
+    assert StudentStage(TINY, replace(SMALL_STUDENT, target="velocity")).describe()["target"] == "velocity"
+
+
 def test_another_teacher_is_another_training(latents: Shards, tmp_path: Path) -> None:
     trainer("student", latents, tmp_path).fit(until=1)
     training = trainer("student", latents, tmp_path)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -9,6 +11,8 @@ from torch import Tensor, nn
 from mdsgen.geometry import PAPER
 from mdsgen.model.denoiser import Denoiser, DenoiserConfig
 from mdsgen.model.masking import Mask
+from mdsgen.schedule import NoiseSchedule
+from mdsgen.training.diffusion import Diffusion
 from mdsgen.training.objective import Losses, Objective
 
 BATCH = 4
@@ -65,7 +69,7 @@ def losses(denoiser: nn.Module, batch: tuple[Tensor, Tensor], seed: int = 0, **c
 
 def test_total_is_the_weighted_sum_of_its_parts(batch: tuple[Tensor, Tensor]) -> None:
     found = losses(Recorder(), batch, variational_weight=3.0)
-    expected = found.noise + found.masked_noise + 3.0 * (found.variational + found.masked_variational)
+    expected = found.error + found.masked_error + 3.0 * (found.variational + found.masked_variational)
     torch.testing.assert_close(found.total, expected)
     assert all(part.shape == () and torch.isfinite(part) for part in found)
 
@@ -78,7 +82,7 @@ def test_noise_loss_is_the_mean_squared_error_of_the_noise(batch: tuple[Tensor, 
     alpha_bar = alpha_bar.float()[:, None, None, None]
     noise = (recorder.calls[0]["latent"] - alpha_bar.sqrt() * latent) / (1 - alpha_bar).sqrt()
     expected = (recorder.outputs[0][:, : PAPER.channels] - noise).square().mean()
-    torch.testing.assert_close(found.noise, expected, rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(found.error, expected, rtol=1e-4, atol=1e-6)
 
 
 def test_bound_trains_the_variance_and_never_the_noise_estimate(batch: tuple[Tensor, Tensor]) -> None:
@@ -93,7 +97,7 @@ def test_bound_trains_the_variance_and_never_the_noise_estimate(batch: tuple[Ten
 
 def test_squared_error_trains_the_noise_estimate_and_never_the_variance(batch: tuple[Tensor, Tensor]) -> None:
     recorder = Recorder()
-    (gradient,) = torch.autograd.grad(losses(recorder, batch).noise, recorder.outputs[0])
+    (gradient,) = torch.autograd.grad(losses(recorder, batch).error, recorder.outputs[0])
     estimate, variance = gradient.chunk(2, dim=1)
     assert torch.count_nonzero(estimate) == estimate.numel()
     assert torch.count_nonzero(variance) == 0
@@ -137,12 +141,38 @@ def test_dropout_can_be_never_and_always(batch: tuple[Tensor, Tensor], rate: flo
 
 def test_min_snr_weighs_down_nearly_clean_timesteps_only() -> None:
     timestep = torch.tensor([0, 100, 999])
-    weight = Objective(min_snr_gamma=5.0).noise_weight(timestep)
+    weight = Objective(min_snr_gamma=5.0).weight(timestep)
     snr = Objective().diffusion.signal_to_noise(timestep)
     torch.testing.assert_close(weight, torch.minimum(snr, torch.tensor(5.0)) / snr)
     assert weight[0] < 1e-3
     assert weight[2] == 1
-    assert Objective(min_snr_gamma=None).noise_weight(timestep).tolist() == [1, 1, 1]
+    assert Objective(min_snr_gamma=None).weight(timestep).tolist() == [1, 1, 1]
+
+
+def test_errors_of_velocity_count_alike() -> None:
+    objective = Objective(min_snr_gamma=5.0, diffusion=Diffusion(NoiseSchedule(target="velocity")))
+    assert objective.weight(torch.tensor([0, 100, 999])).tolist() == [1, 1, 1]
+
+
+def test_timesteps_are_drawn_in_one_of_two_ways() -> None:
+    with pytest.raises(ValueError, match="timesteps must be one of uniform, logit-normal, not 'cosine'"):
+        Objective(timesteps="cosine")
+
+
+def test_the_right_velocity_costs_nothing(batch: tuple[Tensor, Tensor]) -> None:
+    objective = Objective(diffusion=Diffusion(NoiseSchedule(target="velocity")), timesteps="logit-normal")
+    latent, features = batch
+    draw = objective.draw(PAPER, len(latent), torch.Generator().manual_seed(0))
+    right = objective.diffusion.goal(latent, draw.timestep, draw.noise)
+
+    def oracle(noisy: Tensor, *_: object, **__: object) -> Tensor:
+        return torch.cat([right, torch.zeros_like(right)], dim=1)
+
+    found = objective.losses(oracle, latent, features, draw)  # type: ignore[arg-type]
+    assert float(found.error) == float(found.masked_error) == 0.0
+    wrong = replace(objective, diffusion=Diffusion()).losses(oracle, latent, features, draw)  # type: ignore[arg-type]
+    assert float(wrong.error) > 0.1
+    assert float(found.variational) < float(wrong.variational), "the bound is that of the noise which is meant"
 
 
 def test_gradients_reach_every_parameter(denoiser: Denoiser, batch: tuple[Tensor, Tensor]) -> None:
@@ -155,8 +185,8 @@ def test_gradients_reach_every_parameter(denoiser: Denoiser, batch: tuple[Tensor
 def test_the_masked_pass_trains_the_side_block(denoiser: Denoiser, batch: tuple[Tensor, Tensor]) -> None:
     found = losses(denoiser, batch)
     side = [p for name, p in denoiser.named_parameters() if name.startswith(("sideblocks", "mask_token"))]
-    plain = torch.autograd.grad(found.noise + found.variational, side, retain_graph=True, allow_unused=True)
-    masked = torch.autograd.grad(found.masked_noise + found.masked_variational, side)
+    plain = torch.autograd.grad(found.error + found.variational, side, retain_graph=True, allow_unused=True)
+    masked = torch.autograd.grad(found.masked_error + found.masked_variational, side)
     assert plain == (None,) * len(side)
     assert all(gradient.abs().max() > 0 for gradient in masked)
 
@@ -221,7 +251,7 @@ def test_known_columns_are_given_nearly_clean_and_the_others_noisy(batch: tuple[
 def test_known_columns_are_left_out_of_every_loss(batch: tuple[Tensor, Tensor]) -> None:
     recorder = Recorder()
     found = losses(recorder, batch, known_share=1.0)
-    for part, output in ((found.noise + found.variational, 0), (found.masked_noise + found.masked_variational, 1)):
+    for part, output in ((found.error + found.variational, 0), (found.masked_error + found.masked_variational, 1)):
         (gradient,) = torch.autograd.grad(part, recorder.outputs[output])
         for clip, columns in enumerate(recorder.calls[0]["known"].tolist()):
             end = columns * PAPER.patch
