@@ -14,8 +14,8 @@ import click
 
 from mdsgen.cli.options import PLACE
 from mdsgen.cli.reporting import reporting
-from mdsgen.command import Command, Group
-from mdsgen.errors import TrainingError
+from mdsgen.command import Command, Group, wrong_use
+from mdsgen.errors import MediaError, TrainingError
 from mdsgen.media import read_folder
 from mdsgen.training.recipe import BUILT_IN, STAGES, StageEntry, load_recipe
 
@@ -97,7 +97,8 @@ def prepare(
             render_scenes(place, loaded, spread=spread, report=report)
         else:
             networks = None if cavp is None or audioldm is None else (cavp, audioldm)
-            folder = read_folder(videos, recursive=recursive)
+            with wrong_use(MediaError):
+                folder = read_folder(videos, recursive=recursive)
             report(folder.summary())
             prepare_films(place, loaded, videos, folder.videos, networks, spread=spread, report=report)
 

@@ -19,7 +19,7 @@ from mdsgen.media.container import cause
 from mdsgen.media.encoder import GENERATED, SoundEncoder
 from mdsgen.media.formats import FORMATS, format_of
 from mdsgen.media.names import PIPE, RAW
-from mdsgen.media.target import fresh_file
+from mdsgen.media.target import check_target, fresh_file
 
 CARDS = ("alsa", "pulse", "oss", "sndio", "audiotoolbox")
 """Output devices of FFmpeg: ``alsa:default`` is the usual sound card of Linux."""
@@ -43,11 +43,12 @@ def open_sink(target: str, form: str | None = None) -> Iterator[Sink]:
     A file is finished when the block is left, and only then appears under its name; a fault leaves nothing. Raises
     :class:`MediaError` where it cannot be opened or written.
     """
-    card, colon, device = target.partition(":")
+    check_sink(target, form)
+    card, _, device = target.partition(":")
     if target == PIPE:
-        with _to_pipe(sys.stdout.buffer, form or "wav") as sink:
+        with _to_pipe(sys.stdout.buffer, form) as sink:
             yield sink
-    elif colon and card in CARDS:
+    elif is_card(target):
         with _encoded(target, device or "default", device_format(card, "w", target), "pcm_s16le", {}) as sink:
             sink.write(np.zeros(round(CUSHION * SAMPLE_RATE), np.float32))
             yield sink
@@ -56,23 +57,44 @@ def open_sink(target: str, form: str | None = None) -> Iterator[Sink]:
             yield sink
 
 
+def is_card(target: str) -> bool:
+    """Whether this names a sound card."""
+    return target.partition(":")[0] in CARDS and ":" in target
+
+
+def check_sink(target: str, form: str | None = None) -> None:
+    """Raise :class:`MediaError` where sound in that form cannot go to such a target, before anything is opened."""
+    if target == PIPE:
+        if form not in (None, "wav", RAW):
+            raise MediaError(f"cannot write {form} to {_OUTPUT}: expected wav or {RAW}")
+    elif is_card(target):
+        if form is not None:
+            raise MediaError(f"cannot write {form} to {target}: a sound card takes sound without a format")
+    else:
+        _check_file(Path(target), form)
+
+
+def _check_file(target: Path, form: str | None) -> None:
+    if format_of(target).pictures:
+        alone = ", ".join(suffix for suffix, other in FORMATS.items() if not other.pictures)
+        raise MediaError(f"cannot write {target}: the sound of a live source is written alone; name a {alone}")
+    if form is not None and target.suffix.lower() != f".{form}":
+        raise MediaError(f"cannot write {form} to {target}: its name says another format")
+    check_target(target, None)
+
+
 @contextmanager
-def _to_pipe(pipe: BinaryIO, form: str) -> Iterator[Sink]:
+def _to_pipe(pipe: BinaryIO, form: str | None) -> Iterator[Sink]:
     if form == RAW:
         yield _Raw(pipe)
-    elif form == "wav":
-        with _encoded(_OUTPUT, pipe, "wav", "pcm_s16le", _AT_ONCE) as sink:
-            yield sink
-    else:
-        raise MediaError(f"cannot write {form} to {_OUTPUT}: expected wav or {RAW}")
+        return
+    with _encoded(_OUTPUT, pipe, "wav", "pcm_s16le", _AT_ONCE) as sink:
+        yield sink
 
 
 @contextmanager
 def _to_file(target: Path) -> Iterator[Sink]:
     kind = format_of(target)
-    if kind.pictures:
-        alone = ", ".join(suffix for suffix, other in FORMATS.items() if not other.pictures)
-        raise MediaError(f"cannot write {target}: the sound of a live source is written alone; name a {alone}")
     options = kind.options | _AT_ONCE
     with (
         fresh_file(target, None) as temporary,

@@ -14,7 +14,7 @@ import av
 import av.error
 import numpy as np
 
-from mdsgen.errors import MediaError
+from mdsgen.errors import MediaError, SettingsError
 from mdsgen.media import open_writer, probe
 from mdsgen.media.container import cause
 from mdsgen.media.target import fresh_file
@@ -35,14 +35,14 @@ def write_video(
 ) -> None:
     """Write ``scene`` to ``path``, an ``.mp4`` of ``size`` × ``size`` pixels: whole, or not at all.
 
-    ``quality`` is x264's constant rate factor: less is better and bigger. Raises :class:`MediaError` where the file
-    cannot be written.
+    ``quality`` is x264's constant rate factor: less is better and bigger. Raises :class:`SettingsError` for another
+    kind of file and an odd size, and :class:`MediaError` where the file cannot be written.
     """
     path = Path(path)
     if path.suffix.lower() != ".mp4":
-        raise MediaError(f"cannot write {path}: expected a name that ends in .mp4")
+        raise SettingsError(f"cannot write {path}: expected a name that ends in .mp4")
     if size % 2:
-        raise MediaError(f"cannot write {path}: H.264 takes pictures of an even size, not {size}")
+        raise SettingsError(f"cannot write {path}: H.264 takes pictures of an even size, not {size}")
     film, rate = scene.film(size, frame_rate), Fraction(frame_rate).limit_denominator(1001)
     pictures = islice(film, round(scene.duration * rate))
     options = {"crf": str(quality), **REPEATABLE}

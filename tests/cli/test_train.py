@@ -255,12 +255,6 @@ def test_films_are_found_at_any_depth_and_summed_up_on_stderr(small: Path) -> No
     assert result.stderr.splitlines()[-1] == f"3 clips of 4 files; 1 skipped, see {small}/other/clips/skipped.csv"
 
 
-def test_a_folder_without_films_is_refused(tmp_path: Path) -> None:
-    result = run("prepare", tmp_path, "--recipe", "toy", "--work", tmp_path / "work")
-    assert result.exit_code == 1
-    assert f"no videos in {tmp_path}" in result.stderr
-
-
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
