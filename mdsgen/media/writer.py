@@ -12,7 +12,7 @@ import av.error
 import numpy as np
 
 from mdsgen.errors import MediaError, TensorError
-from mdsgen.media.choice import choose_suffix
+from mdsgen.media.choice import film_suffix
 from mdsgen.media.container import cause
 from mdsgen.media.copying import FilmCopy
 from mdsgen.media.encoder import GENERATED, SoundEncoder, SoundShape
@@ -150,28 +150,19 @@ class Writer:
         return Mixer(source, start, self.samples, output.mix) if output.mix else None
 
     def _start(self, source: VideoInfo | None, shape: SoundShape, output: Output) -> None:
-        """Write the header, which shows whether the container takes the codec, and the silence before the sound."""
+        """Write the header, of what the container can hold, and the silence before the sound."""
         if source:
             self._film = FilmCopy(source, self._container, self._kind, sound=output.keep_original)
-            refusal = self._film.refusal() if self._kind.is_riff else None
+            refusal = self._film.refusal()
             if refusal is not None:
-                raise self._cannot_hold(refusal, source)
+                fault = f"a {self._target.suffix} file cannot hold {refusal}"
+                raise MediaError(f"{fault}; {_advice(self._target, source)}")
         self._sound = SoundEncoder(self._container, self._kind.sound, shape)
         if any(copy.template.type == "audio" for copy in (self._film.copies if self._film else [])):
             self._sound.stream.metadata["title"] = GENERATED_TITLE
         with _explained(self._target):
-            try:
-                self._container.start_encoding()
-            except (av.error.FFmpegError, ValueError) as error:
-                refusal = self._film.refusal() if self._film else None
-                if source is None or refusal is None:
-                    raise
-                raise self._cannot_hold(refusal, source) from error
+            self._container.start_encoding()
             self._encode_silence(self._before)
-
-    def _cannot_hold(self, pictures: str, source: VideoInfo) -> MediaError:
-        fault = f"a {self._target.suffix} file cannot hold {pictures}"
-        return MediaError(f"{fault}; {_advice(self._target, source)}")
 
     def _encode_silence(self, samples: int) -> None:
         shape = self._sound.shape
@@ -208,9 +199,10 @@ class Writer:
 
 def _advice(target: Path, source: VideoInfo) -> str:
     """What to name instead of a target that cannot hold a film."""
-    chosen, _ = choose_suffix(source.path, DEFAULT_OUTPUT)
-    is_known = chosen != target.suffix.lower()
-    return f"name a {chosen} file" if is_known else "name a .wav or .flac file, without pictures"
+    other = film_suffix(source.path)
+    if other in (None, target.suffix.lower()):
+        return "name a .wav or .flac file, without pictures"
+    return f"name a {other} file"
 
 
 @contextmanager
