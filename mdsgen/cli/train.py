@@ -159,11 +159,11 @@ def fidelity(recipe: str, work: Path, threads: int | None, quiet: bool, scenes: 
     _use_torch(threads)
     from mdsgen.model.compact_codec import CompactCodec
     from mdsgen.training.fidelity import measure_fidelity
-    from mdsgen.training.trained import final_vocoder, load_autoencoder, load_vocoder
+    from mdsgen.training.trained import final_stage, load_autoencoder, load_vocoder
     from mdsgen.training.work import Work
 
     place, geometry = Work(work), load_recipe(recipe).geometry
-    vocoder = load_vocoder(place.stage(final_vocoder(work)))
+    vocoder = load_vocoder(place.stage(final_stage(work, "vocoder")))
     codec = CompactCodec(geometry, load_autoencoder(place.stage("autoencoder")), vocoder)
     with reporting(quiet) as report:
         figures = measure_fidelity(codec, range(scenes), report)

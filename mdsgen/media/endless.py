@@ -15,7 +15,7 @@ import numpy as np
 from mdsgen.errors import MediaError
 from mdsgen.geometry import SAMPLE_RATE
 from mdsgen.media.camera import device_format
-from mdsgen.media.container import cause
+from mdsgen.media.container import muxing
 from mdsgen.media.encoder import GENERATED, SoundEncoder
 from mdsgen.media.formats import FORMATS, format_of
 from mdsgen.media.names import PIPE, RAW
@@ -106,7 +106,7 @@ def _to_file(target: Path) -> Iterator[Sink]:
 @contextmanager
 def _encoded(name: str, file: Any, muxer: str, encoder: str, options: dict[str, str]) -> Iterator[Sink]:
     """A sink whose faults are told of ``name``; its end is written where the block ends well."""
-    with _explained(name):
+    with muxing(name):
         container = av.open(file, "w", format=muxer, container_options=options)
     try:
         sink = _Encoded(name, container, encoder)
@@ -120,17 +120,17 @@ def _encoded(name: str, file: Any, muxer: str, encoder: str, options: dict[str, 
 class _Encoded:
     def __init__(self, name: str, container: Any, encoder: str) -> None:
         self._name, self._container = name, container
-        with _explained(name):
+        with muxing(name):
             self._sound = SoundEncoder(container, encoder, GENERATED)
             container.start_encoding()
 
     def write(self, block: np.ndarray) -> None:
-        with _explained(self._name):
+        with muxing(self._name):
             for packets in self._sound.encode(block[np.newaxis]):
                 self._container.mux(packets)
 
     def finish(self) -> None:
-        with _explained(self._name):
+        with muxing(self._name):
             self._container.mux(self._sound.flush())
             self._container.close()
 
@@ -140,14 +140,6 @@ class _Raw:
         self._pipe = pipe
 
     def write(self, block: np.ndarray) -> None:
-        with _explained(_OUTPUT):
+        with muxing(_OUTPUT):
             self._pipe.write(np.rint(np.clip(block, -1.0, 1.0) * 32767).astype("<i2").tobytes())
             self._pipe.flush()
-
-
-@contextmanager
-def _explained(name: str) -> Iterator[None]:
-    try:
-        yield
-    except (av.error.FFmpegError, OSError, ValueError) as error:
-        raise MediaError(f"cannot write {name}: {cause(error)}") from error

@@ -130,9 +130,9 @@ def _first_picture(template: Any) -> Any:
 def _found(memory: io.BytesIO) -> tuple[str | None, bool]:
     """The codec of a file's first stream, None where none is known, and whether a picture comes of it."""
     memory.seek(0)
-    codec = None
+    codec, opened = None, av.open  # of a type that depends on its mode
     try:
-        with av.open(memory) as container:
+        with opened(memory, "r") as container:
             codec = next((stream.codec_context.name for stream in container.streams if stream.codec_context), None)
             # without a packet, PyAV 14 crashes over the empty one at the end
             return codec, any(packet.size and packet.decode() for packet in container.demux(video=0))

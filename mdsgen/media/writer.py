@@ -13,7 +13,7 @@ import numpy as np
 
 from mdsgen.errors import MediaError, TensorError
 from mdsgen.media.choice import film_suffix
-from mdsgen.media.container import cause
+from mdsgen.media.container import muxing
 from mdsgen.media.copying import FilmCopy
 from mdsgen.media.encoder import GENERATED, SoundEncoder, SoundShape
 from mdsgen.media.formats import Format, format_of
@@ -98,7 +98,7 @@ class Writer:
         self._before = samples_at(before, shape.rate)
         self._total = samples_at(total, shape.rate)
         self._film: FilmCopy | None = None
-        with _explained(target):
+        with muxing(target):
             self._container = av.open(f"file:{file}", "w", format=kind.muxer, container_options=kind.options)
         try:
             self._start(source if kind.pictures else None, shape, output)
@@ -115,7 +115,7 @@ class Writer:
         self.written += block.size
         if self.written > self.samples:
             raise MediaError(f"cannot write {self._target}: {self.written} samples, but {self.samples} were promised")
-        with _explained(self._target):
+        with muxing(self._target):
             for sound in self._mixer.blend(block) if self._mixer else [block[np.newaxis]]:
                 self._encode(sound)
 
@@ -123,7 +123,7 @@ class Writer:
         """Write what remains of the film and the file's index, and read the file again."""
         if self.written != self.samples:
             raise MediaError(f"cannot write {self._target}: {self.written} samples, but {self.samples} were promised")
-        with _explained(self._target):
+        with muxing(self._target):
             for sound in self._mixer.rest() if self._mixer else []:
                 self._encode(sound)
             self._encode_silence(self._total - self._sound.encoded)
@@ -160,7 +160,7 @@ class Writer:
         self._sound = SoundEncoder(self._container, self._kind.sound, shape)
         if any(copy.template.type == "audio" for copy in (self._film.copies if self._film else [])):
             self._sound.stream.metadata["title"] = GENERATED_TITLE
-        with _explained(self._target):
+        with muxing(self._target):
             self._container.start_encoding()
             self._encode_silence(self._before)
 
@@ -203,11 +203,3 @@ def _advice(target: Path, source: VideoInfo) -> str:
     if other in (None, target.suffix.lower()):
         return "name a .wav or .flac file, without pictures"
     return f"name a {other} file"
-
-
-@contextmanager
-def _explained(target: Path) -> Iterator[None]:
-    try:
-        yield
-    except (av.error.FFmpegError, OSError) as error:
-        raise MediaError(f"cannot write {target}: {cause(error)}") from error

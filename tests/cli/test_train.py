@@ -22,8 +22,7 @@ from mdsgen.training.loop import Trainer
 from mdsgen.training.recipe import STAGES, load_recipe
 from mdsgen.training.shards import Shards
 from mdsgen.training.trained import (
-    final_denoiser,
-    final_vocoder,
+    final_stage,
     load_autoencoder,
     load_denoiser,
     load_judge,
@@ -109,8 +108,8 @@ def test_a_whole_model_is_trained_from_nothing_and_latents_alone_travel(tmp_path
         load_video_encoder(home / "video_encoder"),
         load_autoencoder(home / "autoencoder"),
     )
-    vocoder = load_vocoder(home / final_vocoder(home))
-    denoiser = load_denoiser(home / final_denoiser(home))
+    vocoder = load_vocoder(home / final_stage(home, "vocoder"))
+    denoiser = load_denoiser(home / final_stage(home, "denoiser"))
     assert vocoder.noise_head is not None
     assert load_judge(home / "judge")
     clips, latents = Shards(home / "clips"), Shards(home / "latents")
