@@ -25,8 +25,7 @@ from mdsgen.sampling import Distilled, Sampling
 from mdsgen.schedule import NoiseSchedule
 from mdsgen.training.trained import (
     WEIGHTS,
-    final_denoiser,
-    final_vocoder,
+    final_stage,
     load_autoencoder,
     load_denoiser,
     load_video_encoder,
@@ -158,7 +157,7 @@ def trained_models(work: Path) -> Models:
     Raises :class:`~mdsgen.errors.CheckpointError` where one of them is missing or damaged, and :class:`ExportError`
     where they are not of one geometry.
     """
-    vocoder, final = final_vocoder(work), final_denoiser(work)
+    vocoder, final = (final_stage(work, name) for name in ("vocoder", "denoiser"))
     denoisers = [final] if final == "denoiser" or not (work / "denoiser" / WEIGHTS).is_file() else ["denoiser", final]
     stages = ("video_encoder", "autoencoder", *dict.fromkeys(("vocoder", vocoder)), *denoisers)
     said = {stage: read_training(work / stage / WEIGHTS) for stage in stages}

@@ -15,7 +15,7 @@ from typing import Any, NoReturn, TypeVar
 import click
 
 from mdsgen import __version__
-from mdsgen.errors import MdsgenError
+from mdsgen.errors import MdsgenError, SettingsError
 from mdsgen.watchdog import ENDING, watchdog
 
 FAILED = 1
@@ -31,7 +31,8 @@ F = TypeVar("F", bound=Callable[..., Any])
 class Command(click.Command):
     """A click command with ``--debug``, whose errors are lines: exit code 1, or 130 where a person interrupted it.
 
-    Usage errors stay click's own, with exit code 2, and so does a reader that closes the pipe early. SIGTERM and SIGHUP
+    Usage errors stay click's own, with exit code 2, and an impossible setting is one; so stays a reader that closes the
+    pipe early. SIGTERM and SIGHUP
     let the command clean up, as an interruption does; it then exits without a word, with 143 or 129. It has
     ``patience`` seconds for that, also where a library never comes back; None is as long as it takes.
     """
@@ -54,6 +55,8 @@ class Command(click.Command):
         except (Exception, KeyboardInterrupt) as error:
             if ctx.meta[_DEBUG]:
                 raise
+            if isinstance(error, SettingsError):
+                raise click.UsageError(_words(error), ctx) from error
             click.echo(_line(error), err=True)
             ctx.exit(INTERRUPTED if isinstance(error, KeyboardInterrupt) else FAILED)
 
@@ -68,6 +71,15 @@ class Group(click.Group):
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(self.commands)
+
+
+@contextmanager
+def wrong_use(kind: type[MdsgenError]) -> Iterator[None]:
+    """Within this context a fault of that ``kind`` is one of the command line: a usage error, before any work."""
+    try:
+        yield
+    except kind as error:
+        raise click.UsageError(_words(error)) from error
 
 
 command = functools.partial(click.command, cls=Command)
@@ -145,7 +157,10 @@ def _remember(ctx: click.Context, _: click.Parameter, value: bool) -> None:
 def _line(error: BaseException) -> str:
     if isinstance(error, KeyboardInterrupt):
         return "interrupted"
-    message = " ".join(str(error).split())
     if isinstance(error, MdsgenError):
-        return f"error: {message}"
-    return f"error: {type(error).__name__}: {message} (--debug shows where)"
+        return f"error: {_words(error)}"
+    return f"error: {type(error).__name__}: {_words(error)} (--debug shows where)"
+
+
+def _words(error: BaseException) -> str:
+    return " ".join(str(error).split())

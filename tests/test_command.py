@@ -11,8 +11,8 @@ import click
 import pytest
 from click.testing import Result
 
-from mdsgen.command import command
-from mdsgen.errors import BundleError
+from mdsgen.command import command, wrong_use
+from mdsgen.errors import BundleError, MediaError, SettingsError
 from tests.children import LIMIT, child
 from tests.runner import Runner
 
@@ -44,7 +44,7 @@ def test_any_other_error_is_one_line_that_names_its_kind() -> None:
     assert (result.exit_code, result.stderr) == (1, "error: PermissionError: no (--debug shows where)\n")
 
 
-@pytest.mark.parametrize("error", [BundleError("no"), PermissionError("no")])
+@pytest.mark.parametrize("error", [BundleError("no"), PermissionError("no"), SettingsError("no")])
 def test_debug_lets_the_error_through_with_its_traceback(error: Exception) -> None:
     result = run(error, "--debug")
     assert result.exception is error
@@ -61,10 +61,19 @@ def test_wrong_use_exits_with_2(arguments: list[str]) -> None:
     assert run(None, *arguments).exit_code == 2
 
 
-def test_a_usage_error_raised_by_the_command_exits_with_2() -> None:
-    result = run(click.UsageError("--steps and --plan exclude each other"))
-    assert result.exit_code == 2
-    assert "exclude each other" in result.stderr
+@pytest.mark.parametrize("kind", [click.UsageError, SettingsError])
+def test_a_usage_error_and_an_impossible_setting_exit_with_2(kind: type[Exception]) -> None:
+    result = run(kind("--steps and --plan exclude each other"))
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr.startswith("Usage: main ")
+    assert result.stderr.splitlines()[-1] == "Error: --steps and --plan exclude each other"
+
+
+def test_a_fault_of_a_kind_is_wrong_use_where_it_is_said_to_be() -> None:
+    with pytest.raises(click.UsageError, match="a name that ends in"), wrong_use(MediaError):
+        raise MediaError("a name that\nends in .wav")
+    with pytest.raises(BundleError), wrong_use(MediaError):
+        raise BundleError("damaged")
 
 
 def test_an_exit_code_chosen_by_the_command_stays() -> None:

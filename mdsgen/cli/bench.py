@@ -18,7 +18,7 @@ from mdsgen.bench.report import Report
 from mdsgen.bench.subject import Subject
 from mdsgen.bundle import Bundle, default_bundle
 from mdsgen.cli.export import MODEL_SIZES
-from mdsgen.cli.options import PLACE, bfloat16_option, engine_option, in_a_folder
+from mdsgen.cli.options import PLACE, THREADS, bfloat16_option, engine_option, in_a_folder
 from mdsgen.cli.reporting import quiet_option, reporting
 from mdsgen.cli.sampling import STEPS, sampling_options
 from mdsgen.command import command
@@ -65,7 +65,7 @@ def _backends(_ctx: click.Context, _param: click.Parameter, value: str | None) -
 )
 @click.option("--model", type=click.Choice(MODEL_SIZES), help="And of this size.  [default: base]")
 @engine_option(KINDS)
-@click.option("--threads", type=click.IntRange(1), help="Threads, of all that is compared.  [default: cores]")
+@click.option("--threads", type=THREADS, help="Threads, of all that is compared.  [default: cores]")
 @bfloat16_option
 @sampling_options
 @click.option("--repeat", type=click.IntRange(1), help="Timed runs.  [default: 3 clips; 10 steps, 5 loops compared]")
@@ -129,11 +129,9 @@ def main(
 
 
 def _check_plot(plot: Path) -> None:
-    """Raise, before all the timing, where no chart can be written to the file."""
+    """Raise, before all the timing, where no chart can be written to the file, whose folder is there."""
     if plot.suffix.lower() != ".svg":
         raise click.UsageError(f"--plot writes SVG: name a file that ends in .svg, not {plot}")
-    if not plot.parent.is_dir():
-        raise click.UsageError(f"--plot: there is no folder {plot.parent}")
     with writing(plot, MdsgenError), TemporaryFile(dir=plot.resolve().parent):
         pass
 

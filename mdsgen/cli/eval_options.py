@@ -9,7 +9,6 @@ from typing import Any
 import click
 
 from mdsgen.command import F, give_options
-from mdsgen.errors import SettingsError
 from mdsgen.evaluation.held_out import HELD_OUT, Selection
 from mdsgen.geometry import DEMO
 from mdsgen.scenes import KINDS
@@ -80,8 +79,5 @@ def take_eval_request(settings: dict[str, Any]) -> EvalRequest:
     if seconds is not None and seeds is not None:
         raise click.UsageError("--seeds is for single windows: leave out --seconds, or it")
     count = clips or (CLIPS if seconds is None else FILMS)
-    try:
-        selection = Selection(count, seed, kinds, seconds or DEMO.duration)
-    except SettingsError as error:
-        raise click.UsageError(f"--clips and --seed: {error}") from error
+    selection = Selection(count, seed, kinds, seconds or DEMO.duration)
     return EvalRequest(selection, seconds is not None, seeds or 1)

@@ -9,19 +9,19 @@ from pathlib import Path
 
 import click
 
-from mdsgen.errors import MediaError, SettingsError
+from mdsgen.command import wrong_use
+from mdsgen.errors import MediaError
 from mdsgen.media import FORMATS, Output, read_folder
+from mdsgen.media.formats import format_of
 from mdsgen.media.names import PIPE, RAW, as_given, is_foreign
+from mdsgen.media.target import check_target
 from mdsgen.runtime.job import Job
 
 
 def wanted_output(mix: float, keep_original: bool, suffix: str | None) -> Output:
     if suffix == RAW:
         raise click.UsageError(f"--format {RAW} is for live sound to a pipe")
-    try:
-        return Output(mix, keep_original, f".{suffix}" if suffix else None)
-    except SettingsError as error:
-        raise click.UsageError(str(error)) from error
+    return Output(mix, keep_original, f".{suffix}" if suffix else None)
 
 
 def plan_jobs(
@@ -38,7 +38,7 @@ def plan_jobs(
     folder = None
     if output is not None and single and not _is_folder(output):
         jobs = [_named(sources[0], Path(output), wanted)]
-    elif output is not None and Path(output).suffix.lower() in FORMATS and not _is_folder(output):
+    elif output is not None and _is_file(output):
         raise click.UsageError(f"several videos need a folder as --output, not {output}")
     else:
         folder = None if output is None else Path(output)
@@ -51,13 +51,17 @@ def _is_folder(output: str) -> bool:
     return output.endswith(tuple(mark for mark in (os.sep, os.altsep) if mark)) or os.path.isdir(output)
 
 
+def _is_file(output: str) -> bool:
+    return not _is_folder(output) and (Path(output).suffix.lower() in FORMATS or os.path.isfile(output))
+
+
 def _named(source: Path, target: Path, wanted: Output) -> Job:
     if wanted.format is not None and target.suffix.lower() != wanted.format:
         raise click.UsageError(f"--format {wanted.format[1:]} and --output {target} are not the same format")
-    try:
-        wanted.check(target)
-    except SettingsError as error:
-        raise click.UsageError(str(error)) from error
+    with wrong_use(MediaError):
+        format_of(target)
+        check_target(target, source)
+    wanted.check(target)
     return Job(source, target)
 
 
@@ -89,10 +93,8 @@ def _sources(video: Path, recursive: bool) -> tuple[Path, ...]:
         )
     if not video.is_dir():
         return (video,)
-    try:
+    with wrong_use(MediaError):
         folder = read_folder(video, recursive=recursive)
-    except MediaError as error:
-        raise click.UsageError(str(error)) from error
     if folder.left_out:
         click.echo(folder.summary(), err=True)
     return folder.videos

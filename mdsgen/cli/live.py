@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mdsgen.cli.options import finite
-from mdsgen.command import F, give_options
-from mdsgen.errors import MdsgenError
+from mdsgen.command import F, give_options, wrong_use
+from mdsgen.errors import MdsgenError, MediaError
 from mdsgen.geometry import SAMPLE_RATE
 from mdsgen.media.names import PIPE, is_endless
 from mdsgen.runtime.live_options import LiveOptions
@@ -82,6 +82,16 @@ def refuse_for_live(**given: object) -> None:
             raise click.UsageError(f"a live source has no {_FILMS_ONLY[name]}")
 
 
+def sink_of(output: str | None, form: str | None) -> str:
+    """Where live sound goes. Raises a usage error where in that form it cannot go there."""
+    from mdsgen.media.endless import check_sink  # films need no sound card
+
+    target = output or CARD
+    with wrong_use(MediaError):
+        check_sink(target, form)
+    return target
+
+
 def say_rounded(live: Live, wanted: Wanted) -> None:
     """Say of block and lookahead that they are not as long as asked for."""
     for name in ("block", "lookahead"):
@@ -90,14 +100,14 @@ def say_rounded(live: Live, wanted: Wanted) -> None:
             click.echo(f"note: a {name} of {asked:g} s is rounded up to {found:g} s, whole columns", err=True)
 
 
-def play(live: Live, source: Path, target: str | None, form: str | None, duration: float | None) -> None:
+def play(live: Live, source: Path, target: str, form: str | None, duration: float | None) -> None:
     """Play the sound of a source until it ends, ``duration`` seconds are over, or Ctrl-C; what is finished is kept.
 
     What else stopped it is raised when its sound so far has been kept.
     """
-    from mdsgen.media.endless import open_sink  # films need no sound card
+    from mdsgen.media.endless import open_sink
 
-    with live, open_sink(target or CARD, form) as sink:
+    with live, open_sink(target, form) as sink:
         written, stops = 0, list[BaseException]()
         try:
             with (_taken if _nobody_waits(source, target) else _pushing)(source, live) as (blocks, faults):
@@ -134,12 +144,11 @@ def _first(blocks: Iterator[Any], duration: float | None) -> Iterator[Any]:
             return
 
 
-def _nobody_waits(source: Path, target: str | None) -> bool:
+def _nobody_waits(source: Path, target: str) -> bool:
     """Whether a pipe's sound goes into a file: one that is faster than its film then waits, and nothing is dropped."""
-    from mdsgen.media.endless import CARDS
+    from mdsgen.media.endless import is_card
 
-    into_file = target not in (None, PIPE) and (target or "").partition(":")[0] not in CARDS
-    return str(source) == PIPE and into_file
+    return str(source) == PIPE and target != PIPE and not is_card(target)
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from click.core import ParameterSource
 
 from mdsgen.command import F
 from mdsgen.engines import ENGINES
+from mdsgen.engines.base import MOST_THREADS
 from mdsgen.errors import SettingsError
 from mdsgen.hub import HubName, is_hub_name
 
@@ -74,8 +75,11 @@ def engine_option(others: Iterable[str] = ()) -> Callable[[F], F]:
     )
 
 
+THREADS = click.IntRange(1, MOST_THREADS)
+"""How many threads an engine may be given."""
+
 threads_option = click.option(
-    "--threads", type=click.IntRange(1), help="Threads of the engine.  [default: one per physical core]"
+    "--threads", type=THREADS, help="Threads of the engine.  [default: one per physical core]"
 )
 
 bfloat16_option = click.option(

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from mdsgen.bundle import Bundle
-from mdsgen.command import F, give_options
+from mdsgen.command import F, give_options, wrong_use
 from mdsgen.engines.plans import HARDWARE_LEVELS
 from mdsgen.errors import EngineError, ExportError
 from mdsgen.export.plan_options import PlanOptions, plan_thresholds
@@ -61,13 +61,14 @@ def take_plan_request(settings: dict[str, Any]) -> PlanRequest:
 def check_planned(precision: str, request: PlanRequest) -> None:
     """Raise where plans were asked for, by name, and cannot be built, before anything else is done.
 
-    :class:`ExportError` for a precision that has none, :class:`EngineError` where something is missing here.
+    A usage error for a precision that has none, :class:`EngineError` where something is missing here.
     """
     if request.engine == "tensorrt":
+        with wrong_use(ExportError):
+            plan_thresholds(PRECISIONS[precision])
         from mdsgen.export.plans import this_machine
         from mdsgen.export.tensorrt import import_polygraphy
 
-        plan_thresholds(PRECISIONS[precision])
         this_machine()
         import_polygraphy()
 

@@ -11,7 +11,7 @@ import click
 
 from mdsgen.cli.batch import batch_options, open_batch, take_crew, without_existing
 from mdsgen.cli.jobs import plan_jobs, wanted_output
-from mdsgen.cli.live import live_options, play, refuse_for_live, say_rounded, take_live
+from mdsgen.cli.live import live_options, play, refuse_for_live, say_rounded, sink_of, take_live
 from mdsgen.cli.options import bfloat16_option, bundle_option, engine_option, finite, say_idle, threads_option
 from mdsgen.cli.origin import origin
 from mdsgen.cli.progress import progress_of
@@ -101,12 +101,13 @@ def main(
     if live.is_live(videos):
         refuse_for_live(start=settings["start"], mix=mix, keep_original=keep_original, recursive=recursive)
         refuse_for_live(**vars(crew), skip_existing=skip_existing, as_json=as_json)
+        target = sink_of(output, suffix)
         from mdsgen.runtime import Pipeline  # --help does without the engines
 
         with Pipeline.open(bundle, **options) as pipeline:
             sound = pipeline.live(block=live.block, lookahead=live.lookahead, seed=settings["seed"], **changes)
             say_rounded(sound, live)
-            play(sound, videos[0], output, suffix, settings["duration"])
+            play(sound, videos[0], target, suffix, settings["duration"])
         return
     say_idle(("block", "lookahead"), without="live")
     wanted = wanted_output(mix, keep_original, suffix)

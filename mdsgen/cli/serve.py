@@ -6,9 +6,8 @@ from pathlib import Path
 
 import click
 
-from mdsgen.cli.options import bundle_option, finite, threads_option
+from mdsgen.cli.options import bundle_option, engine_option, finite, threads_option
 from mdsgen.command import command
-from mdsgen.engines import ENGINES
 from mdsgen.errors import ServerError
 
 
@@ -17,7 +16,7 @@ from mdsgen.errors import ServerError
 @click.option("--port", type=click.IntRange(0, 65535), default=8080, show_default=True, help="0 takes a free one.")
 @click.option("--token", envvar="MDSGEN_TOKEN", help="What requests must carry.  [default: $MDSGEN_TOKEN, or none]")
 @bundle_option
-@click.option("--engine", default="auto", show_default=True, help=f"One of {', '.join(ENGINES)}.")
+@engine_option()
 @click.option("--provider", multiple=True, help="An ONNX Runtime execution provider; repeat it in order of preference.")
 @threads_option
 @click.option("--max-size", type=click.IntRange(1), default=512, show_default=True, help="Largest film, in MiB.")

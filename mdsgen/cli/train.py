@@ -14,8 +14,8 @@ import click
 
 from mdsgen.cli.options import PLACE
 from mdsgen.cli.reporting import reporting
-from mdsgen.command import Command, Group
-from mdsgen.errors import TrainingError
+from mdsgen.command import Command, Group, wrong_use
+from mdsgen.errors import MediaError, TrainingError
 from mdsgen.media import read_folder
 from mdsgen.training.recipe import BUILT_IN, STAGES, StageEntry, load_recipe
 
@@ -97,7 +97,8 @@ def prepare(
             render_scenes(place, loaded, spread=spread, report=report)
         else:
             networks = None if cavp is None or audioldm is None else (cavp, audioldm)
-            folder = read_folder(videos, recursive=recursive)
+            with wrong_use(MediaError):
+                folder = read_folder(videos, recursive=recursive)
             report(folder.summary())
             prepare_films(place, loaded, videos, folder.videos, networks, spread=spread, report=report)
 
@@ -158,11 +159,11 @@ def fidelity(recipe: str, work: Path, threads: int | None, quiet: bool, scenes: 
     _use_torch(threads)
     from mdsgen.model.compact_codec import CompactCodec
     from mdsgen.training.fidelity import measure_fidelity
-    from mdsgen.training.trained import final_vocoder, load_autoencoder, load_vocoder
+    from mdsgen.training.trained import final_stage, load_autoencoder, load_vocoder
     from mdsgen.training.work import Work
 
     place, geometry = Work(work), load_recipe(recipe).geometry
-    vocoder = load_vocoder(place.stage(final_vocoder(work)))
+    vocoder = load_vocoder(place.stage(final_stage(work, "vocoder")))
     codec = CompactCodec(geometry, load_autoencoder(place.stage("autoencoder")), vocoder)
     with reporting(quiet) as report:
         figures = measure_fidelity(codec, range(scenes), report)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from mdsgen.errors import SettingsError
+from mdsgen.errors import MdsgenError, SettingsError, writing
 from mdsgen.files import write_whole
 
 START, END = "<!-- figures -->", "<!-- end of figures -->"
@@ -15,7 +15,7 @@ START, END = "<!-- figures -->", "<!-- end of figures -->"
 class MarkedPage:
     """A text file with :data:`START` and :data:`END`.
 
-    Raises :class:`SettingsError` where it has not one of each, or may not be written.
+    Raises :class:`SettingsError` where it has not one of each, or may not be read or written at all.
     """
 
     def __init__(self, path: Path) -> None:
@@ -28,10 +28,8 @@ class MarkedPage:
     def write(self, text: str) -> None:
         """Put ``text`` between the marks, in place of what is there; what stands around them is read again."""
         before, after = self._around()
-        try:
+        with writing(self._path, MdsgenError):
             write_whole(self._path, f"{before}{START}\n\n{text.strip()}\n\n{END}{after}")
-        except OSError as error:
-            raise SettingsError(f"{self._path} cannot be written: {error.strerror}") from error
 
     def _around(self) -> tuple[str, str]:
         try:

@@ -9,6 +9,7 @@ import click
 
 from mdsgen.command import F, give_options
 from mdsgen.engines import ENGINES, EngineOptions
+from mdsgen.engines.base import MOST_THREADS
 from mdsgen.evaluation.held_out import HELD_OUT, check_held_out
 
 
@@ -48,6 +49,10 @@ _OPTIONS = (
     click.option(
         "--engine", type=click.Choice(ENGINES), default="auto", show_default=True, help="What runs the networks."
     ),
-    click.option("--threads", type=click.IntRange(1), help="Threads of the engine.  [default: one per physical core]"),
+    click.option(
+        "--threads",
+        type=click.IntRange(1, MOST_THREADS),
+        help="Threads of the engine.  [default: one per physical core]",
+    ),
     click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead, for programs."),
 )

@@ -7,9 +7,9 @@ from typing import Any
 
 from mdsgen.errors import MediaError
 from mdsgen.media.container import open_input, picture_stream
-from mdsgen.media.copying import holds, loses_alpha
 from mdsgen.media.formats import FORMATS, film_suffixes
 from mdsgen.media.output import Output
+from mdsgen.media.stream_copy import holds, loses_alpha
 
 
 def choose_suffix(source: Path, output: Output) -> tuple[str, str | None]:
@@ -34,6 +34,13 @@ def choose_suffix(source: Path, output: Output) -> tuple[str, str | None]:
             return chosen, f"a {chosen} file, since {first} cannot hold the {_what(refused)} of {source}"
     except MediaError:
         return first, None
+
+
+def film_suffix(source: Path) -> str | None:
+    """The first of those suffixes whose file holds the pictures of ``source``; None where there is none."""
+    with open_input(source) as container:
+        pictures = picture_stream(container)
+        return next((suffix for suffix in film_suffixes(source) if _takes(suffix, [pictures])), None)
 
 
 def _takes(suffix: str, streams: list[Any]) -> bool:

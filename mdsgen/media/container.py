@@ -65,6 +65,17 @@ def reading(path: Path | str, fault: str = "reading {} failed") -> Iterator[None
         raise MediaError(f"{fault.format(path)}: {cause(error)}") from error
 
 
+@contextmanager
+def muxing(target: Path | str) -> Iterator[None]:
+    """Turn what a library raises while ``target`` is written into one :class:`MediaError`."""
+    try:
+        yield
+    except MdsgenError:
+        raise
+    except (av.error.FFmpegError, OSError, ValueError) as error:
+        raise MediaError(f"cannot write {target}: {cause(error)}") from error
+
+
 def _opened(path: Path) -> InputContainer:
     # "file:" keeps a colon in the name from being read as a protocol; time stamps that a container leaves out (AVI with
     # B-frames) are generated. Metadata in an odd encoding stop PyAV before 19 unless told, and leave the file open.

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import io
 import math
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from fractions import Fraction
 from typing import Any
 
-import av
-import av.error
 from av.bitstream import BitStreamFilterContext
 from av.container import OutputContainer
 
@@ -19,17 +16,11 @@ from mdsgen.errors import MediaError
 from mdsgen.media.clock import follow, mended
 from mdsgen.media.container import open_input, picture_stream, reading
 from mdsgen.media.formats import RIFF, Format
-from mdsgen.media.metadata import carry_over, facts, stream_metadata
+from mdsgen.media.metadata import carry_over, facts
+from mdsgen.media.stream_copy import fastest, holds, loses_alpha, stream_like
 from mdsgen.media.video import VideoInfo
 
-_NAMES_OF_AVI = (*RIFF, "matroska")
-"""Muxers and demuxers that name codecs by AVI's four characters, Matroska where it has no name of its own."""
 _ANY_RATE = Fraction(25)
-_ANY_NAME = "\0\0\0\0"
-_NO_FILTER = "null"
-_HAS_LENGTHS = b"\1"
-"""How the codec data of H.264 and HEVC begin where each unit is preceded by its length."""
-_STAND_IN = {"width": 16, "height": 16, "bit_rate": 200_000, "time_base": Fraction(1, 25)}
 
 
 class FilmCopy:
@@ -56,7 +47,7 @@ class FilmCopy:
             for stream in chosen:
                 self._add(stream, kind, stream.time_base)
             self.facts = facts(companions)
-            carry_over(companions, output, source.start, _fastest(pictures, self._rate))
+            carry_over(companions, output, source.start, fastest(pictures, self._rate))
             self._lines = [_Line(_pictures(container, pictures, source))]
             if chosen:
                 self._lines.append(_Line(_shifted(follow(companions.demux(chosen), source.clock), source)))
@@ -185,101 +176,9 @@ def _shifted(packets: Iterable[Any], source: VideoInfo) -> Iterator[Any]:
             yield packet
 
 
-def stream_like(
-    template: Any, output: OutputContainer, kind: Format, unit: Fraction, rate: Fraction
-) -> tuple[Any, BitStreamFilterContext | None]:
-    """A stream of ``output`` with the parameters of ``template``, of whatever type, and the filter for its packets.
-
-    There is one where the container wants H.264 and HEVC with start codes and they have lengths, as in MP4. Ticks are
-    ``unit`` seconds; ``rate`` is what is said of the film's pictures per second.
-
-    PyAV's ``add_stream_from_template`` wants an encoder of that codec, and PyAV 14 lets it replace the codec data: the
-    copy is then unreadable. So: a stream of a codec that the format takes in any case, and a bitstream filter, which
-    copies every parameter from one stream to another; FFmpeg's "null" does nothing else.
-    """
-    add: Any = output.add_stream
-    if template.type == "video":
-        stream = add(kind.pictures, rate=rate, **_STAND_IN)
-    else:
-        stream = add(kind.sound, rate=48_000, layout="mono", bit_rate=96_000)
-    stream.codec_context.open()
-    name = _filter(template, kind)
-    rewriting = BitStreamFilterContext(name, in_stream=template, out_stream=stream)
-    stream.codec_context.codec_tag = _tag(template, kind)
-    stream.time_base = unit
-    stream.metadata.update(stream_metadata(template, _fastest(template, rate)))
-    stream.disposition = template.disposition.value
-    return stream, None if name == _NO_FILTER else rewriting
-
-
-def _filter(template: Any, kind: Format) -> str:
-    """The bitstream filter that gives packets the form of the container."""
-    codec = template.codec_context
-    if kind.is_riff and codec.name in ("h264", "hevc") and (codec.extradata or b"")[:1] == _HAS_LENGTHS:
-        return f"{codec.name}_mp4toannexb"
-    return _NO_FILTER
-
-
 def _rate(pictures: Any) -> Fraction:
     """Pictures per second: the lower of two guesses, since each is a multiple of it in some films."""
     return min((Fraction(rate) for rate in (pictures.guessed_rate, pictures.average_rate) if rate), default=_ANY_RATE)
-
-
-def _fastest(template: Any, rate: Fraction) -> Fraction:
-    """The pictures per second that a muxer may count time codes by: the film's, or what the codec's header says."""
-    return max(rate, getattr(template.codec_context, "framerate", None) or rate)
-
-
-def _tag(template: Any, kind: Format) -> str:
-    """The four characters by which the container is to name the codec; zeros where it may choose.
-
-    Of HEVC's two in MP4, Apple's players know only hvc1; that of AVI is one that FFmpeg reads and does not choose.
-    ProRes and many codecs of AVI say by it which of their kinds they are, so that it stays where the source's container
-    has the same names.
-    """
-    if template.codec_context.name == "hevc" and (kind.is_mp4 or kind.is_riff):
-        return "hvc1" if kind.is_mp4 else "HEVC"
-    source = template.container.format.name.split(",")[0]
-    is_same = (source in _NAMES_OF_AVI and kind.muxer in _NAMES_OF_AVI) or source == kind.muxer == "mov"
-    if template.type == "video" and (is_same or template.codec_context.name == "prores"):
-        with suppress(UnicodeDecodeError):  # a name that is none
-            return str(template.codec_context.codec_tag)
-    return _ANY_NAME
-
-
-def holds(kind: Format, template: Any) -> bool:
-    """Whether the container takes a stream: a file of it without packets is written, to memory.
-
-    AVI and ASF take what they have no name for, so that theirs is read again.
-    """
-    if template.codec_context is None:
-        return False
-    memory = io.BytesIO()
-    output: Any = av.open(memory, "w", format=kind.muxer)
-    try:
-        stream_like(template, output, kind, template.time_base, _ANY_RATE)
-        output.start_encoding()
-    except (av.error.FFmpegError, OSError, ValueError):
-        return False
-    finally:
-        with suppress(av.error.FFmpegError, OSError):  # of an empty file
-            output.close()
-    return not kind.is_riff or _codec_in(memory) == template.codec_context.name
-
-
-def _codec_in(memory: io.BytesIO) -> str | None:
-    """The codec of the first stream of a file; None where there is none that is known."""
-    memory.seek(0)
-    try:
-        with av.open(memory) as container:
-            return next((stream.codec_context.name for stream in container.streams if stream.codec_context), None)
-    except (av.error.FFmpegError, OSError):
-        return None
-
-
-def loses_alpha(kind: Format, template: Any) -> bool:
-    """Whether pictures would lose their transparency: that of VP8 and VP9 lies beside the packets."""
-    return template.metadata.get("alpha_mode") == "1" and not kind.holds_separate_alpha
 
 
 def _name(stream: Any) -> str | None:

@@ -20,14 +20,15 @@ def fresh_file(target: Path, source: Path | None) -> Iterator[Path]:
     """
     with ExitStack() as stack:
         with writing(target, MediaError):
-            _check(target, source)
+            check_target(target, source)
             temporary = stack.enter_context(whole_file(target))
         yield temporary
         with writing(target, MediaError):
             stack.close()
 
 
-def _check(target: Path, source: Path | None) -> None:
+def check_target(target: Path, source: Path | None) -> None:
+    """Raise :class:`MediaError` where ``target`` is, or lies, where no file can be, or is ``source``."""
     if target.is_dir():
         raise MediaError(f"cannot write {target}: it is a folder; name a file in it")
     if not target.parent.is_dir():

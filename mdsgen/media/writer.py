@@ -12,8 +12,8 @@ import av.error
 import numpy as np
 
 from mdsgen.errors import MediaError, TensorError
-from mdsgen.media.choice import choose_suffix
-from mdsgen.media.container import cause
+from mdsgen.media.choice import film_suffix
+from mdsgen.media.container import muxing
 from mdsgen.media.copying import FilmCopy
 from mdsgen.media.encoder import GENERATED, SoundEncoder, SoundShape
 from mdsgen.media.formats import Format, format_of
@@ -98,7 +98,7 @@ class Writer:
         self._before = samples_at(before, shape.rate)
         self._total = samples_at(total, shape.rate)
         self._film: FilmCopy | None = None
-        with _explained(target):
+        with muxing(target):
             self._container = av.open(f"file:{file}", "w", format=kind.muxer, container_options=kind.options)
         try:
             self._start(source if kind.pictures else None, shape, output)
@@ -115,7 +115,7 @@ class Writer:
         self.written += block.size
         if self.written > self.samples:
             raise MediaError(f"cannot write {self._target}: {self.written} samples, but {self.samples} were promised")
-        with _explained(self._target):
+        with muxing(self._target):
             for sound in self._mixer.blend(block) if self._mixer else [block[np.newaxis]]:
                 self._encode(sound)
 
@@ -123,7 +123,7 @@ class Writer:
         """Write what remains of the film and the file's index, and read the file again."""
         if self.written != self.samples:
             raise MediaError(f"cannot write {self._target}: {self.written} samples, but {self.samples} were promised")
-        with _explained(self._target):
+        with muxing(self._target):
             for sound in self._mixer.rest() if self._mixer else []:
                 self._encode(sound)
             self._encode_silence(self._total - self._sound.encoded)
@@ -150,28 +150,19 @@ class Writer:
         return Mixer(source, start, self.samples, output.mix) if output.mix else None
 
     def _start(self, source: VideoInfo | None, shape: SoundShape, output: Output) -> None:
-        """Write the header, which shows whether the container takes the codec, and the silence before the sound."""
+        """Write the header, of what the container can hold, and the silence before the sound."""
         if source:
             self._film = FilmCopy(source, self._container, self._kind, sound=output.keep_original)
-            refusal = self._film.refusal() if self._kind.is_riff else None
+            refusal = self._film.refusal()
             if refusal is not None:
-                raise self._cannot_hold(refusal, source)
+                fault = f"a {self._target.suffix} file cannot hold {refusal}"
+                raise MediaError(f"{fault}; {_advice(self._target, source)}")
         self._sound = SoundEncoder(self._container, self._kind.sound, shape)
         if any(copy.template.type == "audio" for copy in (self._film.copies if self._film else [])):
             self._sound.stream.metadata["title"] = GENERATED_TITLE
-        with _explained(self._target):
-            try:
-                self._container.start_encoding()
-            except (av.error.FFmpegError, ValueError) as error:
-                refusal = self._film.refusal() if self._film else None
-                if source is None or refusal is None:
-                    raise
-                raise self._cannot_hold(refusal, source) from error
+        with muxing(self._target):
+            self._container.start_encoding()
             self._encode_silence(self._before)
-
-    def _cannot_hold(self, pictures: str, source: VideoInfo) -> MediaError:
-        fault = f"a {self._target.suffix} file cannot hold {pictures}"
-        return MediaError(f"{fault}; {_advice(self._target, source)}")
 
     def _encode_silence(self, samples: int) -> None:
         shape = self._sound.shape
@@ -208,14 +199,7 @@ class Writer:
 
 def _advice(target: Path, source: VideoInfo) -> str:
     """What to name instead of a target that cannot hold a film."""
-    chosen, _ = choose_suffix(source.path, DEFAULT_OUTPUT)
-    is_known = chosen != target.suffix.lower()
-    return f"name a {chosen} file" if is_known else "name a .wav or .flac file, without pictures"
-
-
-@contextmanager
-def _explained(target: Path) -> Iterator[None]:
-    try:
-        yield
-    except (av.error.FFmpegError, OSError) as error:
-        raise MediaError(f"cannot write {target}: {cause(error)}") from error
+    other = film_suffix(source.path)
+    if other in (None, target.suffix.lower()):
+        return "name a .wav or .flac file, without pictures"
+    return f"name a {other} file"

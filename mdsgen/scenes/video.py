@@ -11,12 +11,11 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import av
-import av.error
 import numpy as np
 
-from mdsgen.errors import MediaError
+from mdsgen.errors import SettingsError
 from mdsgen.media import open_writer, probe
-from mdsgen.media.container import cause
+from mdsgen.media.container import muxing
 from mdsgen.media.target import fresh_file
 from mdsgen.scenes.scene import SIZE, Scene
 
@@ -35,18 +34,18 @@ def write_video(
 ) -> None:
     """Write ``scene`` to ``path``, an ``.mp4`` of ``size`` × ``size`` pixels: whole, or not at all.
 
-    ``quality`` is x264's constant rate factor: less is better and bigger. Raises :class:`MediaError` where the file
-    cannot be written.
+    ``quality`` is x264's constant rate factor: less is better and bigger. Raises :class:`SettingsError` for another
+    kind of file and an odd size, and :class:`MediaError` where the file cannot be written.
     """
     path = Path(path)
     if path.suffix.lower() != ".mp4":
-        raise MediaError(f"cannot write {path}: expected a name that ends in .mp4")
+        raise SettingsError(f"cannot write {path}: expected a name that ends in .mp4")
     if size % 2:
-        raise MediaError(f"cannot write {path}: H.264 takes pictures of an even size, not {size}")
+        raise SettingsError(f"cannot write {path}: H.264 takes pictures of an even size, not {size}")
     film, rate = scene.film(size, frame_rate), Fraction(frame_rate).limit_denominator(1001)
     pictures = islice(film, round(scene.duration * rate))
     options = {"crf": str(quality), **REPEATABLE}
-    try:
+    with muxing(path):
         if silent:
             with fresh_file(path, None) as file:
                 _encode(pictures, file, rate, size, options)
@@ -56,8 +55,6 @@ def write_video(
             info = probe(Path(folder) / "pictures.mp4")
             with open_writer(path, info, duration=min(scene.duration, info.duration)) as writer:
                 writer.write(scene.sound(writer.samples))
-    except (av.error.FFmpegError, OSError) as error:
-        raise MediaError(f"cannot write {path}: {cause(error)}") from error
 
 
 def _encode(pictures: Iterable[np.ndarray], file: Path, rate: Fraction, size: int, options: dict[str, str]) -> None:

@@ -72,6 +72,7 @@ def load_checkpoint(path: Path, identity: dict[str, object]) -> Checkpoint:
         check_archive(path)
         values = torch.load(path, map_location="cpu", weights_only=True)
         found = json.loads(values.pop("identity"))
+        found.get("settings", {}).pop("compile", None)  # was kept once
         state = Checkpoint(**values)
         expected = json.loads(json.dumps(identity, sort_keys=True))
         changes = difference(found, expected)

@@ -28,7 +28,7 @@ from mdsgen.training.interruption import interruption
 from mdsgen.training.log import Log
 from mdsgen.training.processes import Processes
 from mdsgen.training.resumption import check_state
-from mdsgen.training.settings import REPORTING, Settings
+from mdsgen.training.settings import NOT_LEARNED, Settings
 from mdsgen.training.shards import Shards
 from mdsgen.training.stage import LOSS, Stage
 
@@ -72,6 +72,7 @@ class Trainer:
         self._kept_log: str | None = None
         self._forward = self._parallel()
         sweep(folder)
+        report(f"training the {stage.name.replace('_', ' ')} on {self.processes}")
         if (folder / CHECKPOINT).exists():
             self._resume()
 
@@ -168,7 +169,7 @@ class Trainer:
 
     def _identity(self) -> dict[str, object]:
         """What must be the same when a training goes on."""
-        settings = {name: value for name, value in vars(self.settings).items() if name not in REPORTING}
+        settings = {name: value for name, value in vars(self.settings).items() if name not in NOT_LEARNED}
         return {"stage": self.stage.name, "settings": settings, "config": self.stage.describe()}
 
     def _draw_picture(self) -> None:

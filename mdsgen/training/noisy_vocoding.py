@@ -21,12 +21,11 @@ from torch.nn import functional as F
 from mdsgen.geometry import Geometry
 from mdsgen.model.istft_vocoder import EXTRA_FRAMES, IstftVocoder
 from mdsgen.model.mel import LogMel
-from mdsgen.training.clips import as_float
 from mdsgen.training.decoding import GENERATED, RECONSTRUCTED
 from mdsgen.training.discriminators import Discriminators
 from mdsgen.training.shards import Shards
-from mdsgen.training.stage import LOSS, Stage, check_crop, choose, generator_from
-from mdsgen.training.vocoding import check_windows, magnitudes, picture_of, smoothed
+from mdsgen.training.stage import LOSS, Stage, check_crop, generator_from
+from mdsgen.training.vocoding import SMOOTHED, check_windows, crops, draw_places, magnitudes, picture_of, smoothed
 
 _STANDS_OUT = 2.5  # times the mean around it: of noise, one value in a hundred
 _AROUND = 15  # bins or frames
@@ -95,21 +94,11 @@ class NoisyVocoderStage(Stage):
         ``grained [B]``: the spectrogram has the grain of the sound. ``paired [B]``: it is of this very sound. The noise
         is another for every crop, so that nothing is learned of the fixed one.
         """
-        indices, crop, hop = choose(clips, size, rng), self.config.crop, self.geometry.mel.hop
-        starts = rng.integers(self.geometry.mel_frames - crop + 1, size=size)
+        crop, bins = self.config.crop, self.geometry.mel.fft // 2 + 1
+        places = draw_places(clips, size, rng, crop, self.geometry)
         sources = self._sources(rng.random(size))
-        crops = [
-            clips.clip("log_mel" if source == "smoothed" else source, i)[start : start + crop]
-            for source, i, start in zip(sources, indices, starts, strict=True)
-        ]
-        log_mel = torch.from_numpy(np.stack(crops)).float()  # [B, crop, bins]
-        smooth = torch.tensor([source == "smoothed" for source in sources])
-        places = zip(indices, starts, strict=True)
-        sound = np.stack([clips.clip("sound", i)[start * hop : (start + crop) * hop] for i, start in places])
-        bins = self.geometry.mel.fft // 2 + 1
         return {
-            "log_mel": torch.where(smooth[:, None, None], smoothed(log_mel), log_mel),
-            "sound": torch.from_numpy(as_float(sound)),
+            **crops(clips, places, sources, crop, self.geometry),
             "noise": torch.randn(size, 2, crop + EXTRA_FRAMES, bins, generator=generator_from(rng)),
             "grained": torch.tensor([source == "log_mel" for source in sources]),
             "paired": torch.tensor([source != GENERATED for source in sources]),
@@ -118,7 +107,7 @@ class NoisyVocoderStage(Stage):
     def _sources(self, chances: np.ndarray) -> list[str]:
         """Where each spectrogram comes from, for numbers of 0..1."""
         ends = np.cumsum([self.config.smoothed, self.config.reconstructed, self.config.generated])
-        names = ("smoothed", RECONSTRUCTED, GENERATED, "log_mel")
+        names = (SMOOTHED, RECONSTRUCTED, GENERATED, "log_mel")
         return [names[place] for place in np.searchsorted(ends, chances, side="right")]
 
     def forward(  # type: ignore[override]

@@ -19,6 +19,14 @@ class Processes:
     rank: int = 0
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
 
+    def __str__(self) -> str:
+        """Where it is computed, in words: ``cpu, 8 threads``, or ``2 processes, cuda:0 (NVIDIA H200)``."""
+        counted = f"{self.count} processes, " if self.count > 1 else ""
+        if self.device.type == "cuda":
+            return f"{counted}{self.device} ({torch.cuda.get_device_name(self.device)})"
+        threads = torch.get_num_threads()
+        return f"{counted}{self.device}, {threads} {'thread' if threads == 1 else 'threads'}"
+
     @property
     def first(self) -> bool:
         """Whether this is the one that writes files and reports."""

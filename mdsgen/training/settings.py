@@ -8,8 +8,8 @@ from typing import Literal
 
 from mdsgen.errors import TrainingError
 
-REPORTING = ("log_every", "checkpoint_every", "picture_every")
-"""Settings that change nothing about what is computed."""
+NOT_LEARNED = ("compile", "log_every", "checkpoint_every", "picture_every")
+"""Settings that change nothing about what is learned: a training may go on with others."""
 
 _LARGEST_BATCH, _LARGEST_SEED = 1 << 16, (1 << 63) - 1
 

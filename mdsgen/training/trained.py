@@ -95,53 +95,49 @@ def load_video_encoder(folder: str | Path) -> CompactVideoEncoder:
     Like all loaders here it takes its sizes from the file itself, and raises :class:`CheckpointError` where the file is
     missing, damaged, or of another network.
     """
-    return _load(Path(folder), "video_encoder", CompactVideoEncoder)
+    return _load(Path(folder), CompactVideoEncoder, "video_encoder")
 
 
 def load_autoencoder(folder: str | Path) -> CompactAutoencoder:
     """The autoencoder that was trained in ``folder``, with the mean and deviation of its latents."""
-    return _load(Path(folder), "autoencoder", CompactAutoencoder)
+    return _load(Path(folder), CompactAutoencoder, "autoencoder")
 
 
 def load_vocoder(folder: str | Path) -> IstftVocoder:
     """The vocoder that was trained in ``folder``, with noise or without."""
-    path = Path(folder)
-    noisy = (path / WEIGHTS).is_file() and read_training(path / WEIGHTS).stage == "noisy_vocoder"
-    return _load(path, "noisy_vocoder" if noisy else "vocoder", IstftVocoder)
-
-
-def final_vocoder(work: Path) -> str:
-    """The stage whose vocoder is a model's: the one with noise, where that has been trained."""
-    return "noisy_vocoder" if (work / "noisy_vocoder" / WEIGHTS).is_file() else "vocoder"
+    return _load(Path(folder), IstftVocoder, "vocoder", "noisy_vocoder")
 
 
 def load_denoiser(folder: str | Path) -> Denoiser:
     """The denoiser that was trained in ``folder``, with guidance in its weights or without."""
-    path = Path(folder)
-    distilled = (path / WEIGHTS).is_file() and read_training(path / WEIGHTS).stage == "student"
-    return _load(path, "student" if distilled else "denoiser", Denoiser)
+    return _load(Path(folder), Denoiser, "denoiser", "student")
 
 
-def final_denoiser(work: Path) -> str:
-    """The stage whose denoiser is a model's: the one that needs no guidance, where that has been trained."""
-    return "student" if (work / "student" / WEIGHTS).is_file() else "denoiser"
+def final_stage(work: Path, stage: str) -> str:
+    """The stage whose network is a model's: of the vocoder the one with noise and of the denoiser the one that needs no
+    guidance, where that has been trained."""
+    further = {"vocoder": "noisy_vocoder", "denoiser": "student"}[stage]
+    return further if (work / further / WEIGHTS).is_file() else stage
 
 
 def load_judge(folder: str | Path) -> Judge:
     """The judge that was trained in ``folder``."""
     from mdsgen.model.judge import Judge
 
-    return _load(Path(folder), "judge", Judge)
+    return _load(Path(folder), Judge, "judge")
 
 
 N = TypeVar("N", bound=nn.Module)
 
 
-def _load(folder: Path, stage: str, kind: type[N]) -> N:
+def _load(folder: Path, kind: type[N], *stages: str) -> N:
+    """The network of a folder in which one of these stages was trained."""
     path = folder / WEIGHTS
     training = read_training(path)
-    if training.stage != stage:
-        raise CheckpointError(f"{path} holds the weights of the {training.stage}: expected those of the {stage}")
+    stage = training.stage
+    if stage not in stages:
+        expected = " or the ".join(stages)
+        raise CheckpointError(f"{path} holds the weights of the {stage}: expected those of the {expected}")
     state = read_state_dict(path)
     most = _FOR_TRAINING + 2 * sum(value.numel() for value in state.values())
     try:

@@ -17,6 +17,9 @@ from mdsgen.training.clips import as_float
 from mdsgen.training.shards import Shards
 from mdsgen.training.stage import LOSS, Stage, check_crop, choose
 
+SMOOTHED = "smoothed"
+"""The source of spectrograms that are averaged over neighbouring bins and frames."""
+
 _FLOOR = 1e-5  # of magnitudes, where their logarithm is taken
 _MEL_WEIGHT = 20.0  # a spectrogram in 0..1 has errors far below those of logarithms
 
@@ -57,17 +60,9 @@ class VocoderStage(Stage):
 
     def draw(self, clips: Shards, size: int, rng: np.random.Generator) -> dict[str, Tensor]:
         """``log_mel [B, crop, bins]`` and its ``sound`` int16 ``[B, crop · hop]``."""
-        indices, crop, hop = choose(clips, size, rng), self.config.crop, self.geometry.mel.hop
-        starts = rng.integers(self.geometry.mel_frames - crop + 1, size=size)
-        places = list(zip(indices, starts, strict=True))
-        crops = [clips.clip("log_mel", i)[start : start + crop] for i, start in places]
-        log_mel = torch.from_numpy(np.stack(crops)).float()  # [B, crop, bins]
-        smooth = torch.from_numpy(rng.random(size) < self.config.smoothed)  # [B]
-        sound = np.stack([clips.clip("sound", i)[start * hop : (start + crop) * hop] for i, start in places])
-        return {
-            "log_mel": torch.where(smooth[:, None, None], smoothed(log_mel), log_mel),
-            "sound": torch.from_numpy(as_float(sound)),
-        }
+        places = draw_places(clips, size, rng, self.config.crop, self.geometry)
+        sources = [SMOOTHED if chance < self.config.smoothed else "log_mel" for chance in rng.random(size)]
+        return crops(clips, places, sources, self.config.crop, self.geometry)
 
     def forward(self, log_mel: Tensor, sound: Tensor) -> dict[str, Tensor]:  # type: ignore[override]
         made = self.vocoder(log_mel)  # [B, samples]
@@ -80,6 +75,36 @@ class VocoderStage(Stage):
     def picture(self, clips: Shards, indices: Sequence[int]) -> np.ndarray:
         """Spectrograms above those of the waveforms made from them."""
         return picture_of(self.vocoder, self.mel, clips.batch("log_mel", indices))
+
+
+def draw_places(
+    clips: Shards, size: int, rng: np.random.Generator, crop: int, geometry: Geometry
+) -> list[tuple[int, int]]:
+    """Clips and the first spectrogram frames of crops in them."""
+    indices = choose(clips, size, rng)
+    starts = rng.integers(geometry.mel_frames - crop + 1, size=size)
+    return list(zip(indices, starts, strict=True))
+
+
+def crops(
+    clips: Shards, places: Sequence[tuple[int, int]], sources: Sequence[str], crop: int, geometry: Geometry
+) -> dict[str, Tensor]:
+    """At each place ``log_mel [B, crop, bins]`` of its source, and ``sound [B, crop · hop]``.
+
+    A source is a field of spectrograms, or :data:`SMOOTHED`.
+    """
+    hop = geometry.mel.hop
+    spectrograms = [
+        clips.clip("log_mel" if source == SMOOTHED else source, i)[start : start + crop]
+        for source, (i, start) in zip(sources, places, strict=True)
+    ]
+    log_mel = torch.from_numpy(np.stack(spectrograms)).float()  # [B, crop, bins]
+    smooth = torch.tensor([source == SMOOTHED for source in sources])  # [B]
+    sound = np.stack([clips.clip("sound", i)[start * hop : (start + crop) * hop] for i, start in places])
+    return {
+        "log_mel": torch.where(smooth[:, None, None], smoothed(log_mel), log_mel),
+        "sound": torch.from_numpy(as_float(sound)),
+    }
 
 
 def check_windows(name: str, windows: Sequence[int], crop: int, geometry: Geometry) -> None:

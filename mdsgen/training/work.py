@@ -20,7 +20,7 @@ from mdsgen.training.loop import Trainer
 from mdsgen.training.processes import Processes
 from mdsgen.training.published import PublishedClips
 from mdsgen.training.recipe import STAGES, Recipe
-from mdsgen.training.settings import REPORTING
+from mdsgen.training.settings import NOT_LEARNED
 from mdsgen.training.shards import Shards, derive
 from mdsgen.training.trained import WEIGHTS, read_training, save_trained
 from mdsgen.training.videos import CompactClips, prepare_videos
@@ -152,7 +152,7 @@ def _check_finished(weights: Path, recipe: Recipe, name: str) -> None:
     found, expected = read_training(weights).recipe.only(name), recipe.only(name)
     found, expected = json.loads(json.dumps(found)), json.loads(json.dumps(expected))
     for values in (found, expected):
-        for key in REPORTING:
+        for key in NOT_LEARNED:
             del values[name]["training"][key]
     if found != expected:
         raise TrainingError(

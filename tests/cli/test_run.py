@@ -417,28 +417,17 @@ def test_odd_videos_work(run: Run, film: Renderer, packets: Packets, kind: str) 
 # Targets that cannot be written
 
 
-@pytest.mark.parametrize(
-    ("target", "complaint"),
-    [
-        ("absent/out.mp4", "there is no folder"),
-        ("out.aiff", "expected a name that ends in .wav, .flac, .mp3, .m4a, .ogg, .opus, .mp4, .mkv, .mov"),
-        ("films/video.mp4", "it is the video that is read"),
-        ("/proc/mdsgen.wav", "cannot write /proc/mdsgen.wav"),
-    ],
-)
-def test_a_target_that_cannot_be_written_is_refused(
-    run: Run, film: Renderer, tmp_path: Path, target: str, complaint: str
-) -> None:
+def test_a_target_that_cannot_be_written_is_refused(run: Run, film: Renderer, tmp_path: Path) -> None:
     path = film()
     before = path.read_bytes()
-    assert complaint in refused(run(path, "-o", tmp_path / target))
+    assert "cannot write /proc/mdsgen.wav" in refused(run(path, "-o", "/proc/mdsgen.wav"))
     assert path.read_bytes() == before
     assert (names(tmp_path), names(film.folder)) == (["films"], ["video.mp4"])
 
 
 def test_a_folder_that_cannot_be_made_is_refused(run: Run, film: Renderer, tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
-    line = refused(run(film("a.mp4"), film("b.mp4"), "-o", tmp_path / "file"))
+    line = refused(run(film("a.mp4"), film("b.mp4"), "-o", tmp_path / "file" / "folder"))
     assert "cannot make the folder" in line
 
 

@@ -22,8 +22,7 @@ from mdsgen.training.loop import Trainer
 from mdsgen.training.recipe import STAGES, load_recipe
 from mdsgen.training.shards import Shards
 from mdsgen.training.trained import (
-    final_denoiser,
-    final_vocoder,
+    final_stage,
     load_autoencoder,
     load_denoiser,
     load_judge,
@@ -109,8 +108,8 @@ def test_a_whole_model_is_trained_from_nothing_and_latents_alone_travel(tmp_path
         load_video_encoder(home / "video_encoder"),
         load_autoencoder(home / "autoencoder"),
     )
-    vocoder = load_vocoder(home / final_vocoder(home))
-    denoiser = load_denoiser(home / final_denoiser(home))
+    vocoder = load_vocoder(home / final_stage(home, "vocoder"))
+    denoiser = load_denoiser(home / final_stage(home, "denoiser"))
     assert vocoder.noise_head is not None
     assert load_judge(home / "judge")
     clips, latents = Shards(home / "clips"), Shards(home / "latents")
@@ -189,7 +188,8 @@ def test_an_interrupted_training_says_how_to_go_on_and_does(small: Path, monkeyp
     monkeypatch.undo()
     rest = train(small)
     assert rest.exit_code == 0
-    assert rest.stderr.startswith("going on from step 3\n")
+    first, second, *_ = rest.stderr.splitlines()
+    assert (first.split(",")[0], second) == ("training the autoencoder on cpu", "going on from step 3")
     with (folder / "log.csv").open(newline="") as file:
         assert [row["step"] for row in csv.DictReader(file)] == ["6"]
 
@@ -253,12 +253,6 @@ def test_films_are_found_at_any_depth_and_summed_up_on_stderr(small: Path) -> No
     assert result.exit_code == 0
     assert result.stderr.splitlines()[0] == f"{films}: 4 videos; left out: 1 hidden file, 1 other file"
     assert result.stderr.splitlines()[-1] == f"3 clips of 4 files; 1 skipped, see {small}/other/clips/skipped.csv"
-
-
-def test_a_folder_without_films_is_refused(tmp_path: Path) -> None:
-    result = run("prepare", tmp_path, "--recipe", "toy", "--work", tmp_path / "work")
-    assert result.exit_code == 1
-    assert f"no videos in {tmp_path}" in result.stderr
 
 
 @pytest.mark.parametrize(

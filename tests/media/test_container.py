@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mdsgen.errors import MediaError
-from mdsgen.media.container import SEEK_MARGIN, decode, open_input, picture_stream, sound_stream
+from mdsgen.errors import MediaError, TensorError
+from mdsgen.media.container import SEEK_MARGIN, decode, muxing, open_input, picture_stream, sound_stream
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".webm", ".avi"])
@@ -32,6 +32,14 @@ def test_metadata_in_an_odd_encoding_stops_nobody(render):
     with open_input(path) as container:
         assert container.metadata["encoder"].startswith("L")
     assert len(list(decode(path, picture_stream))) == 8
+
+
+@pytest.mark.parametrize("fault", [OSError(28, "No space left"), ValueError("No space left")])
+def test_what_a_library_raises_over_a_target_is_one_line(fault):
+    with pytest.raises(MediaError, match=r"^cannot write out\.mp4: No space left$"), muxing("out.mp4"):
+        raise fault
+    with pytest.raises(TensorError, match=r"^no sound$"), muxing("out.mp4"):
+        raise TensorError("no sound")
 
 
 LISTS = {

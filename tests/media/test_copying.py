@@ -10,8 +10,8 @@ import pytest
 
 from mdsgen.errors import MediaError
 from mdsgen.media import Output, open_writer, probe, sample_count
-from mdsgen.media.copying import holds, stream_like
 from mdsgen.media.formats import FORMATS
+from mdsgen.media.stream_copy import holds, stream_like
 
 SECOND = 1000
 knows_chapters = pytest.mark.skipif(

@@ -36,6 +36,13 @@ def test_what_was_saved_is_loaded(tmp_path: Path) -> None:
     assert (loaded.optimiser, loaded.ema, loaded.log) == (STATE.optimiser, STATE.ema, STATE.log)
 
 
+@pytest.mark.parametrize("compiled", [True, False])
+def test_one_that_knows_whether_it_was_compiled_still_opens(tmp_path: Path, compiled: bool) -> None:
+    path = tmp_path / "checkpoint.pt"
+    save_checkpoint(path, STATE, IDENTITY | {"settings": {"batch": 4, "compile": compiled, "ema": 0.9}})
+    assert load_checkpoint(path, IDENTITY).step == 3
+
+
 def test_of_another_training_it_says_what_differs_and_what_to_do(tmp_path: Path) -> None:
     path = tmp_path / "checkpoint.pt"
     save_checkpoint(path, STATE, IDENTITY)

@@ -22,7 +22,7 @@ from mdsgen.report import Interim
 from mdsgen.training.loop import Trainer
 from mdsgen.training.processes import Processes
 from mdsgen.training.shards import Shards
-from tests.training.small_stages import trainer
+from tests.training.small_stages import SETTINGS, small_stage, trainer
 from tests.training.two_processes import STAGES
 
 ROOT = Path(__file__).parents[2]
@@ -180,9 +180,20 @@ def test_a_training_does_not_go_on_with_other_settings(latents: Shards, tmp_path
         trainer("denoiser", latents, tmp_path, learning_rate=0.1)
 
 
-def test_how_often_it_reports_may_change(latents: Shards, tmp_path: Path) -> None:
+def test_how_often_it_reports_and_whether_it_is_compiled_may_change(
+    latents: Shards, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch, "compile", lambda module: module)  # which takes long to load
     trainer("denoiser", latents, tmp_path).fit(until=1)
-    assert trainer("denoiser", latents, tmp_path, log_every=7, picture_every=3).step == 1
+    assert trainer("denoiser", latents, tmp_path, log_every=7, picture_every=3, compile=True).step == 1
+
+
+def test_where_it_computes_is_said_first(latents: Shards, tmp_path: Path) -> None:
+    lines: list[str] = []
+    Trainer(small_stage("denoiser"), SETTINGS, latents, tmp_path, report=lines.append)
+    threads = torch.get_num_threads()
+    assert lines == [f"training the denoiser on cpu, {threads} thread{'s' if threads > 1 else ''}"]
+    assert str(Processes(2, 1)).startswith("2 processes, cpu, ")
 
 
 def test_a_dataset_without_the_fields_is_refused(clips: Shards, tmp_path: Path) -> None:
