@@ -48,5 +48,6 @@ def test_the_runtime_makes_of_it_what_pytorch_makes_of_the_noise_that_it_stands_
 
     expected = sample(of_noise, noise, SAMPLING, NoiseSchedule())
     assert snr_db(expected, made) > 60
+    assert "velocity at 3 steps, worst" in [figure.what for figure in bundle.manifest.parity]
     converted = convert_bundle(bundle, tmp_path / "half", ExportOptions("fp16-weights"), frames=frames)
     assert bundle.manifest.schedule == converted.manifest.schedule == NoiseSchedule(target="velocity")
