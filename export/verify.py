@@ -29,8 +29,8 @@ from mdsgen.schedule import NoiseSchedule
 _COMPARED_STEPS = 3  # the first, the middle and the last latent of the trajectory
 
 Estimate = Callable[[np.ndarray, int], np.ndarray]
-"""``estimate(latent [1, C, H, W], step) -> noise [branches, C, H, W]``: an array that its caller may keep. The
-conditional branch comes first, and may be the only one."""
+"""``estimate(latent [1, C, H, W], step) -> [branches, C, H, W]``, noise or velocity: an array that its caller may
+keep. The conditional branch comes first, and may be the only one."""
 
 
 class Conditioner(Protocol):
@@ -72,7 +72,7 @@ class Reference:
     timesteps: np.ndarray  # [steps]
     features: np.ndarray  # [1, F, 512]
     modulations: np.ndarray  # [steps, 2, V, D]
-    trajectory: list[tuple[int, np.ndarray, np.ndarray]]  # step, latent [1, C, H, W], noise of both [2, C, H, W]
+    trajectory: list[tuple[int, np.ndarray, np.ndarray]]  # step, latent [1, C, H, W], estimates [2, C, H, W]
     latent: np.ndarray  # [1, C, H, W]
     log_mel: np.ndarray  # [1, frames, bins]
     waveform: np.ndarray  # [1, samples]
@@ -140,7 +140,7 @@ def compare(networks: Networks, reference: Reference, thresholds: Thresholds) ->
     return [
         figure(VIDEO_ENCODER, "features of the clip", snr_db(reference.features, features)),
         figure(CONDITIONING, "modulations of all steps", snr_db(reference.modulations, modulations)),
-        figure(DENOISER, f"noise at {len(reference.trajectory)} steps, worst", worst),
+        figure(DENOISER, f"{networks.schedule.target} at {len(reference.trajectory)} steps, worst", worst),
         figure(LATENT_DECODER, "log-mel spectrogram", snr_db(reference.log_mel, decoded)),
         figure(VOCODER, "waveform", snr_db(reference.waveform, vocoded)),
         figure(SPECTROGRAM, f"log-mel spectrogram {after}", snr_db(reference.log_mel, log_mel)),

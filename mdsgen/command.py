@@ -32,9 +32,9 @@ class Command(click.Command):
     """A click command with ``--debug``, whose errors are lines: exit code 1, or 130 where a person interrupted it.
 
     Usage errors stay click's own, with exit code 2, and an impossible setting is one; so stays a reader that closes the
-    pipe early. SIGTERM and SIGHUP
-    let the command clean up, as an interruption does; it then exits without a word, with 143 or 129. It has
-    ``patience`` seconds for that, also where a library never comes back; None is as long as it takes.
+    pipe early. SIGTERM and SIGHUP let the command clean up, as an interruption does; it then exits without a word, with
+    143 or 129. It has ``patience`` seconds for that, also where a library never comes back; None is as long as it
+    takes.
     """
 
     def __init__(self, *args: Any, patience: float | None = PATIENCE, **options: Any) -> None:

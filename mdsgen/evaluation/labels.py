@@ -29,7 +29,7 @@ TOGETHER = 0.1
 PITCHES = 48
 """Whole tones that are told apart."""
 LOWEST_PITCH = 11.0
-"""Hz, of the first of them; the last is eight octaves higher."""
+"""Hz, of the first of them; the last is 47 whole tones higher, nearly eight octaves."""
 
 _PITCHES_PER_OCTAVE = 6
 _RINGING = 0.2  # seconds after an event in which it is still plainly heard
@@ -97,8 +97,9 @@ def intensities(truth: Truth, times: np.ndarray) -> np.ndarray:
 def pitches(truth: Truth, times: np.ndarray) -> np.ndarray:
     """What is pitched how at ``times [T]`` in seconds, float32 in 0..1, ``[T, PITCHES]``.
 
-    The lowest tone of every source that has one is a bump of a width of two semitones on a scale of :data:`PITCHES`
-    whole tones from :data:`LOWEST_PITCH` on: two things may have two pitches, and what is nearly right nearly counts.
+    The lowest tone of every source that has one, whether it sounds just then or not, is a bell curve with a deviation
+    of a whole tone on a scale of :data:`PITCHES` of them from :data:`LOWEST_PITCH` on: two things may have two pitches,
+    and what is nearly right nearly counts.
     """
     scale = LOWEST_PITCH * 2.0 ** (np.arange(PITCHES) / _PITCHES_PER_OCTAVE)  # [PITCHES], Hz
     found = np.zeros((len(times), PITCHES), np.float32)

@@ -121,7 +121,7 @@ def _first_picture(template: Any) -> Any:
     with open_input(template.container.name.removeprefix("file:")) as container:
         packets = container.demux(container.streams[template.index])
         packet = next((packet for packet in packets if packet.size), None)
-        if packet is None or not packet.decode():
+        if packet is None or not _decodes(packet):
             return None
         packet.pts = packet.dts = 0
         return packet
@@ -135,9 +135,17 @@ def _found(memory: io.BytesIO) -> tuple[str | None, bool]:
         with opened(memory, "r") as container:
             codec = next((stream.codec_context.name for stream in container.streams if stream.codec_context), None)
             # without a packet, PyAV 14 crashes over the empty one at the end
-            return codec, any(packet.size and packet.decode() for packet in container.demux(video=0))
+            return codec, any(packet.size and _decodes(packet) for packet in container.demux(video=0))
     except (av.error.FFmpegError, OSError, IndexError):
         return codec, False
+
+
+def _decodes(packet: Any) -> bool:
+    """Whether a picture comes of a packet; none comes of a damaged one."""
+    try:
+        return bool(packet.decode())
+    except av.error.FFmpegError:
+        return False
 
 
 def loses_alpha(kind: Format, template: Any) -> bool:

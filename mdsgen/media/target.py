@@ -18,9 +18,9 @@ def fresh_file(target: Path, source: Path | None) -> Iterator[Path]:
     It has a hidden name and the same suffix. Raises :class:`MediaError` where ``target`` cannot be written or is
     ``source``.
     """
+    check_target(target, source)
     with ExitStack() as stack:
         with writing(target, MediaError):
-            check_target(target, source)
             temporary = stack.enter_context(whole_file(target))
         yield temporary
         with writing(target, MediaError):
@@ -29,11 +29,18 @@ def fresh_file(target: Path, source: Path | None) -> Iterator[Path]:
 
 def check_target(target: Path, source: Path | None) -> None:
     """Raise :class:`MediaError` where ``target`` is, or lies, where no file can be, or is ``source``."""
+    with writing(target, MediaError):  # a name that is too long, a folder that may not be looked into
+        _check(target, source)
+
+
+def _check(target: Path, source: Path | None) -> None:
     if target.is_dir():
         raise MediaError(f"cannot write {target}: it is a folder; name a file in it")
     if not target.parent.is_dir():
         raise MediaError(f"cannot write {target}: there is no folder {target.parent}")
-    if not target.exists():
+    try:
+        target.stat()
+    except FileNotFoundError:
         return
     if source is not None and target.samefile(source):
         raise MediaError(f"cannot write {target}: it is the video that is read; name another file")

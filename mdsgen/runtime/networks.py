@@ -175,7 +175,8 @@ class Networks:
         return self._run(CONDITIONING, shape, features=features, timesteps=timesteps)
 
     def denoise(self, latent: np.ndarray, modulations: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """``latent [1, C, H, W]``, ``modulations [2, M, D]`` -> conditional and unconditional noise ``[1, C, H, W]``.
+        """``latent [1, C, H, W]``, ``modulations [2, M, D]`` -> the estimates of both branches ``[1, C, H, W]``,
+        the conditional one first.
 
         Both are views of one buffer, valid until the next call. Raises :class:`~mdsgen.errors.BundleError` where the
         bundle has no unconditional branch.
@@ -188,7 +189,7 @@ class Networks:
         return self._noise[:1], self._noise[1:]
 
     def denoise_conditional(self, latent: np.ndarray, modulations: np.ndarray) -> np.ndarray:
-        """As :meth:`denoise`, but the conditional noise alone, for half the work where the bundle allows it."""
+        """As :meth:`denoise`, but the conditional estimate alone, for half the work where the bundle allows it."""
         self._conditional_step = self._conditional_step or self._bind_conditional_step()
         self._latent[...], self._modulations[...] = latent, modulations[: self.branches]
         self._conditional_step()

@@ -14,10 +14,10 @@ from mdsgen.sampling import Sampling
 from mdsgen.schedule import NoiseSchedule
 
 Estimates = tuple[np.ndarray, np.ndarray]
-"""Conditional and unconditional noise, each of the latent's shape."""
+"""Conditional and unconditional noise or velocity, each of the latent's shape."""
 
 Network = Callable[[np.ndarray, float], Estimates]
-"""``network(latent, timestep) -> (conditional, unconditional)`` noise estimates, each of the latent's shape."""
+"""``network(latent, timestep) -> (conditional, unconditional)`` estimates, each of the latent's shape."""
 
 OnStep = Callable[[int], None]
 """Called with the number of solver steps done. It stops the run by raising."""
@@ -28,7 +28,7 @@ def sample(network: Network, noise: np.ndarray, sampling: Sampling, schedule: No
 
     The network is called once a step with the current latent, which it must not change or keep, and the timestep
     (from the schedule's last one down to 0, fractional). Raises :class:`SettingsError` as :func:`plan_steps` does, and
-    :class:`TensorError` where a noise estimate does not have the latent's shape.
+    :class:`TensorError` where an estimate does not have the latent's shape.
     """
     plan = plan_steps(sampling, schedule)
 

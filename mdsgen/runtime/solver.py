@@ -36,7 +36,7 @@ is never wrong: NONE has a guidance of exactly 1, and KEPT saves time at the cos
 
 @dataclass(frozen=True)
 class SolverStep:
-    """One step: the timestep that the network is given, and the coefficients of its noise estimates.
+    """One step: the timestep that the network is given, and the coefficients of its estimates.
 
     ``known``: how noisy it sees what is known of the latent.
     """

@@ -150,9 +150,13 @@ class StudentStage(Stage):
         self.learn_from(load_denoiser(weights.parent), sha256(weights))
 
     def take_checkpoint(self, checkpoint: Path) -> None:
-        """Begin with a denoiser with the published names in a file, and learn from it."""
+        """Begin with a denoiser with the published names in a file, which estimates noise, and learn from it."""
         from mdsgen.weights.release import load_release
 
+        if self.config.target != "noise":
+            raise TrainingError(
+                f"[student] says target = {self.config.target!r}, and a published denoiser estimates noise"
+            )
         self.learn_from(load_release(checkpoint, decode_layer=None), sha256(checkpoint))
 
     def learn_from(self, denoiser: Denoiser, checksum: str) -> None:

@@ -80,24 +80,24 @@ class Solver:
 
     def estimate_to(self, target: Tensor, step: Step) -> Tensor:
         """The estimate with which a step would lead to ``target``, were there no limit to clean estimates."""
-        noise = target - self.latent * _each(step.next_latent)
-        for estimate, weight in zip(self._clean, [step.next_previous, *step.older.unbind(1)], strict=True):
-            noise = noise - estimate * _each(weight)
-        return noise / _each(step.next_noise)
+        rest = target - self.latent * _each(step.next_latent)
+        for before, weight in zip(self._clean, [step.next_previous, *step.older.unbind(1)], strict=True):
+            rest = rest - before * _each(weight)
+        return rest / _each(step.next_noise)
 
-    def advance(self, noise: Tensor, step: Step, known: Tensor | None, clean: Tensor) -> None:
-        """Take a step with this noise estimate. Where a latent is ``known`` its estimate is the ``clean`` one."""
+    def advance(self, estimate: Tensor, step: Step, known: Tensor | None, clean: Tensor) -> None:
+        """Take a step with this estimate of noise or velocity. Where a latent is ``known``, ``clean`` is what it is."""
         weights = [step.next_previous, *step.older.unbind(1)]
-        following = self.latent * _each(step.next_latent) + noise * _each(step.next_noise)
-        for estimate, weight in zip(self._clean, weights, strict=True):
-            following = following + estimate * _each(weight)
-        estimate = self.latent * _each(step.clean_latent) + noise * _each(step.clean_noise)
-        excess = estimate - estimate.clamp(-self.limit, self.limit)
+        following = self.latent * _each(step.next_latent) + estimate * _each(step.next_noise)
+        for before, weight in zip(self._clean, weights, strict=True):
+            following = following + before * _each(weight)
+        found = self.latent * _each(step.clean_latent) + estimate * _each(step.clean_noise)
+        excess = found - found.clamp(-self.limit, self.limit)
         self.latent = following - excess * _each(step.next_noise / step.clean_noise)
-        estimate = estimate - excess
+        found = found - excess
         if known is not None:
-            estimate = torch.where(known, clean, estimate)
-        self._clean = [estimate, *self._clean[:-1]]
+            found = torch.where(known, clean, found)
+        self._clean = [found, *self._clean[:-1]]
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ LIVE = "run - -o"
 REFUSED = [
     ("run a.mp4 -o out.aiff", "expected a name that ends in .wav"),
     ("run a.mp4 -o absent/out.mp4", "there is no folder absent"),
+    (f"run a.mp4 -o {'x' * 300}.wav", "File name too long"),
     ("run a.mp4 -o a.mp4", "it is the video that is read"),
     ("run a.mp4 b.mp4 -o a.mp4", "need a folder"),
     ("run a.mp4 b.mp4 -o file", "need a folder"),
@@ -21,6 +22,7 @@ REFUSED = [
     ("run a.mp4 --threads 2000", "1<=x<=1024"),
     ("run a.mp4 --live -o y.mp4", "the sound of a live source is written alone"),
     (f"{LIVE} y.aiff", "expected a name that ends in .wav"),
+    (f"{LIVE} {'y' * 300}.wav", "File name too long"),
     (f"{LIVE} absent/y.wav", "there is no folder absent"),
     (f"{LIVE} y.wav --format mp3", "its name says another format"),
     (f"{LIVE} - --format flac", "expected wav or raw"),
@@ -36,7 +38,7 @@ REFUSED = [
 ]
 
 
-@pytest.mark.parametrize(("line", "complaint"), REFUSED, ids=[line for line, _ in REFUSED])
+@pytest.mark.parametrize(("line", "complaint"), REFUSED, ids=[line[:60] for line, _ in REFUSED])
 def test_wrong_use_has_exit_code_2(
     line: str, complaint: str, bundle_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

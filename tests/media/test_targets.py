@@ -64,6 +64,15 @@ def test_the_containers_that_hold_a_film(film: Film, held: str, tmp_path: Path) 
             assert not target.exists()
 
 
+def test_lossless_pictures_of_which_the_first_is_damaged_are_copied_as_they_are(tmp_path: Path) -> None:
+    path = make(Film("a.avi", "png", pix_fmt="rgb24", frames=10), tmp_path)
+    ((first,), *_) = picture_packets(path)
+    path.write_bytes(path.read_bytes().replace(first, b"\x11" * len(first), 1))
+    assert picture_packets(path)[0][0].startswith(b"\x11" * len(first))
+    assert write(path, tmp_path / "copy.avi") is None
+    assert picture_packets(tmp_path / "copy.avi") == picture_packets(path)
+
+
 def write(source: Path, target: Path) -> str | None:
     """Why a film is refused when the file is opened; None where it is written."""
     info = probe(source)

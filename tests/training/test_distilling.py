@@ -16,7 +16,9 @@ from mdsgen.runtime.sampler import sample
 from mdsgen.sampling import Sampling
 from mdsgen.training.denoising import sample_latents
 from mdsgen.training.distilling import StudentConfig, StudentStage
+from mdsgen.training.recipe import load_recipe
 from mdsgen.training.shards import Shards
+from mdsgen.training.trained import save_trained
 from tests.training.datasets import TINY
 from tests.training.small_stages import SMALL_STUDENT, losses_of, small_stage, teacher, trainer
 
@@ -49,10 +51,12 @@ def test_the_teacher_is_no_part_of_what_is_trained_or_kept() -> None:
 
 
 @pytest.mark.parametrize("steps", [4, 2])
-@pytest.mark.parametrize("solver", ["unipc-2", "ddim", "dpm-3m"])
-def test_it_learns_from_the_latents_of_guided_sampling(latents: Shards, steps: int, solver: str) -> None:
-    """Those that the runtime's own loop meets, each with the guided noise there."""
-    config = replace(PLAIN, steps=(steps,), solver=solver)
+@pytest.mark.parametrize(
+    ("solver", "target"), [("unipc-2", "noise"), ("ddim", "noise"), ("dpm-3m", "noise"), ("unipc-2", "velocity")]
+)
+def test_it_learns_from_the_latents_of_guided_sampling(latents: Shards, steps: int, solver: str, target: str) -> None:
+    """Those that the runtime's own loop meets, each with the guided estimate there."""
+    config = replace(PLAIN, steps=(steps,), solver=solver, target=target)
     stage = student(config)
     batch = batch_of(stage, latents, 2)
     clips = {name: batch[name] for name in ("latent", "features")}
@@ -136,10 +140,15 @@ def test_the_weighting_by_landing_counts_early_steps_more(latents: Shards) -> No
     assert early[1] > 10 * early[0]
 
 
-@pytest.mark.parametrize(("steps", "solver"), [(2, "unipc-2"), (4, "unipc-2"), (2, "dpm-2m")])
-def test_with_substeps_it_learns_to_land_where_the_teacher_does(latents: Shards, steps: int, solver: str) -> None:
+@pytest.mark.parametrize(
+    ("steps", "solver", "target"),
+    [(2, "unipc-2", "noise"), (4, "unipc-2", "noise"), (2, "dpm-2m", "noise"), (4, "unipc-2", "velocity")],
+)
+def test_with_substeps_it_learns_to_land_where_the_teacher_does(
+    latents: Shards, steps: int, solver: str, target: str
+) -> None:
     """Its own solver, given what it learns, goes through the latents of twice as many guided steps, to their end."""
-    config = replace(PLAIN, steps=(steps,), substeps=2, solver=solver, clean_limit=1000.0)
+    config = replace(PLAIN, steps=(steps,), substeps=2, solver=solver, target=target, clean_limit=1000.0)
     stage = student(config)
     batch = batch_of(stage, latents, 2)
     points = points_of(stage, batch)
@@ -167,19 +176,22 @@ def test_a_student_comes_near_to_guided_sampling_without_guidance(latents: Shard
     assert np.square(made - guided).mean() < 0.6 * np.square(unguided - guided).mean()
 
 
-def test_a_student_of_velocities_lands_where_its_teacher_does_and_weighs_all_alike(latents: Shards) -> None:
-    config = replace(PLAIN, target="velocity", guidance=1.0, steps=(4,))
-    stage = StudentStage(TINY, config)
-    stage.learn_from(teacher(), "checksum")
-    points = points_of(stage, batch_of(stage, latents, 2))
-    assert (points.weight == 1).all()
-    way = [points.latent[:, index] for index in range(4)]
-    batch = batch_of(stage, latents, 2)
-    whole = sample_latents(teacher(), batch["features"], batch["start"].numpy(), config.taught, config.schedule)
-    assert np.isfinite(whole).all()
-    one = sample_latents(stage.denoiser, batch["features"], batch["start"].numpy(), config.sampling, config.schedule)
-    np.testing.assert_allclose(one, whole, atol=1e-5)
-    torch.testing.assert_close(way[0], batch["start"])
+def test_errors_of_velocity_count_alike_unless_they_are_weighted_by_landing(latents: Shards) -> None:
+    for weighting, alike in (("min_snr", True), ("landing", False)):
+        stage = student(replace(PLAIN, target="velocity", weighting=weighting))
+        weight = points_of(stage, batch_of(stage, latents, 2)).weight
+        assert bool((weight == 1).all()) is alike
+
+
+def test_a_student_estimates_what_its_teacher_does(tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match="target = 'velocity', and a published denoiser estimates noise"):
+        StudentStage(TINY, replace(SMALL_STUDENT, target="velocity")).take_checkpoint(tmp_path / "published.pt")
+    toy, work = load_recipe("toy"), tmp_path / "denoiser"
+    work.mkdir()
+    save_trained(work, "denoiser", toy.section("denoiser").build(toy.geometry).network, toy, steps=1)
+    config = toy.section("student").config
+    with pytest.raises(TrainingError, match=r"target = 'velocity', and the denoiser in .* has 'noise'"):
+        StudentStage(toy.geometry, replace(config, target="velocity")).take(tmp_path)
 
 
 def test_its_target_is_part_of_what_it_is_where_there_is_a_choice() -> None:
