@@ -58,7 +58,7 @@ def test_it_serves_on_every_address_as_nobody_in_particular(image: Image) -> Non
 
 def test_without_a_token_that_is_refused() -> None:
     result = Runner().invoke(serve, ["--host", "0.0.0.0"], env={"MDSGEN_TOKEN": ""})
-    assert result.exit_code == 1
+    assert result.exit_code == 2
     assert "give a --token" in result.stderr
 
 

@@ -78,13 +78,13 @@ def test_programs_read_one_document(bundle_path: Path, monkeypatch: pytest.Monke
 
 
 @pytest.mark.parametrize(
-    ("words", "code", "message"),
+    ("words", "message"),
     [
-        (["--engine", "abacus"], 2, "'abacus' is not one of 'auto', 'onnxruntime', "),
-        (["--seed", "99990", "--clips", "60"], 1, "expected seeds from 0 to 99999, not 60 from 99990 on"),
+        (["--engine", "abacus"], "'abacus' is not one of 'auto', 'onnxruntime', "),
+        (["--seed", "99990", "--clips", "60"], "expected seeds from 0 to 99999, not 60 from 99990 on"),
     ],
 )
-def test_what_cannot_be_is_refused_before_anything_is_opened(words: list[str], code: int, message: str) -> None:
+def test_what_cannot_be_is_refused_before_anything_is_opened(words: list[str], message: str) -> None:
     result = Runner().invoke(main, ["--bundle", "nowhere", *words])
-    assert result.exit_code == code
+    assert result.exit_code == 2
     assert message in result.stderr
