@@ -42,7 +42,7 @@ def _check(target: Path, source: Path | None) -> None:
         target.stat()
     except FileNotFoundError:
         return
-    if source is not None and target.samefile(source):
+    if source is not None and source.exists() and target.samefile(source):  # whoever reads it says that it is not there
         raise MediaError(f"cannot write {target}: it is the video that is read; name another file")
     if not target.is_file() or not os.access(target, os.W_OK):
         raise MediaError(f"cannot write {target}: it is there already, and not a file that may be written")

@@ -50,6 +50,11 @@ class VideoEncoderConfig:
     intensity_weight: float = 60.0
     pitch_weight: float = 60.0
 
+    def __post_init__(self) -> None:
+        for name in ("onset_weight", "label_weight", "intensity_weight", "pitch_weight"):
+            if not 0.0 <= getattr(self, name) < math.inf:
+                raise ValueError(f"{name} must be 0 or more, not {getattr(self, name):g}")
+
 
 class VideoEncoderStage(Stage):
     """Contrastive training of :class:`~mdsgen.model.compact_video.CompactVideoEncoder` beside a sound encoder.
@@ -109,6 +114,7 @@ class VideoEncoderStage(Stage):
             batch["onsets"] = cut("onsets", self.video.onsets).float()  # [B, frames]
         if "labels" in clips.fields:
             batch["labels"] = floats(clips, "labels", indices)  # [B, labels]
+        if "intensity" in clips.fields:
             batch["intensity"] = cut("intensity", 1).float()  # [B, columns]
         if "pitches" in clips.fields:
             batch["pitches"] = cut("pitches", 1).float()  # [B, columns, pitches]
@@ -123,15 +129,15 @@ class VideoEncoderStage(Stage):
         if "onsets" in known:
             losses["onset"] = onset_loss(cue.flatten(1).float(), known["onsets"])
             losses[LOSS] = losses[LOSS] + self.config.onset_weight * losses["onset"]
+        read = _READ_OUT * video.float()  # [B, columns, E]
         if "labels" in known:
-            read = _READ_OUT * video.float()
             losses["what"] = F.binary_cross_entropy_with_logits(self.what(read.mean(dim=1)), known["labels"])
-            losses["how_strongly"] = F.mse_loss(self.how_strongly(read).squeeze(2), known["intensity"])
             losses[LOSS] = losses[LOSS] + self.config.label_weight * losses["what"]
+        if "intensity" in known:
+            losses["how_strongly"] = F.mse_loss(self.how_strongly(read).squeeze(2), known["intensity"])
             losses[LOSS] = losses[LOSS] + self.config.intensity_weight * losses["how_strongly"]
         if "pitches" in known:
-            high = self.how_high(_READ_OUT * video.float())  # [B, columns, pitches]
-            losses["how_high"] = F.binary_cross_entropy_with_logits(high, known["pitches"])
+            losses["how_high"] = F.binary_cross_entropy_with_logits(self.how_high(read), known["pitches"])
             losses[LOSS] = losses[LOSS] + self.config.pitch_weight * losses["how_high"]
         return losses
 

@@ -55,3 +55,13 @@ def test_wrong_use_has_exit_code_2(
     assert (result.exit_code, result.stdout) == (2, "")
     assert complaint in result.stderr.splitlines()[-1]
     assert sorted(tmp_path.iterdir()) == before
+
+
+def test_a_film_that_is_not_there_is_said_to_be_so_where_its_result_is_there(bundle_path: Path, tmp_path: Path) -> None:
+    result = tmp_path / "result.wav"
+    result.write_bytes(b"before")
+    ran = Runner(env={"MDSGEN_BUNDLE": str(bundle_path)}).invoke(
+        import_module("mdsgen.cli.run").main, [str(tmp_path / "absent.mp4"), "-o", str(result)]
+    )
+    assert (ran.exit_code, result.read_bytes()) == (1, b"before")
+    assert ran.stderr.splitlines()[-1] == f"error: no such file: {tmp_path / 'absent.mp4'}"

@@ -91,6 +91,20 @@ def test_a_dataset_of_films_trains_the_contrast_alone(clips: Shards) -> None:
     assert not {"onset", "what", "how_strongly", "how_high"} & contrast.keys()
 
 
+def test_what_a_dataset_does_not_know_is_left_out_alone(clips: Shards) -> None:
+    batch = stage().draw(clips, 4, np.random.default_rng(0))
+    everything = set(stage()(**batch))
+    for name, loss in (("labels", "what"), ("intensity", "how_strongly"), ("pitches", "how_high")):
+        less = {key: value for key, value in batch.items() if key != name}
+        assert everything - set(stage()(**less)) == {loss}
+
+
+@pytest.mark.parametrize("weight", ["onset_weight", "label_weight", "intensity_weight", "pitch_weight"])
+def test_a_negative_weight_is_refused(weight: str) -> None:
+    with pytest.raises(ValueError, match=f"{weight} must be 0 or more, not -1"):
+        stage(**{weight: -1.0})
+
+
 @pytest.mark.parametrize(
     ("weight", "loss"),
     [
