@@ -96,7 +96,7 @@ class Bounce(Actor):
         age = time - times[last]
         return max(float(self.material.restitution * speeds[last] * age - GRAVITY / 2 * age * age), 0.0)
 
-    @property
+    @cached_property
     def modes(self) -> Modes:
         """How it rings."""
         return body("shell", self.material, 2 * self.radius, np.random.default_rng([self.flaws]))

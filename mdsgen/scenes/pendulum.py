@@ -46,7 +46,7 @@ class Metronome(Actor):
         events = tuple(Event(float(time), self.strength, self.material.name, self.kind) for time in times)
         return Source(self.kind, self.material.name, events, pitch=self.modes.pitch)
 
-    @property
+    @cached_property
     def modes(self) -> Modes:
         """How its case rings."""
         return body("shell", self.material, 0.16, np.random.default_rng([self.flaws]))

@@ -55,6 +55,16 @@ class VideoEncoderConfig:
             if not 0.0 <= getattr(self, name) < math.inf:
                 raise ValueError(f"{name} must be 0 or more, not {getattr(self, name):g}")
 
+    @property
+    def weights(self) -> dict[str, float]:
+        """How much each loss of what the dataset knows counts."""
+        return {
+            "onset": self.onset_weight,
+            "what": self.label_weight,
+            "how_strongly": self.intensity_weight,
+            "how_high": self.pitch_weight,
+        }
+
 
 class VideoEncoderStage(Stage):
     """Contrastive training of :class:`~mdsgen.model.compact_video.CompactVideoEncoder` beside a sound encoder.
@@ -110,14 +120,11 @@ class VideoEncoderStage(Stage):
             "log_mel": cut("log_mel", self.video.onsets).float(),
         }  # [B, T, ...], [B, frames, ...]
         batch["shifted"] = cut("log_mel", self.video.onsets, np.rint(shift * second).astype(int)).float()
-        if "onsets" in clips.fields:
-            batch["onsets"] = cut("onsets", self.video.onsets).float()  # [B, frames]
         if "labels" in clips.fields:
             batch["labels"] = floats(clips, "labels", indices)  # [B, labels]
-        if "intensity" in clips.fields:
-            batch["intensity"] = cut("intensity", 1).float()  # [B, columns]
-        if "pitches" in clips.fields:
-            batch["pitches"] = cut("pitches", 1).float()  # [B, columns, pitches]
+        for field, per_column in (("onsets", self.video.onsets), ("intensity", 1), ("pitches", 1)):
+            if field in clips.fields:
+                batch[field] = cut(field, per_column).float()  # [B, frames or columns, ...]
         return batch
 
     def forward(  # type: ignore[override]
@@ -126,19 +133,22 @@ class VideoEncoderStage(Stage):
         video, cue = self.video.see(frames.permute(0, 1, 4, 2, 3).float() / 255.0)  # [B, columns, E], [B, columns, 16]
         sound, late = self.sound(torch.cat([log_mel, shifted])).chunk(2)  # [B, columns, E] each
         losses = self._contrast(*(_gathered(features).float() for features in (video, sound, late)))
+        told = self._told(video.float(), cue.float(), known)
+        for name, loss in told.items():
+            losses[LOSS] = losses[LOSS] + self.config.weights[name] * loss
+        return losses | told
+
+    def _told(self, video: Tensor, cue: Tensor, known: dict[str, Tensor]) -> dict[str, Tensor]:
+        """The losses of what the dataset knows, of features ``[B, columns, E]`` and cues ``[B, columns, onsets]``."""
+        losses, read = {}, _READ_OUT * video
         if "onsets" in known:
-            losses["onset"] = onset_loss(cue.flatten(1).float(), known["onsets"])
-            losses[LOSS] = losses[LOSS] + self.config.onset_weight * losses["onset"]
-        read = _READ_OUT * video.float()  # [B, columns, E]
+            losses["onset"] = onset_loss(cue.flatten(1), known["onsets"])
         if "labels" in known:
             losses["what"] = F.binary_cross_entropy_with_logits(self.what(read.mean(dim=1)), known["labels"])
-            losses[LOSS] = losses[LOSS] + self.config.label_weight * losses["what"]
         if "intensity" in known:
             losses["how_strongly"] = F.mse_loss(self.how_strongly(read).squeeze(2), known["intensity"])
-            losses[LOSS] = losses[LOSS] + self.config.intensity_weight * losses["how_strongly"]
         if "pitches" in known:
             losses["how_high"] = F.binary_cross_entropy_with_logits(self.how_high(read), known["pitches"])
-            losses[LOSS] = losses[LOSS] + self.config.pitch_weight * losses["how_high"]
         return losses
 
     def _contrast(self, video: Tensor, sound: Tensor, late: Tensor) -> dict[str, Tensor]:

@@ -82,14 +82,14 @@ class Diffusion:
         """What the denoiser is to find when ``noise`` has been added to ``latent [B, C, H, W]``."""
         if self.schedule.target == "noise":
             return noise
-        keep, lose = _at(self.alpha_bar.sqrt(), timestep, latent), _at((1.0 - self.alpha_bar).sqrt(), timestep, latent)
+        keep, lose = self._levels(timestep, latent)
         return keep * noise - lose * latent
 
     def noise_of(self, estimate: Tensor, noisy: Tensor, timestep: Tensor) -> Tensor:
         """The noise in ``noisy [B, C, H, W]``, if the denoiser's ``estimate`` is right."""
         if self.schedule.target == "noise":
             return estimate
-        keep, lose = _at(self.alpha_bar.sqrt(), timestep, noisy), _at((1.0 - self.alpha_bar).sqrt(), timestep, noisy)
+        keep, lose = self._levels(timestep, noisy)
         return keep * estimate + lose * noisy
 
     def signal_to_noise(self, timestep: Tensor) -> Tensor:
@@ -99,15 +99,17 @@ class Diffusion:
 
     def add_noise(self, latent: Tensor, timestep: Tensor, noise: Tensor) -> Tensor:
         """The latent as the denoiser meets it at ``timestep [B]``, ``[B, C, H, W]``."""
-        keep = _at(self.alpha_bar.sqrt(), timestep, latent)  # [B, 1, 1, 1]
-        lose = _at((1.0 - self.alpha_bar).sqrt(), timestep, latent)
+        keep, lose = self._levels(timestep, latent)  # [B, 1, 1, 1] each
         return keep * latent + lose * noise
 
     def remove_noise(self, noisy: Tensor, timestep: Tensor, noise: Tensor) -> Tensor:
         """The clean latent, if ``noise`` is what was added: the inverse of :meth:`add_noise`."""
-        keep = _at(self.alpha_bar.sqrt(), timestep, noisy)  # [B, 1, 1, 1]
-        lose = _at((1.0 - self.alpha_bar).sqrt(), timestep, noisy)
+        keep, lose = self._levels(timestep, noisy)  # [B, 1, 1, 1] each
         return (noisy - lose * noise) / keep
+
+    def _levels(self, timestep: Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
+        """How much clean latent and how much noise there is in each clip, ready to meet ``like``, ``[B, 1, 1, 1]``."""
+        return _at(self.alpha_bar.sqrt(), timestep, like), _at((1.0 - self.alpha_bar).sqrt(), timestep, like)
 
     def posterior(self, latent: Tensor, noisy: Tensor, timestep: Tensor) -> Gaussian:
         """What one step earlier looked like, given the clean latent and the noisy one (Ho et al., equation 7)."""
